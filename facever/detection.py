@@ -1,0 +1,293 @@
+"""Faces in photographs: the MTCNN cascade.
+
+K. Zhang, Z. Zhang, Z. Li, Y. Qiao, *Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
+Networks*, 2016. The three networks and their weights are facenet-pytorch's; the cascade over them is ours, because a
+batch here may mix sizes and may hold pictures without a face.
+
+    image (H,W,3) --pyramid--> PNet --boxes--> RNet (24x24) --boxes--> ONet (48x48) --> box, landmarks, score
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+FloatArray = NDArray[np.float32]
+ImageArray = NDArray[np.uint8]
+
+# A face of fewer pixels is not looked for; pictures whose shorter side is below ENLARGE_BELOW are first enlarged to it,
+# since a small picture of a face holds a small face.
+MIN_FACE = 40
+ENLARGE_BELOW = 200
+MAX_ENLARGEMENT = 4.0
+THRESHOLDS = (0.6, 0.7, 0.7)
+PYRAMID_FACTOR = 0.709
+# The mirrored border of the second try, as a share of the picture's sides.
+BORDER = 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One face, in pixels of the upright photograph.
+
+    Attributes
+    ----------
+    box : float32 ndarray of shape (4,)
+        x0, y0, x1, y1; may reach beyond the photograph.
+    landmarks : float32 ndarray of shape (5, 2)
+        (x, y) of left eye, right eye, nose, left and right corner of the mouth, as seen in the image.
+    score : float
+        The detector's probability of a face, in [0, 1].
+    """
+
+    box: FloatArray
+    landmarks: FloatArray
+    score: float
+
+    @property
+    def area(self) -> float:
+        """The area of the box in square pixels."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
+    def moved(self, offset: float, scale: float) -> Face:
+        """The same face after `(x - offset) / scale` in both directions."""
+        return Face((self.box - offset) / scale, (self.landmarks - offset) / scale, self.score)
+
+
+@dataclass(slots=True)
+class _Candidates:
+    """Boxes of several images on their way through the cascade: n boxes, each with the index of its image."""
+
+    boxes: FloatArray  # (n, 4)
+    scores: FloatArray  # (n,)
+    images: NDArray[np.int64]  # (n,)
+
+    def __getitem__(self, keep: NDArray[np.int64] | NDArray[np.bool_]) -> _Candidates:
+        return _Candidates(self.boxes[keep], self.scores[keep], self.images[keep])
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class Detector:
+    """MTCNN over one photograph or over many of unequal sizes.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        Where the networks run.
+    min_face : int
+        The smallest face looked for, in pixels of the (possibly enlarged) picture; at least 12.
+    thresholds : three floats in [0, 1]
+        The probability of a face that a box must have after PNet, RNet and ONet.
+    """
+
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        min_face: int = MIN_FACE,
+        thresholds: tuple[float, float, float] = THRESHOLDS,
+    ) -> None:
+        if min_face < 12:
+            raise ValueError(f"min_face is {min_face}; the first network sees 12 pixels, so it must be at least 12")
+        if len(thresholds) != 3 or not all(0 <= t <= 1 for t in thresholds):
+            raise ValueError(f"thresholds are three probabilities in [0, 1], not {thresholds}")
+        from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+
+        self.device = torch.device(device)
+        self.min_face = min_face
+        self.thresholds = thresholds
+        self._pnet, self._rnet, self._onet = (net().eval().to(self.device) for net in (PNet, RNet, ONet))
+
+    def detect(self, image: ImageArray) -> list[Face]:
+        """The faces of one RGB uint8 photograph (H, W, 3), the surest first; an empty list where there is none."""
+        return self.detect_batch([image])[0]
+
+    def detect_batch(self, images: Sequence[ImageArray]) -> list[list[Face]]:
+        """The faces of each photograph; the sizes may differ. Gives what `detect` gives for each alone.
+
+        A photograph without a face is tried again with a mirrored border, which helps where it was cut tight.
+        """
+        found = self._enlarged(images)
+        again = [i for i, faces in enumerate(found) if not faces and min(images[i].shape[:2]) > 1]
+        if again:
+            borders = [int(BORDER * max(images[i].shape[:2])) + 1 for i in again]
+            second = self._enlarged([_mirrored(images[i], b) for i, b in zip(again, borders, strict=True)])
+            for i, border, faces in zip(again, borders, second, strict=True):
+                inside = [face.moved(border, 1.0) for face in faces]
+                found[i] = [face for face in inside if _centre_inside(face, images[i])]
+        return found
+
+    def _enlarged(self, images: Sequence[ImageArray]) -> list[list[Face]]:
+        """The cascade on pictures brought to a workable size, its faces in pixels of the originals."""
+        scales = [min(MAX_ENLARGEMENT, max(1.0, ENLARGE_BELOW / min(image.shape[:2]))) for image in images]
+        sized = [image if s == 1.0 else _resized(image, s) for image, s in zip(images, scales, strict=True)]
+        found = self._cascade(sized)
+        return [[face.moved(0.0, s) for face in faces] for faces, s in zip(found, scales, strict=True)]
+
+    @torch.inference_mode()
+    def _cascade(self, images: Sequence[ImageArray]) -> list[list[Face]]:
+        candidates = _joined([self._propose(image, i) for i, image in enumerate(images)])
+        candidates = self._refine(images, candidates)
+        candidates, landmarks = self._output(images, candidates)
+
+        found: list[list[Face]] = [[] for _ in images]
+        for k in np.argsort(-candidates.scores, kind="stable"):
+            face = Face(candidates.boxes[k], landmarks[k], float(candidates.scores[k]))
+            found[candidates.images[k]].append(face)
+        return found
+
+    def _propose(self, image: ImageArray, index: int) -> _Candidates:
+        """PNet over the image pyramid: every 12x12 window that may hold a face, in pixels of the image."""
+        height, width = image.shape[:2]
+        boxes, scores, offsets = [], [], []
+        scale = 12.0 / self.min_face
+        while min(height, width) * scale >= 12:
+            size = (int(width * scale + 1), int(height * scale + 1))
+            level = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            regression, probability = self._pnet(self._normalised(level[None]))
+            p = probability[0, 1].cpu().numpy()  # (h, w), one window every two pixels
+            rows, columns = np.nonzero(p >= self.thresholds[0])
+            corner = np.stack([columns, rows], axis=1).astype(np.float32) * 2
+            box = np.floor(np.concatenate([corner + 1, corner + 12], axis=1) / scale).astype(np.float32)
+            keep = _suppressed(box, p[rows, columns], 0.5)
+            boxes.append(box[keep])
+            scores.append(p[rows, columns][keep])
+            offsets.append(regression[0].cpu().numpy()[:, rows, columns].T[keep])
+            scale *= PYRAMID_FACTOR
+        if not boxes:
+            return _joined([])
+        box, score, offset = np.concatenate(boxes), np.concatenate(scores), np.concatenate(offsets)
+        keep = _suppressed(box, score, 0.7)
+        # PNet's regression counts in sides x1 - x0, the later networks' in sides + 1: so were they trained.
+        box = _regressed(box[keep], offset[keep], extra=0.0)
+        return _Candidates(_squared(box), score[keep], np.full(len(keep), index))
+
+    def _refine(self, images: Sequence[ImageArray], candidates: _Candidates) -> _Candidates:
+        """RNet: false windows out, boxes moved."""
+        candidates, patches = _patches(images, candidates, 24)
+        if not len(candidates):
+            return candidates
+        offsets, probability = self._in_chunks(self._rnet, patches)
+        candidates.scores = probability[:, 1]
+        passed = candidates.scores > self.thresholds[1]
+        candidates, offsets = candidates[passed], offsets[passed]
+        keep = _suppressed_per_image(candidates, 0.7)
+        candidates = candidates[keep]
+        candidates.boxes = _squared(_regressed(candidates.boxes, offsets[keep], extra=1.0))
+        return candidates
+
+    def _output(self, images: Sequence[ImageArray], candidates: _Candidates) -> tuple[_Candidates, FloatArray]:
+        """ONet: the final boxes and the five landmarks, (n, 5, 2)."""
+        candidates, patches = _patches(images, candidates, 48)
+        if not len(candidates):
+            return candidates, np.empty((0, 5, 2), np.float32)
+        offsets, points, probability = self._in_chunks(self._onet, patches)
+        candidates.scores = probability[:, 1]
+        passed = candidates.scores > self.thresholds[2]
+        candidates, offsets, points = candidates[passed], offsets[passed], points[passed]
+        side = candidates.boxes[:, 2:] - candidates.boxes[:, :2] + 1  # (n, 2)
+        relative = points.reshape(-1, 2, 5).transpose(0, 2, 1)  # x of all five, then y -> (n, 5, 2)
+        landmarks = relative * side[:, None] + candidates.boxes[:, None, :2] - 1
+        candidates.boxes = _regressed(candidates.boxes, offsets, extra=1.0)
+        keep = _suppressed_per_image(candidates, 0.7, of_smaller=True)
+        return candidates[keep], landmarks[keep].astype(np.float32)
+
+    def _in_chunks(self, network: nn.Module, patches: ImageArray) -> list[FloatArray]:
+        """The network's outputs for all patches; chunks bound the memory that a crowd takes."""
+        chunk = 16 if self.device.type == "cpu" else 512  # 16 stay in a core's cache
+        parts = [network(self._normalised(patches[i : i + chunk])) for i in range(0, len(patches), chunk)]
+        return [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
+
+    def _normalised(self, pixels: ImageArray) -> torch.Tensor:
+        """(n, h, w, 3) uint8 -> (n, 3, h, w) float32 in [-1, 1), as the three networks were trained."""
+        x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
+        return (x.float() - 127.5) * 0.0078125
+
+
+def _joined(parts: list[_Candidates]) -> _Candidates:
+    none = _Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
+    parts = [none, *parts]
+    return _Candidates(
+        np.concatenate([p.boxes for p in parts]),
+        np.concatenate([p.scores for p in parts]),
+        np.concatenate([p.images for p in parts]),
+    )
+
+
+def _resized(image: ImageArray, scale: float) -> ImageArray:
+    height, width = image.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _mirrored(image: ImageArray, border: int) -> ImageArray:
+    return np.asarray(cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REFLECT_101), np.uint8)
+
+
+def _centre_inside(face: Face, image: ImageArray) -> bool:
+    """Whether the face is one of the photograph itself, not of its mirrored border."""
+    x, y = (face.box[:2] + face.box[2:]) / 2
+    return bool(0 <= x < image.shape[1] and 0 <= y < image.shape[0])
+
+
+def _regressed(boxes: FloatArray, offsets: FloatArray, extra: float) -> FloatArray:
+    """Boxes moved by a network's offsets, which count in the box's own sides. Both (n, 4)."""
+    side = boxes[:, 2:] - boxes[:, :2] + extra
+    return boxes + offsets * np.concatenate([side, side], axis=1)
+
+
+def _squared(boxes: FloatArray) -> FloatArray:
+    """The square of each box's longer side around the box's centre. (n, 4)"""
+    side = boxes[:, 2:] - boxes[:, :2]
+    longest = side.max(axis=1, keepdims=True)
+    corner = boxes[:, :2] + (side - longest) / 2
+    return np.concatenate([corner, corner + longest], axis=1)
+
+
+def _patches(
+    images: Sequence[ImageArray], candidates: _Candidates, size: int
+) -> tuple[_Candidates, ImageArray]:
+    """The part of each box that lies inside its image, scaled to (size, size); boxes wholly outside are dropped."""
+    corners = np.trunc(candidates.boxes).astype(np.int64)
+    patches, kept = [], []
+    for k, (x0, y0, x1, y1) in enumerate(corners):
+        image = images[candidates.images[k]]
+        inside = image[max(y0, 1) - 1 : max(y1, 0), max(x0, 1) - 1 : max(x1, 0)]
+        if inside.size:
+            patches.append(cv2.resize(inside, (size, size), interpolation=cv2.INTER_AREA))
+            kept.append(k)
+    stacked = np.stack(patches) if patches else np.empty((0, size, size, 3), np.uint8)
+    return candidates[np.array(kept, np.int64)], np.asarray(stacked, np.uint8)
+
+
+def _suppressed(
+    boxes: FloatArray, scores: FloatArray, overlap: float, of_smaller: bool = False
+) -> NDArray[np.int64]:
+    """Indices of the boxes that remain, the surest first, when a lesser box must not overlap a surer one by more.
+
+    `overlap` is a share of the union, or of the smaller box.
+    """
+    if of_smaller:
+        from facenet_pytorch.models.utils.detect_face import nms_numpy
+
+        return np.asarray(nms_numpy(boxes, scores, overlap, "Min"), np.int64).reshape(-1)
+    from torchvision.ops import nms
+
+    return np.asarray(nms(torch.from_numpy(boxes), torch.from_numpy(scores), overlap).numpy(), np.int64)
+
+
+def _suppressed_per_image(
+    candidates: _Candidates, overlap: float, of_smaller: bool = False
+) -> NDArray[np.int64]:
+    kept = [np.empty(0, np.int64)]
+    for image in np.unique(candidates.images):
+        own = np.nonzero(candidates.images == image)[0]
+        kept.append(own[_suppressed(candidates.boxes[own], candidates.scores[own], overlap, of_smaller)])
+    return np.concatenate(kept)
