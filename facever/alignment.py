@@ -110,9 +110,9 @@ def window(alignment: Alignment, name: str, share: float, down: float, height: i
 
 
 # Cut below the hairline, so that photographs that end just above the brows show little fill. See models/scratch.md.
-TIGHT_72X64 = window(DLIB_150, "tight-72x64", share=0.72, down=5.0, height=72, width=64)
+TIGHT_64X56 = window(DLIB_150, "tight-64x56", share=2 / 3, down=6.0, height=64, width=56)
 
-ALIGNMENTS = {a.name: a for a in (DLIB_150, FACE_112X96, TIGHT_72X64)}
+ALIGNMENTS = {a.name: a for a in (DLIB_150, FACE_112X96, TIGHT_64X56)}
 
 
 def similarity_transform(source: Sequence[Any] | NDArray[Any], target: Sequence[Any] | NDArray[Any]) -> FloatArray:
@@ -208,13 +208,13 @@ def _averaged_down(
     inverse = cv2.invertAffineTransform(transform)
     x, y = alignment.width - 1, alignment.height - 1
     corners = np.array([[0, 0, 1], [x, 0, 1], [0, y, 1], [x, y, 1]]) @ inverse.T  # (4, 2) in the image
-    height, width = image.shape[:2]
-    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2 * shrink, 0, [width - 1, height - 1])
-    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2 * shrink, low + 1, [width, height])
-    part = image[low[1] : high[1], low[0] : high[0]]
-    size = (max(1, part.shape[1] // shrink), max(1, part.shape[0] // shrink))
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    # Pixel centres: x in the image = (x_small + 0.5) * f - 0.5 + low, where f is the true factor of each direction.
-    f = np.array([part.shape[1] / size[0], part.shape[0] / size[1]])
-    back = np.array([[f[0], 0, f[0] / 2 - 0.5 + low[0]], [0, f[1], f[1] / 2 - 0.5 + low[1]], [0, 0, 1]])
+    # Whole cells of one grid over the image, whichever part is cut: so a padded crop holds the unpadded one.
+    cells = np.maximum(1, np.array(image.shape[1::-1]) // shrink)
+    low = np.clip(np.floor(corners.min(axis=0) / shrink).astype(int) - 2, 0, cells - 1)
+    high = np.clip(np.ceil(corners.max(axis=0) / shrink).astype(int) + 2, low + 1, cells)
+    part = image[low[1] * shrink : high[1] * shrink, low[0] * shrink : high[0] * shrink]
+    small = cv2.resize(part, (int(high[0] - low[0]), int(high[1] - low[1])), interpolation=cv2.INTER_AREA)
+    # Between pixel centres: x_image = shrink * (x_small + low + 1/2) - 1/2.
+    offset = shrink * (low + 0.5) - 0.5
+    back = np.array([[shrink, 0, offset[0]], [0, shrink, offset[1]], [0, 0, 1]])
     return np.asarray(small, np.uint8), transform @ back

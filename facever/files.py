@@ -1,0 +1,75 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from facever.errors import OutputError
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, which takes its place when the block ends without an exception.
+
+    The folder is made where it is missing.
+
+    Raises
+    ------
+    OutputError
+        If the file can't be written: no permission, a folder of that name, a full disk.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file to write")
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        # mkstemp makes files that only their owner reads; ours are like any other.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written ({error.strerror or error}); choose another place") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Find out before hours of work whether `path` can be written. Raises OutputError."""
+    existed = path.exists()
+    if existed and not os.access(path, os.W_OK):
+        raise OutputError(f"{path}: can't be written (no permission); choose another place")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file to write")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written ({error.strerror or error}); choose another place") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys left as they are, two spaces deep, a newline at the end."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

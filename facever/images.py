@@ -1,0 +1,361 @@
+"""Photographs in, upright RGB arrays out: the one place where a picture's file is decoded.
+
+Whatever is wrong with a picture ends as an `ImageError` that names it, so that one broken file among ten
+thousand is a line in a report and not the end of the run. The number of pixels is read from the header and
+checked before memory is spent on them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import threading
+import warnings
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from facever.errors import DataError, ImageError
+
+MAX_PIXELS = 80_000_000
+"""The default limit on H · W: an RGB array of 240 MB, and below the size at which Pillow begins to warn."""
+
+PHOTOGRAPH_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+)
+"""The file name suffixes, in lower case, that `find_photographs` takes for photographs."""
+
+# What Pillow may try on a file of unknown origin. Its other decoders are seldom needed for photographs, and
+# one of them (EPS) starts another program.
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*")
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+
+_ORIENTATION = 0x0112  # EXIF
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF
+
+_EMPTY = "the file is empty; copy or download it again"
+
+
+def load_image(
+    source: str | Path | bytes | NDArray,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+) -> NDArray[np.uint8]:
+    """Decode a photograph into an upright RGB array.
+
+    Parameters
+    ----------
+    source : str, Path, bytes or ndarray
+        A file's path, a file's content, or pixels that are decoded already: an array of shape (H, W),
+        (H, W, 1), (H, W, 3) in RGB order or (H, W, 4) in RGBA order, of dtype uint8, uint16 or bool, taken as
+        upright.
+    max_pixels : int
+        The largest H · W that is accepted. Pillow's own limit, `2 * PIL.Image.MAX_IMAGE_PIXELS`, stays in
+        force.
+    name : str, optional
+        What errors call the picture; the path, "<bytes>" or "<array>" if not given.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), dtype uint8
+        RGB in 0 … 255, C-contiguous, writable and not shared with `source`. The EXIF orientation is applied,
+        transparency is laid over white, greyscale is repeated in all three channels, 16 bits are scaled to 8
+        (0 → 0, 65535 → 255), and of an animation the first frame is taken. Colour profiles are not applied.
+
+    Raises
+    ------
+    ImageError
+        For every picture that can't be read: missing, a folder, not permitted, empty, damaged or cut off, not
+        a picture, in a format or pixel type that is not supported, or of more than `max_pixels` pixels.
+
+    Examples
+    --------
+    >>> load_image(np.array([[0, 25700, 65535]], dtype=np.uint16))[0, :, 0].tolist()
+    [0, 100, 255]
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, "<array>" if name is None else name, max_pixels)
+    if isinstance(source, bytes):
+        name = "<bytes>" if name is None else name
+        if not source:
+            raise ImageError(name, _EMPTY)
+        return _decode(io.BytesIO(source), name, max_pixels)
+    try:
+        path = Path(source)
+    except TypeError as error:
+        cause = f"expected a path, the bytes of a file or a numpy array, not {type(source).__name__}"
+        raise ImageError("<image>" if name is None else name, cause) from error
+    name = str(path) if name is None else name
+    with _open_file(path, name) as file:
+        return _decode(file, name, max_pixels)
+
+
+def find_photographs(folder: str | Path) -> tuple[list[Path], list[ImageError]]:
+    """List the photographs in a folder and in the folders below it.
+
+    Hidden files and folders are skipped, symbolic links to folders are not followed. Nothing is opened: a
+    file counts by its suffix (`PHOTOGRAPH_SUFFIXES`, in either case).
+
+    Parameters
+    ----------
+    folder : str or Path
+        An existing folder.
+
+    Returns
+    -------
+    photographs : list of Path
+        Sorted, each beginning with `folder`.
+    errors : list of ImageError
+        One for each folder below `folder` that can't be read; its photographs are missing from the list.
+
+    Raises
+    ------
+    DataError
+        If `folder` itself is missing, is a file, or can't be read.
+    """
+    folder = Path(folder)
+    _check_folder(folder)
+    photographs: list[Path] = []
+    errors: list[ImageError] = []
+
+    def note(error: OSError) -> None:
+        unreadable = Path(error.filename)
+        cause = f"the folder can't be read ({_reason(error)}); check its access rights"
+        if unreadable == folder:
+            raise DataError(f"{folder}: {cause}") from error
+        errors.append(ImageError(str(unreadable), cause))
+
+    for parent, folders, files in os.walk(folder, onerror=note):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        photographs += [Path(parent, each) for each in files if _is_photograph_name(each)]
+    return sorted(photographs), errors
+
+
+def _is_photograph_name(file_name: str) -> bool:
+    return not file_name.startswith(".") and Path(file_name).suffix.lower() in PHOTOGRAPH_SUFFIXES
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{folder}: no such folder; check the path") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: the folder can't be read ({_reason(error)})") from error
+    if not is_folder:
+        raise DataError(f"{folder}: a file, not a folder; name the folder that holds the photographs")
+
+
+def _open_file(path: Path, name: str) -> BinaryIO:
+    """Open a regular, non-empty file, or say why that can't be done."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(name, "a folder, not a file; name a photograph in it")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer, perhaps for ever
+            raise ImageError(name, "a device or pipe, not a file; save the photograph to a file first")
+        if status.st_size == 0:
+            raise ImageError(name, _EMPTY)
+        return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(name, "no such file; check the path") from error
+    except PermissionError as error:
+        raise ImageError(name, f"can't be opened ({_reason(error)}); check its access rights") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise ImageError(name, f"can't be opened ({_reason(error)})") from error
+
+
+def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    try:
+        with _quiet_pillow, Image.open(file, formats=_formats()) as picture:
+            _check_pixels(picture.width * picture.height, max_pixels, name)
+            if picture.mode == "F":
+                raise ImageError(name, "floating point pixels; save it with 8 or 16 bits a channel")
+            picture.load()
+            # The orientation is read afterwards, because Pillow has turned a TIFF by then and drops its tag.
+            return _turn_upright(_to_rgb(picture, name), _orientation(picture))
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(name, _bomb_cause(error, max_pixels)) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(name, _unidentified_cause(file)) from error
+    except MemoryError as error:
+        raise ImageError(name, "not enough memory to decode it; scale it down first") from error
+    except (
+        Exception
+    ) as error:  # on broken files Pillow raises nearly anything, struct.error and KeyError included
+        cause = f"damaged or cut off ({_reason(error)}); copy or export it again"
+        raise ImageError(name, cause) from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `_FORMATS` that this Pillow knows; it fails on a name that it doesn't."""
+    Image.init()
+    return tuple(each for each in _FORMATS if each in Image.OPEN)
+
+
+def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
+    """Convert a loaded picture of any Pillow mode into an array of shape (H, W, 3)."""
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        picture = _reduce_to_8_bits(picture, name)
+    if picture.has_transparency_data:
+        return _over_white(picture.convert("RGBA"))
+    return np.asarray(picture.convert("RGB"))
+
+
+def _over_white(picture: Image.Image) -> NDArray[np.uint8]:
+    """Lay an RGBA picture over white; the colour stored under transparent pixels is arbitrary."""
+    canvas = Image.new("RGB", picture.size, "white")
+    canvas.paste(picture, mask=picture.getchannel("A"))
+    return np.asarray(canvas)
+
+
+def _reduce_to_8_bits(picture: Image.Image, name: str) -> Image.Image:
+    """Scale greyscale of 16 bits (12 in some TIFFs) to 8; Pillow's own conversion clips at 255 instead."""
+    levels = np.array(picture)  # (H, W), uint16 or int32
+    tags = getattr(picture, "tag_v2", {})  # a TIFF's
+    white = 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535
+    if levels.min() < 0 or levels.max() > white:
+        raise ImageError(name, "greyscale with 32 bits or signed; save it with 8 or 16 bits a channel")
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        levels = white - levels
+    if "transparency" in picture.info:
+        levels[levels == picture.info["transparency"]] = white
+    return Image.fromarray(_scale_to_8_bits(levels, white))
+
+
+def _scale_to_8_bits(levels: NDArray, white: int) -> NDArray[np.uint8]:
+    """Map 0 … `white` to 0 … 255, rounded to the nearest; `white` is at most 65535."""
+    return ((levels.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Read the EXIF orientation, 1 … 8; 1 (upright) where there's none or the EXIF block is broken."""
+    try:
+        orientation = int(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # the pixels are sound, so broken metadata is no reason to refuse them
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo an EXIF orientation; returns a contiguous copy of shape (H, W, 3), or (W, H, 3) for 5 … 8."""
+    if orientation >= 5:  # the stored rows are the picture's columns
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.array(pixels, order="C")
+
+
+def _from_array(array: NDArray, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        cause = (
+            f"an array of shape {array.shape}; give (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), channels last"
+        )
+        raise ImageError(name, cause)
+    if array.size == 0:
+        raise ImageError(name, f"an array of shape {array.shape} has no pixels")
+    _check_pixels(array.shape[0] * array.shape[1], max_pixels, name)
+    pixels = _array_to_8_bits(array, name)
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if pixels.shape[2] == 4:
+        pixels = _over_white(Image.fromarray(pixels))
+    if pixels.shape[2] == 1:
+        pixels = pixels.repeat(3, axis=2)
+    return np.array(pixels, order="C")
+
+
+def _array_to_8_bits(array: NDArray, name: str) -> NDArray[np.uint8]:
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if (kind, size) == ("u", 1):
+        return np.asarray(array)
+    if (kind, size) == ("u", 2):
+        return _scale_to_8_bits(array, 65535)
+    if kind == "b":
+        return np.where(array, np.uint8(255), np.uint8(0))
+    if kind == "f":
+        remedy = "convert it, for values in 0 … 1 with (array * 255).round().astype('uint8')"
+    else:
+        remedy = "convert it, for values in 0 … 255 with array.astype('uint8')"
+    raise ImageError(name, f"an array of dtype {array.dtype}; {remedy}")
+
+
+def _check_pixels(pixels: int, max_pixels: int, name: str) -> None:
+    if pixels == 0:
+        raise ImageError(name, "the picture has no pixels")
+    if pixels > max_pixels:
+        raise ImageError(name, _too_many_pixels_cause(f"{pixels:,}", max_pixels))
+
+
+def _too_many_pixels_cause(pixels: str, max_pixels: int) -> str:
+    return f"too large: {pixels} pixels, and the limit is {max_pixels:,}; scale it down first"
+
+
+def _bomb_cause(error: Image.DecompressionBombError, max_pixels: int) -> str:
+    """Word Pillow's own limit as ours is worded; Pillow raises before it hands out the picture's size."""
+    numbers = re.findall(r"\d+", str(error))
+    limit = max_pixels if Image.MAX_IMAGE_PIXELS is None else min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)
+    return _too_many_pixels_cause(f"{int(numbers[0]):,}" if numbers else "too many", limit)
+
+
+def _unidentified_cause(file: BinaryIO) -> str:
+    file.seek(0)
+    head = file.read(12)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
+        return "a HEIC picture, which can't be read; convert it to JPEG or PNG"
+    if head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP"):
+        return "damaged or cut off (its header can't be read); copy or export it again"
+    return "not a picture, or in a format that can't be read; convert it to JPEG or PNG"
+
+
+def _reason(error: BaseException) -> str:
+    """Say in one short line what an exception says; messages may quote a broken file's content."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:120] or type(error).__name__
+
+
+class _QuietPillow:
+    """Mutes Pillow's warnings (odd EXIF, large pictures) while any thread is inside.
+
+    `warnings.catch_warnings` alone replaces the filters of the whole process, and threads that leave it in
+    another order than they entered it leave the wrong ones behind; so the first one in sets them and the last
+    one out restores them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(kind, error, trace)
+
+
+_quiet_pillow = _QuietPillow()

@@ -1,0 +1,267 @@
+"""The embedding networks: crops in, one unnormalised feature each out.
+
+- `face_resnet`: Y. Wen, K. Zhang, Z. Li, Y. Qiao, *A Discriminative Feature Learning Approach for Deep Face
+  Recognition*, 2016 (figure of the network for LFW), as R. Ranjan, C. D. Castillo, R. Chellappa use it in
+  *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
+- `face_resnet_slim`: the same plan for processors: fewer channels, strided convolutions, batch normalisation.
+- `resnet29`: the layout of dlib's `dlib_face_recognition_resnet_model_v1` (D. E. King, 2017).
+
+Shapes: N crops, C channels, H and W pixels, d components of the feature.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+class EmbeddingNetwork(nn.Module):
+    """What all networks here have in common.
+
+    Attributes
+    ----------
+    embedding_size : int
+        d, the number of components of the feature.
+    input_size : (int, int)
+        Height and width of the crops.
+    """
+
+    embedding_size: int
+    input_size: tuple[int, int]
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W) -> (N, d)
+        raise NotImplementedError
+
+
+class ResidualBlock(nn.Module):
+    """x + two 3x3 convolutions of as many channels, each followed by (batch normalisation and) PReLU."""
+
+    def __init__(self, channels: int, batch_norm: bool = False) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *_convolution(channels, channels, batch_norm=batch_norm),
+            *_convolution(channels, channels, batch_norm=batch_norm),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> the same
+        return x + self.body(x)
+
+
+def _convolution(
+    channels_in: int, channels: int, *, stride: int = 1, batch_norm: bool = False
+) -> list[nn.Module]:
+    convolution = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=not batch_norm)
+    norm = [nn.BatchNorm2d(channels)] if batch_norm else []
+    return [convolution, *norm, nn.PReLU(channels)]
+
+
+class FaceResNet(EmbeddingNetwork):
+    """The paper's network: 27 convolutions and a dense layer; the classifier of the loss is the second dense one.
+
+    Every convolution is 3x3 with padding 1 and a PReLU behind it; every pool is 2x2 with stride 2.
+
+    Parameters
+    ----------
+    embedding_size : int
+        512 in the paper.
+    input_size : (int, int)
+        Height and width, both divisible by 16; 112x96 in the paper.
+    """
+
+    STAGES = ((64, 1), (128, 2), (256, 5), (512, 3))  # channels, residual blocks
+
+    def __init__(self, embedding_size: int = 512, input_size: Sequence[int] = (112, 96)) -> None:
+        super().__init__()
+        height, width = _checked(embedding_size, input_size)
+        _require(height % 16 == 0 and width % 16 == 0, f"four pools need sides divisible by 16, not {input_size}")
+        self.embedding_size, self.input_size = embedding_size, (height, width)
+        layers = _convolution(3, 32)
+        channels = 32
+        for width_of_stage, blocks in self.STAGES:
+            layers += _convolution(channels, width_of_stage)
+            layers += [nn.MaxPool2d(2)]
+            layers += [ResidualBlock(width_of_stage) for _ in range(blocks)]
+            channels = width_of_stage
+        self.features = nn.Sequential(*layers)
+        self.dense = nn.Linear(channels * (height // 16) * (width // 16), embedding_size)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """As the authors' own code: Xavier, but near zero inside the residual blocks, which thus begin as identity."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.xavier_normal_(module.weight, gain=2**0.5 if isinstance(module, nn.Conv2d) else 1.0)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for block in self.modules():
+            if isinstance(block, ResidualBlock):
+                for module in block.body:
+                    if isinstance(module, nn.Conv2d):
+                        nn.init.normal_(module.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3, 112, 96)
+        x = self.features(x)  # (N, 512, 7, 6)
+        return self.dense(x.flatten(1))  # (N, 512)
+
+
+class FaceResNetSlim(EmbeddingNetwork):
+    """The Face-ResNet plan for processors.
+
+    A strided convolution stands in place of each convolution and pool, channels are fewer, batch normalisation follows
+    each convolution and the dense layer.
+
+    Parameters
+    ----------
+    widths, depths : sequences of as many int
+        Channels and residual blocks of each stage; a stage halves the resolution.
+    stem : int
+        Channels of the first convolution, at full resolution.
+    dropout : float in [0, 1)
+        Share of the dense layer's inputs dropped in training.
+    """
+
+    def __init__(
+        self,
+        embedding_size: int = 256,
+        input_size: Sequence[int] = (112, 96),
+        widths: Sequence[int] = (32, 64, 128, 256),
+        depths: Sequence[int] = (1, 2, 5, 3),
+        stem: int = 32,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        height, width = _checked(embedding_size, input_size)
+        _require(len(widths) == len(depths) > 0, f"as many widths as depths, not {widths} and {depths}")
+        _require(min(widths) > 0 and stem > 0, "a stage needs at least one channel")
+        _require(min(depths) >= 0, "a stage can't have a negative number of blocks")
+        _require(0 <= dropout < 1, f"dropout is a share in [0, 1), not {dropout}")
+        self.embedding_size, self.input_size = embedding_size, (height, width)
+        layers = _convolution(3, stem, batch_norm=True)
+        channels = stem
+        for channels_of_stage, blocks in zip(widths, depths, strict=True):
+            layers += _convolution(channels, channels_of_stage, stride=2, batch_norm=True)
+            layers += [ResidualBlock(channels_of_stage, batch_norm=True) for _ in range(blocks)]
+            channels = channels_of_stage
+            height, width = (height + 1) // 2, (width + 1) // 2
+        self.features = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(channels * height * width, embedding_size, bias=False)
+        self.norm = nn.BatchNorm1d(embedding_size)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.25, mode="fan_out")
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W)
+        x = self.features(x)  # (N, widths[-1], H / 2^stages, W / 2^stages)
+        return self.norm(self.dense(self.dropout(x.flatten(1))))  # (N, d)
+
+
+class DlibBlock(nn.Module):
+    """relu(shortcut + two 3x3 convolutions); a `down` block halves the resolution."""
+
+    def __init__(self, channels_in: int, channels: int, down: bool) -> None:
+        super().__init__()
+        self.down = down
+        self.first = nn.Conv2d(channels_in, channels, 3, 2 if down else 1, padding=0 if down else 1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C_in, H, W)
+        y = self.second(F.relu(self.first(x)))
+        if not self.down:
+            return F.relu(x + y)
+        x = F.avg_pool2d(x, 2)
+        # dlib adds tensors of unequal size as if the smaller had zeros at its end: channels of x, pixels of y.
+        height, width = max(x.shape[2], y.shape[2]), max(x.shape[3], y.shape[3])
+        x = F.pad(x, (0, width - x.shape[3], 0, height - x.shape[2], 0, y.shape[1] - x.shape[1]))
+        y = F.pad(y, (0, width - y.shape[3], 0, height - y.shape[2]))
+        return F.relu(x + y)
+
+
+class ResNet29(EmbeddingNetwork):
+    """dlib's face network, each affine map folded into the convolution before it: 5,607,488 parameters."""
+
+    STAGES = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))  # channels, blocks; all but the first stage begin with down
+
+    def __init__(self, embedding_size: int = 128, input_size: Sequence[int] = (150, 150)) -> None:
+        super().__init__()
+        height, width = _checked(embedding_size, input_size)
+        _require(min(height, width) >= 75, f"four halvings without padding need 75 pixels, not {input_size}")
+        self.embedding_size, self.input_size = embedding_size, (height, width)
+        self.stem = nn.Conv2d(3, 32, 7, 2)
+        blocks, channels = [], 32
+        for i, (channels_of_stage, count) in enumerate(self.STAGES):
+            for j in range(count):
+                blocks.append(DlibBlock(channels, channels_of_stage, down=i > 0 and j == 0))
+                channels = channels_of_stage
+        self.blocks = nn.Sequential(*blocks)
+        self.dense = nn.Linear(channels, embedding_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3, 150, 150)
+        x = F.max_pool2d(F.relu(self.stem(x)), 3, 2)  # (N, 32, 35, 35)
+        x = self.blocks(x)  # (N, 256, 2, 2)
+        return self.dense(x.mean((2, 3)))  # (N, 128)
+
+
+def _checked(embedding_size: int, input_size: Sequence[int]) -> tuple[int, int]:
+    _require(embedding_size >= 1, f"an embedding needs at least one component, not {embedding_size}")
+    _require(len(input_size) == 2, f"input_size is (height, width), not {tuple(input_size)}")
+    height, width = (int(side) for side in input_size)
+    _require(min(height, width) >= 16, f"crops of at least 16x16 pixels are needed, not {height}x{width}")
+    return height, width
+
+
+NETWORKS: dict[str, Callable[..., EmbeddingNetwork]] = {
+    "face_resnet": FaceResNet,
+    "face_resnet_slim": FaceResNetSlim,
+    "resnet29": ResNet29,
+}
+
+
+def build_network(name: str, **arguments: Any) -> EmbeddingNetwork:
+    """The network of that name, its parameters freshly drawn from torch's random generator.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not in `NETWORKS`, or an argument that the network does not take or support.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"there is no network {name!r}; there are {', '.join(NETWORKS)}")
+    known = inspect.signature(NETWORKS[name]).parameters
+    for argument in arguments:
+        _require(argument in known, f"{name} takes no argument {argument!r}; it takes {', '.join(known)}")
+    return NETWORKS[name](**arguments)
+
+
+@torch.no_grad()
+def fold_batch_norm(network: EmbeddingNetwork) -> EmbeddingNetwork:
+    """Fold each batch normalisation into the layer before it, in place: same features, less work.
+
+    Only for inference: the network is put into evaluation mode.
+    """
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            _fold_sequence(module)
+    if isinstance(network, FaceResNetSlim) and isinstance(network.norm, nn.BatchNorm1d):
+        network.dense = nn.utils.fusion.fuse_linear_bn_eval(network.dense, network.norm)
+        network.norm = nn.Identity()  # type: ignore[assignment]
+    return network
+
+
+def _fold_sequence(sequence: nn.Sequential) -> None:
+    for i in range(len(sequence) - 1):
+        convolution, norm = sequence[i], sequence[i + 1]
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            sequence[i] = nn.utils.fusion.fuse_conv_bn_eval(convolution, norm)
+            sequence[i + 1] = nn.Identity()

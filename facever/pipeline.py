@@ -1,0 +1,243 @@
+"""Photographs -> faces -> crops -> embeddings, streamed: the one path that training, embedding, verification and
+evaluation share.
+
+A broken photograph becomes a result with a problem, never an exception, so that a folder goes on without it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facever.alignment import Alignment, align, centre_crop
+from facever.detection import MIN_FACE, THRESHOLDS, Detector, Face
+from facever.embedder import Embedder
+from facever.errors import AlignmentError, FaceverError, ImageError
+from facever.images import load_image
+
+ImageArray = NDArray[np.uint8]
+FaceRule = Literal["largest", "center", "all"]
+FACE_RULES: tuple[str, ...] = get_args(FaceRule)
+
+BATCH = 16
+# A batch also ends after so many pixels, so that memory is bounded for large photographs too.
+BATCH_PIXELS = 24_000_000
+# Starting worker processes takes seconds; below so many photographs one process is done sooner.
+FEW = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddedFace:
+    """A face, its crop (uint8, RGB), and unless only crops were asked for its unit embedding (d,) and feature norm."""
+
+    face: Face
+    crop: ImageArray
+    embedding: NDArray[np.float32] | None = None
+    norm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """What became of one photograph.
+
+    Attributes
+    ----------
+    source : str
+        Its path or name.
+    faces : list of EmbeddedFace
+        Those that the rule chose; the surest first.
+    found : int
+        How many faces the detector found, before the rule.
+    problems : list of str
+        Why it could not be read, why a face could not be cropped, or that none was found.
+    centre : EmbeddedFace or None
+        The centre crop, where no face was found and one was asked for.
+    """
+
+    source: str
+    faces: list[EmbeddedFace] = field(default_factory=list)
+    found: int = 0
+    problems: list[str] = field(default_factory=list)
+    centre: EmbeddedFace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to do with photographs; small and picklable, since workers make their own detector and network from it.
+
+    Without `weights` the pipeline ends at the crops.
+    """
+
+    alignment: Alignment
+    weights: Path | None = None
+    device: str = "cpu"
+    rule: FaceRule = "all"
+    centre_fallback: bool = False
+    min_face: int = MIN_FACE
+    thresholds: tuple[float, float, float] = THRESHOLDS
+
+
+def choose_faces(faces: Sequence[Face], shape: tuple[int, ...], rule: FaceRule) -> list[Face]:
+    """The faces that the rule picks: all, the largest box, or the box whose centre is nearest to the photograph's."""
+    if rule == "all" or len(faces) < 2:
+        return list(faces)
+    if rule == "largest":
+        return [max(faces, key=lambda face: face.area)]
+    if rule == "center":
+        centre = np.array([shape[1] / 2, shape[0] / 2])
+        return [min(faces, key=lambda face: float(np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - centre)))]
+    raise ValueError(f"the rule for faces is one of {', '.join(FACE_RULES)}, not {rule!r}")
+
+
+class Stages:
+    """Detector, alignment and embedder of one job, joined in one process."""
+
+    def __init__(self, job: Job, embedder: Embedder | None = None) -> None:
+        self.job = job
+        self.detector = Detector(job.device, job.min_face, job.thresholds)
+        self.embedder = embedder
+        if embedder is None and job.weights is not None:
+            self.embedder = Embedder.load(job.weights, torch.device(job.device))
+
+    def __call__(self, images: Sequence[tuple[str, ImageArray | ImageError]]) -> list[Photograph]:
+        """(name, RGB uint8 image or why there is none) of each photograph -> what became of it, in order."""
+        readable = [image for _, image in images if not isinstance(image, ImageError)]
+        detected = iter(self.detector.detect_batch(readable))
+        done = []
+        for name, image in images:
+            if isinstance(image, ImageError):
+                done.append(Photograph(name, problems=[str(image)]))
+            else:
+                done.append(self._crop(name, image, next(detected)))
+        return self._embed(done) if self.embedder is not None else done
+
+    def _crop(self, name: str, image: ImageArray, faces: list[Face]) -> Photograph:
+        photograph = Photograph(name, found=len(faces))
+        for face in choose_faces(faces, image.shape, self.job.rule):
+            try:
+                crop = align(image, face.landmarks, self.job.alignment)
+            except AlignmentError as error:
+                photograph.problems.append(f"{name}: a face could not be aligned: {error}")
+            else:
+                photograph.faces.append(EmbeddedFace(face, crop))
+        if photograph.faces:
+            return photograph
+        if not faces:
+            photograph.problems.append(f"{name}: no face found")
+        if not self.job.centre_fallback:
+            return photograph
+        whole = Face(np.array([0, 0, image.shape[1], image.shape[0]], np.float32), np.full((5, 2), np.nan), 0.0)
+        centre = EmbeddedFace(whole, centre_crop(image, self.job.alignment))
+        return Photograph(name, [], len(faces), photograph.problems, centre)
+
+    def _embed(self, photographs: list[Photograph]) -> list[Photograph]:
+        assert self.embedder is not None
+        crops = [f.crop for p in photographs for f in [*p.faces, *([p.centre] if p.centre else [])]]
+        if not crops:
+            return photographs
+        embeddings, norms = self.embedder(np.stack(crops))
+        values = iter(zip(embeddings, norms, strict=True))
+
+        def embedded(face: EmbeddedFace) -> EmbeddedFace:
+            embedding, norm = next(values)
+            return EmbeddedFace(face.face, face.crop, embedding, float(norm))
+
+        return [
+            Photograph(
+                p.source, [embedded(f) for f in p.faces], p.found, p.problems, p.centre and embedded(p.centre)
+            )
+            for p in photographs
+        ]
+
+
+def read(source: str | Path) -> tuple[str, ImageArray | ImageError]:
+    """The name of a photograph, and its pixels or why they can't be had."""
+    try:
+        return str(source), load_image(Path(source))
+    except ImageError as error:
+        return str(source), error
+
+
+def process_files(paths: Iterable[Path], job: Job, workers: int | None = None) -> Iterator[Photograph]:
+    """Run the job over files; results come in the order of the paths, as soon as they are there.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Processes; by default all cores that this process may use, or none of its own for few photographs. On CUDA one
+        process feeds the device.
+
+    Raises
+    ------
+    FaceverError
+        If a worker was killed, most likely for want of memory.
+    """
+    paths = list(paths)
+    if workers is None:
+        from joblib import cpu_count
+
+        # Processes of one thread each beat threads: most of a cascade is too small to share out.
+        workers = cpu_count() if len(paths) >= FEW else 1
+    if job.device != "cpu" or workers <= 1:
+        yield from _in_this_process(paths, job)
+    else:
+        yield from _in_workers(paths, job, workers)
+
+
+def _in_this_process(paths: list[Path], job: Job) -> Iterator[Photograph]:
+    stages = Stages(job)
+    with ThreadPoolExecutor(4) as pool:
+        for batch in _batches(paths, BATCH if job.device == "cpu" else 4 * BATCH):
+            # Decoding lets go of the interpreter's lock; on one core it costs nothing.
+            yield from _by_pixels(pool.map(read, batch), stages)
+
+
+def _in_workers(paths: list[Path], job: Job, workers: int) -> Iterator[Photograph]:
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    parallel = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
+    tasks = (delayed(_process_batch)(batch, job) for batch in _batches(paths, BATCH))
+    try:
+        for photographs in parallel(tasks):
+            yield from photographs
+    except TerminatedWorkerError as error:
+        raise FaceverError("a worker process was killed, perhaps for want of memory; use fewer --workers") from error
+
+
+def _process_batch(paths: list[Path], job: Job) -> list[Photograph]:
+    return list(_by_pixels(map(read, paths), _stages_of_worker(job)))
+
+
+@functools.lru_cache(maxsize=1)
+def _stages_of_worker(job: Job) -> Stages:
+    torch.set_num_threads(1)
+    return Stages(job)
+
+
+def _by_pixels(images: Iterable[tuple[str, ImageArray | ImageError]], stages: Stages) -> Iterator[Photograph]:
+    """Run the stages over parts of a batch that hold a bounded number of pixels."""
+    part: list[tuple[str, ImageArray | ImageError]] = []
+    pixels = 0
+    for name, image in images:
+        part.append((name, image))
+        pixels += 0 if isinstance(image, ImageError) else image.shape[0] * image.shape[1]
+        if pixels > BATCH_PIXELS:
+            yield from stages(part)
+            part, pixels = [], 0
+    yield from stages(part)
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,206 @@
+"""`Verifier`: weights, detector and device in one object that answers for two photographs or for many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facever.detection import MIN_FACE, THRESHOLDS
+from facever.embedder import Embedder, choose_device
+from facever.errors import NoFaceError
+from facever.images import find_photographs, load_image
+from facever.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, choose_faces, process_files
+from facever.weights import WeightsInfo, find_weights
+
+Source = str | Path | bytes | NDArray[Any]
+
+DEFAULT_FAR = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether two photographs show the same person.
+
+    Attributes
+    ----------
+    cosine : float
+        Of the two embeddings, in [-1, 1].
+    same : bool
+        cosine >= threshold.
+    threshold : float
+    far : float or None
+        The false accept rate that the threshold promises; None for a threshold of the caller's.
+    norms : two floats
+        Lengths of the features before normalisation.
+    boxes : two lists of four floats
+        x0, y0, x1, y1 of the compared faces, in pixels of the upright photographs.
+    faces_found : two ints
+        How many faces each photograph shows.
+    weights : str
+        Name of the weights.
+    """
+
+    cosine: float
+    same: bool
+    threshold: float
+    far: float | None
+    norms: tuple[float, float]
+    boxes: tuple[list[float], list[float]]
+    faces_found: tuple[int, int]
+    weights: str
+
+
+class Verifier:
+    """Are these two photographs of the same person?
+
+    Make one with `Verifier.load`, and keep it: loading takes longer than answering.
+    """
+
+    def __init__(self, embedder: Embedder, path: Path, stages: Stages) -> None:
+        self.embedder = embedder
+        self.path = path
+        self._stages = stages
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | Path = "default",
+        device: str = "auto",
+        min_face: int = MIN_FACE,
+        thresholds: tuple[float, float, float] = THRESHOLDS,
+    ) -> Verifier:
+        """A verifier with these weights.
+
+        Parameters
+        ----------
+        weights : str or Path
+            A name that comes with facever ("default", "scratch", ...) or a weights file.
+        device : {"auto", "cpu", "cuda"}
+        min_face, thresholds
+            Of the detector, see `facever.detection.Detector`.
+
+        Raises
+        ------
+        WeightsError
+            If the weights can't be found, read or used.
+        """
+        path = find_weights(weights)
+        chosen = choose_device(device)
+        embedder = Embedder.load(path, chosen)
+        job = Job(embedder.info.alignment, path, str(chosen), "all", False, min_face, thresholds)
+        return cls(embedder, path, Stages(job, embedder))
+
+    @property
+    def info(self) -> WeightsInfo:
+        """The metadata of the weights: network, alignment, thresholds, terms."""
+        return self.embedder.info
+
+    def faces(self, source: Source, rule: FaceRule = "all") -> list[EmbeddedFace]:
+        """The faces of a photograph with crop, embedding and norm, the surest first; [] where there is none.
+
+        Parameters
+        ----------
+        source : path, bytes of an image file, or ndarray (RGB uint8 (H, W, 3) and what `load_image` takes)
+        rule : {"all", "largest", "center"}
+
+        Raises
+        ------
+        ImageError
+            If the photograph can't be read.
+        """
+        return self._photograph(source, rule)[1].faces
+
+    def verify(
+        self,
+        a: Source,
+        b: Source,
+        faces: FaceRule = "largest",
+        threshold: float | None = None,
+        far: float = DEFAULT_FAR,
+    ) -> Answer:
+        """Compare the faces of two photographs.
+
+        Parameters
+        ----------
+        a, b : as for `faces`
+        faces : {"largest", "center", "all"}
+            Which face counts where there are several; with "all" the two that are most alike.
+        threshold : float, optional
+            In place of the one stored for `far`.
+        far : float
+            The false accept rate whose stored threshold decides.
+
+        Raises
+        ------
+        ImageError, NoFaceError, WeightsError
+            If a photograph can't be read or shows no face, or if the weights hold no threshold for `far`.
+        """
+        decided = self.info.threshold(far).cosine if threshold is None else float(threshold)
+        name_a, photograph_a = self._photograph(a, faces)
+        name_b, photograph_b = self._photograph(b, faces)
+        for name, photograph in ((name_a, photograph_a), (name_b, photograph_b)):
+            if not photograph.faces:
+                raise NoFaceError(
+                    f"{name}: no face found; use a photograph of a face that is larger, sharper or nearer to frontal"
+                )
+        face_a, face_b, cosine = _most_alike(photograph_a.faces, photograph_b.faces)
+        assert face_a.norm is not None and face_b.norm is not None
+        return Answer(
+            cosine=cosine,
+            same=cosine >= decided,
+            threshold=decided,
+            far=far if threshold is None else None,
+            norms=(face_a.norm, face_b.norm),
+            boxes=(_rounded(face_a.face.box), _rounded(face_b.face.box)),
+            faces_found=(photograph_a.found, photograph_b.found),
+            weights=self.info.name,
+        )
+
+    def embed_folder(
+        self, folder: str | Path, rule: FaceRule = "all", workers: int | None = None
+    ) -> Iterator[Photograph]:
+        """What became of each photograph below a folder, streamed in order of their paths; errors are in `problems`.
+
+        Raises
+        ------
+        DataError
+            If there is no such folder.
+        """
+        paths, unreadable = find_photographs(Path(folder))
+        for error in unreadable:
+            yield Photograph(error.source, problems=[str(error)])
+        yield from self.embed_files(paths, rule, workers)
+
+    def embed_files(
+        self,
+        paths: list[Path],
+        rule: FaceRule = "all",
+        workers: int | None = None,
+        centre_fallback: bool = False,
+    ) -> Iterator[Photograph]:
+        """The same for given files; with `centre_fallback` a photograph without a face gives its centre crop."""
+        job = replace(self._stages.job, rule=rule, centre_fallback=centre_fallback)
+        yield from process_files(paths, job, workers)
+
+    def _photograph(self, source: Source, rule: FaceRule) -> tuple[str, Photograph]:
+        image = load_image(source)
+        name = str(source) if isinstance(source, str | Path) else "the photograph"
+        photograph = self._stages([(name, image)])[0]
+        chosen = choose_faces([f.face for f in photograph.faces], image.shape, rule)
+        faces = [f for f in photograph.faces if any(f.face is face for face in chosen)]
+        return name, replace(photograph, faces=faces)
+
+
+def _most_alike(a: list[EmbeddedFace], b: list[EmbeddedFace]) -> tuple[EmbeddedFace, EmbeddedFace, float]:
+    cosines = np.stack([f.embedding for f in a]) @ np.stack([f.embedding for f in b]).T  # type: ignore[misc]
+    i, j = np.unravel_index(int(cosines.argmax()), cosines.shape)
+    return a[i], b[j], float(np.clip(cosines[i, j], -1.0, 1.0))
+
+
+def _rounded(box: NDArray[np.float32]) -> list[float]:
+    return [round(float(x), 1) for x in box]
