@@ -33,13 +33,13 @@ def written_whole(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        # mkstemp makes files that only their owner reads; ours are like any other.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        # Temporary files are for their owner only; ours are like any other.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: can't be written ({error.strerror or error}); choose another place") from error

@@ -191,9 +191,7 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
         raise ImageError(name, _unidentified_cause(file)) from error
     except MemoryError as error:
         raise ImageError(name, "not enough memory to decode it; scale it down first") from error
-    except (
-        Exception
-    ) as error:  # on broken files Pillow raises nearly anything, struct.error and KeyError included
+    except Exception as error:  # on broken files Pillow raises nearly anything, KeyError included
         cause = f"damaged or cut off ({_reason(error)}); copy or export it again"
         raise ImageError(name, cause) from error
 
@@ -263,11 +261,9 @@ def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uin
 def _from_array(array: NDArray, name: str, max_pixels: int) -> NDArray[np.uint8]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         cause = (
-            f"an array of shape {array.shape}; give (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), channels last"
+            f"an array of shape {array.shape}; give (H, W) or (H, W, C) of 1, 3 or 4 channels, channels last"
         )
         raise ImageError(name, cause)
-    if array.size == 0:
-        raise ImageError(name, f"an array of shape {array.shape} has no pixels")
     _check_pixels(array.shape[0] * array.shape[1], max_pixels, name)
     pixels = _array_to_8_bits(array, name)
     if pixels.ndim == 2:

@@ -347,8 +347,9 @@ def test_an_orientation_that_does_not_exist_turns_nothing(orientation: int) -> N
         b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01\x03\0\xff\xff\xff\xff\x06\0\0\0",
     ],
 )
-def test_broken_exif_is_ignored_in_silence(broken: bytes) -> None:
-    content = encode(Image.new("RGB", (20, 10), ORANGE), "JPEG", exif=broken)
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_broken_exif_is_ignored_in_silence(format: str, broken: bytes) -> None:
+    content = encode(Image.new("RGB", (20, 10), ORANGE), format, exif=broken)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_image(content).shape == (10, 20, 3)
@@ -739,31 +740,40 @@ def test_a_signature_alone_is_refused(signature: bytes) -> None:
     assert not loads_or_refuses(signature + bytes(40))
 
 
-def test_warning_filters_are_as_before_when_threads_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first thread in is the first out, so that each would restore the other's filters."""
+def test_overlapping_threads_are_quiet_and_leave_the_warning_filters_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first thread in is the first out: it must neither restore the filters early nor for good."""
     inside = {"first": threading.Event(), "second": threading.Event()}
     leave = {"first": threading.Event(), "second": threading.Event()}
     decode = ImageFile.ImageFile.load
+    done = []
 
     def wait_and_decode(picture: ImageFile.ImageFile) -> Any:
         name = threading.current_thread().name
-        if not inside[name].is_set():
+        if not inside[name].is_set():  # the conversion loads once more
             inside[name].set()
             assert leave[name].wait(10)
+            warnings.warn_explicit("odd", UserWarning, "Image.py", 1, module="PIL.Image")
         return decode(picture)
 
+    def work() -> None:
+        load_image(png(1, 1, 8, 0, b"\0\0"))
+        done.append(threading.current_thread().name)
+
     monkeypatch.setattr(ImageFile.ImageFile, "load", wait_and_decode)
-    before = list(warnings.filters)
-    threads = [
-        threading.Thread(name=name, target=load_image, args=[png(1, 1, 8, 0, b"\0\0")]) for name in inside
-    ]
-    for thread in threads:
-        thread.start()
-        assert inside[thread.name].wait(10)
-    for thread in threads:
-        leave[thread.name].set()
-        thread.join(10)
-    assert list(warnings.filters) == before
+    threads = [threading.Thread(name=name, target=work) for name in inside]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        for thread in threads:
+            thread.start()
+            assert inside[thread.name].wait(10)
+        for thread in threads:
+            leave[thread.name].set()
+            thread.join(10)
+        assert list(warnings.filters) == before
+    assert done == ["first", "second"]
 
 
 # ---- finding photographs -------------------------------------------------------------------------

@@ -1,0 +1,5 @@
+"""`python -m facever` is `facever`."""
+
+from facever.cli import main
+
+main()

@@ -1,0 +1,75 @@
+"""What the commands share: options, progress on a terminal, JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+T = TypeVar("T")
+
+Weights = Annotated[
+    str, typer.Option("--weights", "-w", help="Weights that come with facever, by name, or a file.", metavar="NAME|FILE")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="DEVICE")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+MinFace = Annotated[int, typer.Option("--min-face", help="Smallest face looked for, in pixels.", min=12)]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Processes on the cpu; by default one a core.", min=1, show_default=False)
+]
+
+
+def say(message: str) -> None:
+    """A line for the person at the terminal: on stderr, so that stdout stays what was asked for."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A progress bar on stderr, drawn on a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        yield progress
+
+
+def counted(items: Iterable[T], total: int, description: str) -> Iterator[T]:
+    """The items, with a progress bar of their number and rate."""
+    import time
+
+    start = time.monotonic()
+    with progress_bar() as progress:
+        task = progress.add_task(description, total=total, note="")
+        for done, item in enumerate(items, 1):
+            rate = done / max(time.monotonic() - start, 1e-9)
+            progress.update(task, advance=1, note=f"{rate:.0f}/s")
+            yield item
+
+
+def escaped(path: str | Path) -> str:
+    """A path as rich prints it literally."""
+    from rich.markup import escape
+
+    return escape(str(path))

@@ -1,0 +1,164 @@
+"""`facever train`: a folder of identities -> a weights file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facever.cli.common import Device, Json, Workers, print_json, progress_bar, say
+
+if TYPE_CHECKING:
+    from facever.training.run import Progress, TrainingResult
+    from facever.training.validation import Validation
+
+EXAMPLE = "Example: facever train photographs/ --minutes 30 --out runs/mine"
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="A folder that holds one folder of photographs a person.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, log and checkpoint.")] = Path("runs/train"),
+    network: Annotated[str, typer.Option(help="face_resnet, face_resnet_slim or resnet29.")] = "face_resnet_slim",
+    network_args: Annotated[
+        str, typer.Option(help="Arguments of the network, as JSON.", metavar="JSON")
+    ] = "{}",
+    alignment: Annotated[str, typer.Option(help="tight-64x56, face-112x96 or dlib-150x150.")] = "tight-64x56",
+    loss: Annotated[str, typer.Option(help="l2-softmax or softmax.")] = "l2-softmax",
+    alpha: Annotated[str, typer.Option(help="Radius of L2-softmax: a number, or learned.")] = "16",
+    label_smoothing: Annotated[float, typer.Option(help="Share of probability spread over all identities.")] = 0.0,
+    epochs: Annotated[int | None, typer.Option(help="Length of the training in epochs.", show_default=False)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Length of the training by the clock; 30 if neither is given.", show_default=False)
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Photographs a step.")] = 128,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate of SGD.")] = 0.1,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of SGD.")] = 5e-4,
+    held_out: Annotated[float, typer.Option(help="Share of the identities kept for validation.")] = 0.15,
+    calibrate_on: Annotated[
+        str, typer.Option(help="Held-out identities that give the thresholds, as a pattern.", metavar="PATTERN")
+    ] = "*",
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    compile_: Annotated[bool, typer.Option("--compile/--no-compile", help="Try torch.compile.")] = True,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of crop caches.", show_default="~/.cache/facever/crops")
+    ] = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    json_: Json = False,
+) -> None:
+    """Train a network on a folder of identities.
+
+    Photographs are detected and aligned once and kept in a cache. A training that was interrupted goes on with --resume.
+    """
+    import json
+
+    from facever.datasets.crops import default_cache_folder
+    from facever.errors import FaceverError
+    from facever.training import TrainingSettings
+    from facever.training import train as run
+    from facever.training.settings import parse_alpha
+
+    try:
+        value, learned = parse_alpha(alpha)
+        settings = TrainingSettings(
+            network=network,
+            network_arguments=json.loads(network_args),
+            alignment=alignment,
+            loss=loss,
+            alpha=value,
+            alpha_learned=learned,
+            label_smoothing=label_smoothing,
+            epochs=epochs,
+            minutes=30.0 if epochs is None and minutes is None else minutes,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            held_out=held_out,
+            seed=seed,
+            precision=precision,
+            compile=compile_,
+            calibrate_on=calibrate_on,
+        )
+        settings.build(3)  # says now, not after the crops, what the network refuses
+    except (ValueError, TypeError) as error:
+        raise FaceverError(f"these settings don't work: {error}") from error
+
+    with _Bars() as watcher:
+        result = run(
+            settings, data, out, cache or default_cache_folder(), device, workers, resume, watcher
+        )
+    if json_:
+        print_json(_as_json(result))
+    else:
+        print(_as_text(result))
+
+
+def _as_json(result: TrainingResult) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {**asdict(result), "weights": str(result.weights)}
+
+
+def _as_text(result: TrainingResult) -> str:
+    figures = [f"{result.epochs} epochs ({result.steps} steps) in {result.minutes:.1f} minutes, loss {result.loss:.3f}"]
+    if result.validation_accuracy is not None:
+        figures.append(
+            f"held-out people: accuracy {100 * result.validation_accuracy:.2f} %, "
+            f"TAR {result.validation_tar:.3f} at FAR 1e-3"
+        )
+    return "\n".join([*figures, f"weights: {result.weights}"])
+
+
+def _bars_class() -> Any:
+    from facever.training.run import Watcher
+
+    class Bars(Watcher):
+        """Progress bars on a terminal; in a pipe or a log file a line now and then."""
+
+        def __enter__(self) -> Bars:
+            self._context = progress_bar()
+            self._bar = self._context.__enter__()
+            self._crops = self._steps = None
+            self._terminal = self._bar.console.is_terminal
+            self._told = 0.0
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self._context.__exit__(None, None, None)
+
+        def say(self, message: str) -> None:
+            say(message)
+
+        def cropping(self, done: int, total: int) -> None:
+            if self._crops is None:
+                self._crops = self._bar.add_task("detecting and aligning", total=total, note="")
+            self._bar.update(self._crops, completed=done)
+            if done == total:
+                self._bar.remove_task(self._crops)
+
+        def progress(self, progress: Progress) -> None:
+            note = (
+                f"epoch {progress.epoch}  loss {progress.loss:.3f}  accuracy {100 * progress.accuracy:.1f} %  "
+                f"{progress.photographs_per_second:.0f} photographs/s"
+            )
+            if self._steps is None:
+                self._steps = self._bar.add_task("training", total=1000, note=note)
+            self._bar.update(self._steps, completed=round(1000 * progress.share), note=note)
+            if not self._terminal and (progress.minutes - self._told > 0.5 or progress.share >= 1):
+                self._told = progress.minutes
+                say(f"{100 * progress.share:5.1f} %  {note}  {progress.minutes_left:.1f} minutes left")
+
+        def validated(self, epoch: int, validation: Validation, best: bool) -> None:
+            say(
+                f"epoch {epoch}: held-out accuracy {100 * validation.accuracy:.2f} %, "
+                f"TAR {validation.tar:.3f} at FAR 1e-3{' (best)' if best else ''}"
+            )
+
+    return Bars
+
+
+def _Bars() -> Any:
+    return _bars_class()()

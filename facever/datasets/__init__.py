@@ -1,0 +1,1 @@
+"""Photographs with labels: identity folders, their crop cache, augmentation, pair lists."""

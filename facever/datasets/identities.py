@@ -1,0 +1,118 @@
+"""A folder of identities: one folder a person, photographs inside."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from facever.errors import DataError
+from facever.images import PHOTOGRAPH_SUFFIXES
+
+# Families in the Wild: F is the family, MID the member. Relatives look alike, so they go to one side of a split.
+_FAMILY = re.compile(r"^(?P<family>.*F\d+)_MID\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityFolder:
+    """The photographs of a data set, `paths[i]` showing `identities[i]`, sorted by identity and name.
+
+    `lonely` counts identities left out because they had fewer photographs than were asked for.
+    """
+
+    root: Path
+    paths: list[Path]
+    identities: list[str]
+    lonely: int = 0
+
+
+def read_identities(root: Path, least: int = 1, only: str = "*") -> IdentityFolder:
+    """The photographs of every identity folder in `root`.
+
+    Parameters
+    ----------
+    least : int
+        Identities with fewer photographs are left out and counted.
+    only : str
+        A shell pattern that an identity's name must match.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, or no photographs in folders below it.
+    """
+    if not root.exists():
+        raise DataError(f"{root}: no such folder; name a folder that holds one folder of photographs a person")
+    if not root.is_dir():
+        raise DataError(f"{root}: a file; name a folder that holds one folder of photographs a person")
+    paths: list[Path] = []
+    identities: list[str] = []
+    lonely = 0
+    try:
+        folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        for folder in folders:
+            if not fnmatchcase(folder.name, only):
+                continue
+            own = sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTOGRAPH_SUFFIXES and p.is_file())
+            if own and len(own) < least:
+                lonely += 1
+                continue
+            paths += own
+            identities += [folder.name] * len(own)
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: can't be read ({error.strerror}); check its permissions") from error
+    if not paths:
+        wanted = f" that match {only!r}" if only != "*" else ""
+        detail = f" ({lonely} with fewer than {least} photographs were left out)" if lonely else ""
+        raise DataError(f"{root}: no folders of photographs{wanted} in it{detail}; it needs one folder a person")
+    return IdentityFolder(root, paths, identities, lonely)
+
+
+def group_of(identity: str) -> str:
+    """What must stay on one side of a split: the family, where the name tells it, else the identity itself."""
+    match = _FAMILY.match(identity)
+    return match["family"] if match else identity
+
+
+def split_identities(
+    identities: Iterable[str], share: float, seed: int = 0
+) -> tuple[list[str], list[str]]:
+    """(training, held out): whole groups of identities, by a hash of their names.
+
+    A group is held out or not whatever the other groups are, so adding people moves nobody. At least two groups are
+    held out where there are four or more, since pairs of different people need two.
+
+    Parameters
+    ----------
+    share : float in [0, 1)
+        The share of the groups to hold out, about; 0 holds out none.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"the share held out is in [0, 1), not {share}")
+    names = sorted(set(identities))
+    fractions = {group: _fraction(f"{seed}:{group}") for group in map(group_of, names)}
+    held_out = {group for group, fraction in fractions.items() if fraction < share}
+    if share and len(held_out) < 2 and len(fractions) >= 4:
+        held_out = set(sorted(fractions, key=fractions.__getitem__)[:2])
+    training = [name for name in names if group_of(name) not in held_out]
+    return training, [name for name in names if group_of(name) in held_out]
+
+
+def _fraction(text: str) -> float:
+    """A number in [0, 1) that is the same for the same text on every machine."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+
+
+def matching(identities: Iterable[str], pattern: str) -> list[str]:
+    """The names, each once, that a shell pattern fits."""
+    return sorted(name for name in set(identities) if fnmatchcase(name, pattern))
+
+
+def labels_of(identities: Sequence[str]) -> tuple[list[int], list[str]]:
+    """(label of each, name of each label), labels in the order of the names."""
+    names = sorted(set(identities))
+    index = {name: i for i, name in enumerate(names)}
+    return [index[name] for name in identities], names

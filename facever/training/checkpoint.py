@@ -1,0 +1,42 @@
+"""Checkpoints: written whole or not at all, read without running anything that they hold."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facever.errors import DataError
+from facever.files import written_whole
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values. Raises OutputError."""
+    with written_whole(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """What `save_checkpoint` wrote.
+
+    Raises
+    ------
+    DataError
+        If there is none, or it can't be read.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no checkpoint to go on from; train without --resume")
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: not a whole checkpoint ({type(error).__name__}); train without --resume") from error
+
+
+def check_same(path: Path, kind: str, saved: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Raise DataError if a run that goes on was asked for something else than it began with."""
+    changed = [key for key in asked if saved.get(key) != asked[key]]
+    if changed:
+        details = ", ".join(f"{key} {saved.get(key)!r} -> {asked[key]!r}" for key in changed)
+        raise DataError(f"{path}: the run began with other {kind} ({details}); train to another --out, or as before")
