@@ -1,10 +1,10 @@
 """facever: are these two photographs of the same person?
 
-    from facever import Verifier
+from facever import Verifier
 
-    verifier = Verifier.load("default")
-    answer = verifier.verify("a.jpg", "b.jpg")
-    print(answer.same, answer.cosine)
+verifier = Verifier.load("default")
+answer = verifier.verify("a.jpg", "b.jpg")
+print(answer.same, answer.cosine)
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class Detector:
         scale = 12.0 / self.min_face
         while min(height, width) * scale >= 12:
             size = (int(width * scale + 1), int(height * scale + 1))
-            level = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            level = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
             regression, probability = self._pnet(self._normalised(level[None]))
             p = probability[0, 1].cpu().numpy()  # (h, w), one window every two pixels
             rows, columns = np.nonzero(p >= self.thresholds[0])
@@ -251,9 +251,7 @@ def _squared(boxes: FloatArray) -> FloatArray:
     return np.concatenate([corner, corner + longest], axis=1)
 
 
-def _patches(
-    images: Sequence[ImageArray], candidates: _Candidates, size: int
-) -> tuple[_Candidates, ImageArray]:
+def _patches(images: Sequence[ImageArray], candidates: _Candidates, size: int) -> tuple[_Candidates, ImageArray]:
     """The part of each box that lies inside its image, scaled to (size, size); boxes wholly outside are dropped."""
     corners = np.trunc(candidates.boxes).astype(np.int64)
     patches, kept = [], []
@@ -267,9 +265,7 @@ def _patches(
     return candidates[np.array(kept, np.int64)], np.asarray(stacked, np.uint8)
 
 
-def _suppressed(
-    boxes: FloatArray, scores: FloatArray, overlap: float, of_smaller: bool = False
-) -> NDArray[np.int64]:
+def _suppressed(boxes: FloatArray, scores: FloatArray, overlap: float, of_smaller: bool = False) -> NDArray[np.int64]:
     """Indices of the boxes that remain, the surest first, when a lesser box must not overlap a surer one by more.
 
     `overlap` is a share of the union, or of the smaller box.
@@ -283,9 +279,7 @@ def _suppressed(
     return np.asarray(nms(torch.from_numpy(boxes), torch.from_numpy(scores), overlap).numpy(), np.int64)
 
 
-def _suppressed_per_image(
-    candidates: _Candidates, overlap: float, of_smaller: bool = False
-) -> NDArray[np.int64]:
+def _suppressed_per_image(candidates: _Candidates, overlap: float, of_smaller: bool = False) -> NDArray[np.int64]:
     kept = [np.empty(0, np.int64)]
     for image in np.unique(candidates.images):
         own = np.nonzero(candidates.images == image)[0]

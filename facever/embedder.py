@@ -48,7 +48,7 @@ class Embedder:
         self.info = info
         self.device = device
         # Channels last is twice as fast for these convolutions on a processor, and no slower elsewhere.
-        self.network = fold_batch_norm(network).to(device, memory_format=torch.channels_last)
+        self.network = fold_batch_norm(network).to(device).to(memory_format=torch.channels_last)
 
     @classmethod
     def load(cls, weights: str | Path, device: str | torch.device = "auto") -> Embedder:

@@ -260,9 +260,7 @@ def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uin
 
 def _from_array(array: NDArray, name: str, max_pixels: int) -> NDArray[np.uint8]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        cause = (
-            f"an array of shape {array.shape}; give (H, W) or (H, W, C) of 1, 3 or 4 channels, channels last"
-        )
+        cause = f"an array of shape {array.shape}; give (H, W) or (H, W, C) of 1, 3 or 4 channels, channels last"
         raise ImageError(name, cause)
     _check_pixels(array.shape[0] * array.shape[1], max_pixels, name)
     pixels = _array_to_8_bits(array, name)

@@ -57,9 +57,7 @@ class ResidualBlock(nn.Module):
         return x + self.body(x)
 
 
-def _convolution(
-    channels_in: int, channels: int, *, stride: int = 1, batch_norm: bool = False
-) -> list[nn.Module]:
+def _convolution(channels_in: int, channels: int, *, stride: int = 1, batch_norm: bool = False) -> list[nn.Module]:
     convolution = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=not batch_norm)
     norm = [nn.BatchNorm2d(channels)] if batch_norm else []
     return [convolution, *norm, nn.PReLU(channels)]
@@ -190,7 +188,13 @@ class DlibBlock(nn.Module):
 class ResNet29(EmbeddingNetwork):
     """dlib's face network, each affine map folded into the convolution before it: 5,607,488 parameters."""
 
-    STAGES = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))  # channels, blocks; all but the first stage begin with down
+    STAGES = (
+        (32, 3),
+        (64, 4),
+        (128, 3),
+        (256, 3),
+        (256, 1),
+    )  # channels, blocks; all but the first stage begin with down
 
     def __init__(self, embedding_size: int = 128, input_size: Sequence[int] = (150, 150)) -> None:
         super().__init__()

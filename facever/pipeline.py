@@ -7,9 +7,9 @@ A broken photograph becomes a result with a problem, never an exception, so that
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -61,6 +61,8 @@ class Photograph:
         Why it could not be read, why a face could not be cropped, or that none was found.
     centre : EmbeddedFace or None
         The centre crop, where no face was found and one was asked for.
+    readable : bool
+        Whether it could be read at all.
     """
 
     source: str
@@ -68,6 +70,11 @@ class Photograph:
     found: int = 0
     problems: list[str] = field(default_factory=list)
     centre: EmbeddedFace | None = None
+    readable: bool = True
+
+
+# Wraps a stream of photographs, of which it is told the number: the place for a progress bar.
+Through = Callable[[Iterable[Photograph], int], Iterable[Photograph]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,7 @@ class Stages:
         done = []
         for name, image in images:
             if isinstance(image, ImageError):
-                done.append(Photograph(name, problems=[str(image)]))
+                done.append(Photograph(name, problems=[str(image)], readable=False))
             else:
                 done.append(self._crop(name, image, next(detected)))
         return self._embed(done) if self.embedder is not None else done
@@ -137,7 +144,7 @@ class Stages:
             return photograph
         whole = Face(np.array([0, 0, image.shape[1], image.shape[0]], np.float32), np.full((5, 2), np.nan), 0.0)
         centre = EmbeddedFace(whole, centre_crop(image, self.job.alignment))
-        return Photograph(name, [], len(faces), photograph.problems, centre)
+        return replace(photograph, centre=centre)
 
     def _embed(self, photographs: list[Photograph]) -> list[Photograph]:
         assert self.embedder is not None
@@ -152,9 +159,7 @@ class Stages:
             return EmbeddedFace(face.face, face.crop, embedding, float(norm))
 
         return [
-            Photograph(
-                p.source, [embedded(f) for f in p.faces], p.found, p.problems, p.centre and embedded(p.centre)
-            )
+            replace(p, faces=[embedded(f) for f in p.faces], centre=p.centre and embedded(p.centre))
             for p in photographs
         ]
 

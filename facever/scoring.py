@@ -61,9 +61,7 @@ def decide(cosines: Scores, threshold: float) -> npt.NDArray[np.bool_]:
     return np.asarray(np.greater_equal(cosines, threshold, signature="dd->?"))
 
 
-def threshold_at_far(
-    impostor_cosines: Scores, far: float, *, min_false_accepts: int = MIN_FALSE_ACCEPTS
-) -> float:
+def threshold_at_far(impostor_cosines: Scores, far: float, *, min_false_accepts: int = MIN_FALSE_ACCEPTS) -> float:
     """Return the smallest threshold that accepts at most a given share of impostor pairs.
 
     Of n impostors, the rule may accept the k highest, k being the largest number with k / n <= `far`. The

@@ -100,6 +100,11 @@ class Verifier:
         """The metadata of the weights: network, alignment, thresholds, terms."""
         return self.embedder.info
 
+    @property
+    def size(self) -> int:
+        """d, the number of components of an embedding."""
+        return self.embedder.network.embedding_size
+
     def faces(self, source: Source, rule: FaceRule = "all") -> list[EmbeddedFace]:
         """The faces of a photograph with crop, embedding and norm, the surest first; [] where there is none.
 
@@ -173,7 +178,7 @@ class Verifier:
         """
         paths, unreadable = find_photographs(Path(folder))
         for error in unreadable:
-            yield Photograph(error.source, problems=[str(error)])
+            yield Photograph(error.source, problems=[str(error)], readable=False)
         yield from self.embed_files(paths, rule, workers)
 
     def embed_files(
@@ -197,9 +202,13 @@ class Verifier:
 
 
 def _most_alike(a: list[EmbeddedFace], b: list[EmbeddedFace]) -> tuple[EmbeddedFace, EmbeddedFace, float]:
-    cosines = np.stack([f.embedding for f in a]) @ np.stack([f.embedding for f in b]).T  # type: ignore[misc]
+    cosines = _stacked(a) @ _stacked(b).T  # (faces of a, faces of b)
     i, j = np.unravel_index(int(cosines.argmax()), cosines.shape)
     return a[i], b[j], float(np.clip(cosines[i, j], -1.0, 1.0))
+
+
+def _stacked(faces: list[EmbeddedFace]) -> NDArray[np.float32]:
+    return np.array([face.embedding for face in faces], np.float32)
 
 
 def _rounded(box: NDArray[np.float32]) -> list[float]:

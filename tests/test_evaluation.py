@@ -101,9 +101,7 @@ def test_best_threshold_equals_a_search(pairs: tuple[np.ndarray, np.ndarray]) ->
 
 
 @given(labelled_scores(), st.randoms(use_true_random=False))
-def test_best_threshold_does_not_depend_on_the_order(
-    pairs: tuple[np.ndarray, np.ndarray], random: object
-) -> None:
+def test_best_threshold_does_not_depend_on_the_order(pairs: tuple[np.ndarray, np.ndarray], random: object) -> None:
     cosines, same = pairs
     order = list(range(len(cosines)))
     random.shuffle(order)  # type: ignore[attr-defined]
@@ -167,9 +165,7 @@ def test_a_single_fold_is_refused() -> None:
 
 def test_other_folds_without_a_kind_of_pair_are_refused() -> None:
     with pytest.raises(DataError, match="no impostor pair among 2"):
-        cross_validated_accuracy(
-            np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0, 1, 1], bool), np.array([0, 0, 1, 1])
-        )
+        cross_validated_accuracy(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0, 1, 1], bool), np.array([0, 0, 1, 1]))
 
 
 def test_standard_error_by_hand() -> None:
@@ -331,9 +327,7 @@ def test_pairwise_cosines_equal_a_loop(n: int) -> None:
 def test_pairwise_cosines_are_clipped() -> None:
     longer = np.full((2, 1), np.nextafter(np.float32(1), np.float32(2)))
     assert pairwise_cosines(longer, np.array([0, 0]))[0].tolist() == [1.0]
-    assert pairwise_cosines(longer * np.array([[1], [-1]], np.float32), np.array([0, 1]))[1].tolist() == [
-        -1.0
-    ]
+    assert pairwise_cosines(longer * np.array([[1], [-1]], np.float32), np.array([0, 1]))[1].tolist() == [-1.0]
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -448,10 +448,7 @@ def test_large_pictures_are_refused_by_their_header(
         with pytest.raises(ImageError) as caught:
             load_image(png(width, height, 1, 0, b"\0"), name="huge.png")
     assert caught.value.source == "huge.png"
-    assert (
-        caught.value.cause
-        == f"too large: {size} pixels, and the limit is {MAX_PIXELS:,}; scale it down first"
-    )
+    assert caught.value.cause == f"too large: {size} pixels, and the limit is {MAX_PIXELS:,}; scale it down first"
 
 
 def test_a_raised_limit_still_names_the_limit_that_stopped_it() -> None:
@@ -582,10 +579,7 @@ def test_something_that_is_no_picture_at_all(source: Any) -> None:
     ],
 )
 def test_a_file_that_is_not_a_picture(content: bytes) -> None:
-    assert (
-        refusal(content).cause
-        == "not a picture, or in a format that can't be read; convert it to JPEG or PNG"
-    )
+    assert refusal(content).cause == "not a picture, or in a format that can't be read; convert it to JPEG or PNG"
 
 
 def test_heic_is_named() -> None:
@@ -634,9 +628,7 @@ def test_the_error_survives_pickling() -> None:
     ],
     ids=lambda raised: type(raised).__name__,
 )
-def test_whatever_the_decoder_raises_ends_as_one_short_line(
-    raised: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whatever_the_decoder_raises_ends_as_one_short_line(raised: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(picture: Image.Image) -> None:
         raise raised
 
@@ -730,11 +722,7 @@ def test_a_file_with_changed_bytes_loads_or_is_refused(kind: str, changes: list[
     loads_or_refuses(bytes(content))
 
 
-@given(
-    st.sampled_from(
-        [b"\xff\xd8\xff\xe1", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"P5 ", b"RIFF\x99\0\0\0WEBP"]
-    )
-)
+@given(st.sampled_from([b"\xff\xd8\xff\xe1", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"P5 ", b"RIFF\x99\0\0\0WEBP"]))
 def test_a_signature_alone_is_refused(signature: bytes) -> None:
     assert not loads_or_refuses(signature)
     assert not loads_or_refuses(signature + bytes(40))

@@ -144,9 +144,7 @@ def test_pair_is_frozen_and_without_a_dict() -> None:
         (TWO_FOLDS.replace("Ann\t1\tBob\t1", "Ann\t1\tAnn\t2"), 3, "an impostor pair of one person, 'Ann'"),
     ],
 )
-def test_broken_list_names_file_and_line(
-    tmp_path: Path, root: Path, text: str, line: int, words: str
-) -> None:
+def test_broken_list_names_file_and_line(tmp_path: Path, root: Path, text: str, line: int, words: str) -> None:
     file = write(tmp_path, text)
     message = error(file, root)
     assert message.startswith(f"{file}, line {line}: ")
@@ -201,9 +199,7 @@ def test_missing_photographs_are_summed_up(tmp_path: Path, root: Path) -> None:
 def test_first_of_two_missing_photographs_in_a_line_is_named(tmp_path: Path, root: Path) -> None:
     (root / "Ann/Ann_0001.jpg").unlink()
     (root / "Ann/Ann_0002.jpg").unlink()
-    assert f"line 2: there is no photograph {root / 'Ann/Ann_0001.jpg'}" in error(
-        write(tmp_path, TWO_FOLDS), root
-    )
+    assert f"line 2: there is no photograph {root / 'Ann/Ann_0001.jpg'}" in error(write(tmp_path, TWO_FOLDS), root)
 
 
 def test_name_too_long_for_the_file_system_counts_as_missing(tmp_path: Path, root: Path) -> None:

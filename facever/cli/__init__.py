@@ -5,13 +5,14 @@ Heavy imports happen inside the commands, so that `facever --help` answers at on
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 import typer
 
 from facever import __version__
-from facever.cli import train
+from facever.cli import calibrate, convert_dlib, embed, eval_lfw, info, train, verify
 from facever.errors import FaceverError
 
 EXIT_CODES = """Exit codes: 0 done (verify: same person), 1 verify: different people, 2 usage or bad input, \
@@ -26,7 +27,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
+app.command("embed", epilog=embed.EXAMPLE)(embed.embed)
+app.command("eval-lfw", epilog=eval_lfw.EXAMPLE)(eval_lfw.eval_lfw)
 app.command("train", epilog=train.EXAMPLE)(train.train)
+app.command("calibrate", epilog=calibrate.EXAMPLE)(calibrate.calibrate)
+app.command("info", epilog=info.EXAMPLE)(info.info)
+app.command("convert-dlib", epilog=convert_dlib.EXAMPLE)(convert_dlib.convert_dlib)
 
 
 def _version(wanted: bool) -> None:
@@ -44,6 +51,8 @@ def options(
 
 def main() -> None:
     """Run the command line; what a user can cause ends in a line on stderr and an exit code, never in a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
     try:
         app()
     except FaceverError as error:

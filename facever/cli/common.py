@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -17,13 +16,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Weights = Annotated[
-    str, typer.Option("--weights", "-w", help="Weights that come with facever, by name, or a file.", metavar="NAME|FILE")
+    str,
+    typer.Option("--weights", "-w", help="Weights that come with facever, by name, or a file.", metavar="NAME|FILE"),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="DEVICE")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 MinFace = Annotated[int, typer.Option("--min-face", help="Smallest face looked for, in pixels.", min=12)]
 Workers = Annotated[
-    int | None, typer.Option("--workers", help="Processes on the cpu; by default one a core.", min=1, show_default=False)
+    int | None,
+    typer.Option("--workers", help="Processes on the cpu; by default one a core.", min=1, show_default=False),
 ]
 
 
@@ -34,7 +35,7 @@ def say(message: str) -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2))
 
 
 @contextmanager
@@ -66,10 +67,3 @@ def counted(items: Iterable[T], total: int, description: str) -> Iterator[T]:
             rate = done / max(time.monotonic() - start, 1e-9)
             progress.update(task, advance=1, note=f"{rate:.0f}/s")
             yield item
-
-
-def escaped(path: str | Path) -> str:
-    """A path as rich prints it literally."""
-    from rich.markup import escape
-
-    return escape(str(path))

@@ -7,36 +7,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facever.cli.common import Device, Json, Workers, print_json, progress_bar, say
+from facever.cli.common import Device, Json, Workers, print_json
 
 if TYPE_CHECKING:
-    from facever.training.run import Progress, TrainingResult
-    from facever.training.validation import Validation
+    from facever.training.run import TrainingResult
 
 EXAMPLE = "Example: facever train photographs/ --minutes 30 --out runs/mine"
 
 
 def train(
     data: Annotated[Path, typer.Argument(help="A folder that holds one folder of photographs a person.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, log and checkpoint.")] = Path("runs/train"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, log and checkpoint.")] = Path(
+        "runs/train"
+    ),
     network: Annotated[str, typer.Option(help="face_resnet, face_resnet_slim or resnet29.")] = "face_resnet_slim",
-    network_args: Annotated[
-        str, typer.Option(help="Arguments of the network, as JSON.", metavar="JSON")
-    ] = "{}",
+    network_args: Annotated[str, typer.Option(help="Arguments of the network, as JSON.", metavar="JSON")] = "{}",
     alignment: Annotated[str, typer.Option(help="tight-64x56, face-112x96 or dlib-150x150.")] = "tight-64x56",
     loss: Annotated[str, typer.Option(help="l2-softmax or softmax.")] = "l2-softmax",
     alpha: Annotated[str, typer.Option(help="Radius of L2-softmax: a number, or learned.")] = "16",
     label_smoothing: Annotated[float, typer.Option(help="Share of probability spread over all identities.")] = 0.0,
     epochs: Annotated[int | None, typer.Option(help="Length of the training in epochs.", show_default=False)] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Length of the training by the clock; 30 if neither is given.", show_default=False)
+        float | None,
+        typer.Option(help="Length of the training by the clock; 30 if neither is given.", show_default=False),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Photographs a step.")] = 128,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate of SGD.")] = 0.1,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of SGD.")] = 5e-4,
     held_out: Annotated[float, typer.Option(help="Share of the identities kept for validation.")] = 0.15,
     calibrate_on: Annotated[
-        str, typer.Option(help="Held-out identities that give the thresholds, as a pattern.", metavar="PATTERN")
+        str,
+        typer.Option(help="Held-out identities that give the thresholds, as a pattern.", metavar="PATTERN"),
     ] = "*",
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
@@ -51,10 +52,11 @@ def train(
 ) -> None:
     """Train a network on a folder of identities.
 
-    Photographs are detected and aligned once and kept in a cache. A training that was interrupted goes on with --resume.
+    Photographs are detected and aligned once and kept in a cache. An interrupted training goes on with --resume.
     """
     import json
 
+    from facever.cli.training_bars import TrainingBars
     from facever.datasets.crops import default_cache_folder
     from facever.errors import FaceverError
     from facever.training import TrainingSettings
@@ -86,10 +88,8 @@ def train(
     except (ValueError, TypeError) as error:
         raise FaceverError(f"these settings don't work: {error}") from error
 
-    with _Bars() as watcher:
-        result = run(
-            settings, data, out, cache or default_cache_folder(), device, workers, resume, watcher
-        )
+    with TrainingBars() as watcher:
+        result = run(settings, data, out, cache or default_cache_folder(), device, workers, resume, watcher)
     if json_:
         print_json(_as_json(result))
     else:
@@ -110,55 +110,3 @@ def _as_text(result: TrainingResult) -> str:
             f"TAR {result.validation_tar:.3f} at FAR 1e-3"
         )
     return "\n".join([*figures, f"weights: {result.weights}"])
-
-
-def _bars_class() -> Any:
-    from facever.training.run import Watcher
-
-    class Bars(Watcher):
-        """Progress bars on a terminal; in a pipe or a log file a line now and then."""
-
-        def __enter__(self) -> Bars:
-            self._context = progress_bar()
-            self._bar = self._context.__enter__()
-            self._crops = self._steps = None
-            self._terminal = self._bar.console.is_terminal
-            self._told = 0.0
-            return self
-
-        def __exit__(self, *error: object) -> None:
-            self._context.__exit__(None, None, None)
-
-        def say(self, message: str) -> None:
-            say(message)
-
-        def cropping(self, done: int, total: int) -> None:
-            if self._crops is None:
-                self._crops = self._bar.add_task("detecting and aligning", total=total, note="")
-            self._bar.update(self._crops, completed=done)
-            if done == total:
-                self._bar.remove_task(self._crops)
-
-        def progress(self, progress: Progress) -> None:
-            note = (
-                f"epoch {progress.epoch}  loss {progress.loss:.3f}  accuracy {100 * progress.accuracy:.1f} %  "
-                f"{progress.photographs_per_second:.0f} photographs/s"
-            )
-            if self._steps is None:
-                self._steps = self._bar.add_task("training", total=1000, note=note)
-            self._bar.update(self._steps, completed=round(1000 * progress.share), note=note)
-            if not self._terminal and (progress.minutes - self._told > 0.5 or progress.share >= 1):
-                self._told = progress.minutes
-                say(f"{100 * progress.share:5.1f} %  {note}  {progress.minutes_left:.1f} minutes left")
-
-        def validated(self, epoch: int, validation: Validation, best: bool) -> None:
-            say(
-                f"epoch {epoch}: held-out accuracy {100 * validation.accuracy:.2f} %, "
-                f"TAR {validation.tar:.3f} at FAR 1e-3{' (best)' if best else ''}"
-            )
-
-    return Bars
-
-
-def _Bars() -> Any:
-    return _bars_class()()

@@ -1,8 +1,8 @@
 """The crop cache: every photograph of a data set is detected and aligned once, for all trainings to come.
 
 Two files in a folder: `crops-*.bin`, raw uint8 pixels, mapped into memory, and `index.json`, which says where each
-photograph's crop stands and from which file (size and time of change) it was cut. Photographs that changed are cut anew,
-the others kept; a run that was interrupted keeps what it had.
+photograph's crop stands and from which file (size and time of change) it was cut. Photographs that changed are cut
+anew, the others kept; a run that was interrupted keeps what it had.
 """
 
 from __future__ import annotations
@@ -196,7 +196,12 @@ class _Store:
     def commit(self) -> None:
         self._file.flush()
         if self._added:
-            index = {"settings": self.settings, "pixels": self.pixels, "count": self.count, "entries": self.entries}
+            index = {
+                "settings": self.settings,
+                "pixels": self.pixels,
+                "count": self.count,
+                "entries": self.entries,
+            }
             write_json(self.folder / "index.json", index)
 
     def crops(self) -> NDArray[np.uint8]:

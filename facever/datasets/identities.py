@@ -77,9 +77,7 @@ def group_of(identity: str) -> str:
     return match["family"] if match else identity
 
 
-def split_identities(
-    identities: Iterable[str], share: float, seed: int = 0
-) -> tuple[list[str], list[str]]:
+def split_identities(identities: Iterable[str], share: float, seed: int = 0) -> tuple[list[str], list[str]]:
     """(training, held out): whole groups of identities, by a hash of their names.
 
     A group is held out or not whatever the other groups are, so adding people moves nobody. At least two groups are

@@ -1,9 +1,9 @@
 """A whole training: crops, split, steps, checkpoints, validation, export.
 
-    out/weights.safetensors   the best network so far by validation, ready for every command
-    out/checkpoint.pt         where `resume` goes on
-    out/log.csv               the course of the training
-    out/training.json         settings, versions, people, result
+out/weights.safetensors   the best network so far by validation, ready for every command
+out/checkpoint.pt         where `resume` goes on
+out/log.csv               the course of the training
+out/training.json         settings, versions, people, result
 """
 
 from __future__ import annotations
@@ -38,9 +38,17 @@ MARGIN = 8
 LOG_EVERY = 20  # steps
 CHECKPOINT_MINUTES = 5.0
 COLUMNS = (
-    "step epoch minutes loss accuracy learning_rate alpha photographs_per_second "
-    "validation_accuracy validation_tar"
-).split()
+    "step",
+    "epoch",
+    "minutes",
+    "loss",
+    "accuracy",
+    "learning_rate",
+    "alpha",
+    "photographs_per_second",
+    "validation_accuracy",
+    "validation_tar",
+)
 
 
 class Interrupted(FaceverError):
@@ -254,7 +262,13 @@ class _Run:
         path = self._export(FARS)
         self.save_final()
         return TrainingResult(
-            path, self.trainer.step, self.trainer.epoch, self.minutes, self.loss, self.best["accuracy"], self.best["tar"]
+            path,
+            self.trainer.step,
+            self.trainer.epoch,
+            self.minutes,
+            self.loss,
+            self.best["accuracy"],
+            self.best["tar"],
         )
 
     def save_final(self) -> None:
@@ -286,7 +300,16 @@ class _Run:
         step, epoch = self.trainer.step, self.trainer.epoch
         self.loss, self._window, self._reported = loss, [], now
         self.watcher.progress(Progress(share, step, epoch, minutes, left, loss, accuracy, rate, alpha, speed))
-        values = (step, epoch, round(minutes, 3), round(loss, 5), round(accuracy, 5), rate, alpha, round(speed, 1))
+        values = (
+            step,
+            epoch,
+            round(minutes, 3),
+            round(loss, 5),
+            round(accuracy, 5),
+            rate,
+            alpha,
+            round(speed, 1),
+        )
         self.log.append(dict(zip(COLUMNS, values, strict=False)))
 
     def _validate(self) -> None:

@@ -77,7 +77,10 @@ class TrainingSettings:
         require(self.epochs is None or self.epochs >= 1, f"at least 1 epoch, not {self.epochs}")
         require(self.minutes is None or self.minutes > 0, f"more than 0 minutes, not {self.minutes}")
         require(self.loss in LOSSES, f"the loss is one of {', '.join(LOSSES)}, not {self.loss!r}")
-        require(self.precision in PRECISIONS, f"precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        require(
+            self.precision in PRECISIONS,
+            f"precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}",
+        )
         require(self.alignment in ALIGNMENTS, f"the alignment is one of {', '.join(ALIGNMENTS)}")
         require(self.batch_size >= 2, f"batch normalisation needs at least 2 crops a batch, not {self.batch_size}")
         require(self.learning_rate > 0, f"a learning rate above 0, not {self.learning_rate}")

@@ -59,7 +59,7 @@ class Trainer:
         self.labels = np.array(labels, np.int64)
         torch.manual_seed(settings.seed)
         network, loss = settings.build(len(self.identities))
-        self.network = network.to(device, memory_format=torch.channels_last).train()
+        self.network = network.to(device).to(memory_format=torch.channels_last).train()
         self.loss = loss.to(device).train()
         alignment = crops.alignment
         self.augment = Augmenter(settings.augmentation, alignment.height, alignment.width, crops.margin)
@@ -130,7 +130,10 @@ class Trainer:
         # Vectors are biases, normalisation and PReLU; alpha is a scalar, and decays as in the paper's code.
         vectors = [p for p in parameters if p.dim() == 1]
         others = [p for p in parameters if p.dim() != 1]
-        groups = [{"params": others, "weight_decay": s.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        groups = [
+            {"params": others, "weight_decay": s.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
         return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum, nesterov=s.momentum > 0)
 
     def _rows(self) -> NDArray[np.int64]:
@@ -145,7 +148,7 @@ class Trainer:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half)
 
-    def _compiled(self) -> nn.Module:
+    def _compiled(self) -> Callable[[Tensor], Tensor]:
         """The network compiled, or as it is where no compiler is at hand or compiling fails."""
         if self.device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
             self.say("no C++ compiler here, so training goes uncompiled (slower, the same result)")

@@ -1,0 +1,64 @@
+"""`facever calibrate`: thresholds for stated false accept rates, from a folder of identities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facever.cli.common import Device, Json, Workers, counted, print_json, say
+
+EXAMPLE = "Example: facever calibrate default people/ -o mine.safetensors"
+
+
+def calibrate(
+    weights: Annotated[str, typer.Argument(help="Weights that come with facever, by name, or a file.")],
+    data: Annotated[Path, typer.Argument(help="A folder that holds one folder of photographs a person.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Copy of the weights to write, with the thresholds.")],
+    only: Annotated[str, typer.Option(help="People to use, as a pattern.", metavar="PATTERN")] = "*",
+    held_out: Annotated[
+        float, typer.Option(help="Use only the share of people that train holds out; 1 uses all.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the held-out people, as in train.")] = 0,
+    device: Device = "auto",
+    workers: Workers = None,
+    json_: Json = False,
+) -> None:
+    """Choose the thresholds of weights for the photographs that you have.
+
+    The people must not be those that the weights were trained on. Rates that their pairs can't support are left out.
+    """
+    from dataclasses import asdict, replace
+
+    from facever.calibration import FARS, thresholds_of_folder
+    from facever.errors import DataError
+    from facever.files import check_writable
+    from facever.report import info_rows, print_table
+    from facever.verifier import Verifier
+    from facever.weights import load_weights, save_weights
+
+    check_writable(out)
+    verifier = Verifier.load(weights, device)
+    thresholds = thresholds_of_folder(
+        verifier,
+        data,
+        only,
+        held_out,
+        seed,
+        workers,
+        lambda stream, total: counted(stream, total, "embedding"),
+    )
+    if not thresholds:
+        raise DataError(
+            f"{data}: too few pairs of people for FAR {FARS[0]:g}; at least 1,000 impostor pairs are needed"
+        )
+    if len(thresholds) < len(FARS):
+        say("too few impostor pairs for the lower rates, which were left out")
+    info, network = load_weights(verifier.path)
+    info = replace(info, name=out.stem, thresholds=thresholds)
+    save_weights(out, info, network)
+    if json_:
+        print_json({"weights": str(out), "thresholds": [asdict(t) for t in thresholds]})
+    else:
+        print_table([row for row in info_rows(info) if row[0].startswith("threshold")], str(out))

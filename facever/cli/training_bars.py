@@ -1,0 +1,56 @@
+"""What a training tells, on a terminal or in a log file."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.progress import TaskID
+
+from facever.cli.common import progress_bar, say
+from facever.training.run import Progress, Watcher
+from facever.training.validation import Validation
+
+
+class TrainingBars(Watcher):
+    """Progress bars on a terminal; in a pipe or a log file a line every half minute."""
+
+    def __enter__(self) -> TrainingBars:
+        self._context = progress_bar()
+        self._bars = self._context.__enter__()
+        self._tasks: dict[str, TaskID] = {}
+        self._told = 0.0
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._context.__exit__(kind, error, trace)
+
+    def say(self, message: str) -> None:
+        say(message)
+
+    def cropping(self, done: int, total: int) -> None:
+        self._show("detecting and aligning", done, total, "")
+
+    def progress(self, progress: Progress) -> None:
+        note = (
+            f"epoch {progress.epoch}  loss {progress.loss:.3f}  accuracy {100 * progress.accuracy:.1f} %  "
+            f"{progress.photographs_per_second:.0f} photographs/s"
+        )
+        self._show("training", round(1000 * progress.share), 1000, note)
+        if self._bars.disable and (progress.minutes - self._told > 0.5 or progress.share >= 1):
+            self._told = progress.minutes
+            say(f"{100 * progress.share:5.1f} %  {note}  {progress.minutes_left:.1f} minutes left")
+
+    def validated(self, epoch: int, validation: Validation, best: bool) -> None:
+        say(
+            f"epoch {epoch}: held-out accuracy {100 * validation.accuracy:.2f} %, "
+            f"TAR {validation.tar:.3f} at FAR 1e-3{' (best)' if best else ''}"
+        )
+
+    def _show(self, name: str, done: int, total: int, note: str) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total, note=note)
+        self._bars.update(self._tasks[name], completed=done, note=note)
+        if done == total:
+            self._bars.remove_task(self._tasks.pop(name))

@@ -1,0 +1,55 @@
+"""`facever verify`: are these two photographs of the same person?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facever.cli.common import Device, Json, MinFace, Weights, print_json, say
+
+EXAMPLE = "Example: facever verify passport.jpg selfie.jpg"
+
+
+def verify(
+    a: Annotated[Path, typer.Argument(help="A photograph.")],
+    b: Annotated[Path, typer.Argument(help="Another photograph.")],
+    weights: Weights = "default",
+    faces: Annotated[
+        str,
+        typer.Option(help="Which face counts where there are several: largest, center or all (the most alike)."),
+    ] = "largest",
+    far: Annotated[float, typer.Option(help="False accept rate whose stored threshold decides.")] = 1e-3,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Cosine that decides, in place of the stored one.", show_default=False),
+    ] = None,
+    min_face: MinFace = 40,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Compare the faces of two photographs.
+
+    Exit codes: 0 same person, 1 different people, 2 usage or bad input, 3 no face found.
+    """
+    from dataclasses import asdict
+
+    from facever.errors import FaceverError
+    from facever.pipeline import FACE_RULES
+    from facever.report import answer_text
+    from facever.verifier import Verifier
+
+    if faces not in FACE_RULES:
+        raise FaceverError(f"--faces is one of {', '.join(FACE_RULES)}, not {faces!r}")
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise FaceverError(f"--threshold is a cosine in [-1, 1], not {threshold}")
+    verifier = Verifier.load(weights, device, min_face)
+    answer = verifier.verify(a, b, faces, threshold, far)  # type: ignore[arg-type]
+    if json_:
+        print_json(asdict(answer))
+    else:
+        print(answer_text(answer, str(a), str(b), faces))
+        if max(answer.faces_found) > 1 and faces == "largest":
+            say("a photograph shows several faces; choose with --faces largest, center or all")
+    raise typer.Exit(0 if answer.same else 1)

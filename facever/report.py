@@ -1,0 +1,107 @@
+"""Tables for the terminal; plain text in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from facever.protocols import PairsResult
+from facever.verifier import Answer
+from facever.weights import WeightsInfo
+
+Rows = Sequence[tuple[str, str]]
+
+
+def print_table(rows: Rows, title: str = "") -> None:
+    """Two columns, names and values. Nothing in them is taken for markup."""
+    if title:
+        print(title)
+    if not sys.stdout.isatty():
+        for name, value in rows:
+            print(f"{name}\t{value}")
+        return
+    table = Table(box=SIMPLE, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name), Text(value))
+    Console().print(table)
+
+
+def answer_text(answer: Answer, a: str, b: str, rule: str) -> str:
+    """The answer of `verify` in a few lines."""
+    if answer.far is None:
+        threshold = f"threshold {answer.threshold:.4f}, as given"
+    else:
+        threshold = f"threshold {answer.threshold:.4f} for a false accept rate of {answer.far:g}"
+    lines = [
+        "same person" if answer.same else "different people",
+        f"  cosine {answer.cosine:.4f}, {threshold}",
+    ]
+    for name, norm, found in zip((a, b), answer.norms, answer.faces_found, strict=True):
+        which = {
+            "largest": "the largest",
+            "center": "the one nearest to the centre",
+            "all": "the most alike",
+        }[rule]
+        several = f", {found} faces found, {which} taken" if found > 1 else ""
+        lines.append(f"  {name}: norm {norm:.2f}{several}")
+    return "\n".join(lines)
+
+
+def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
+    """The figures of a protocol, a row each."""
+    f = result.figures
+    rows = [
+        ("weights", weights),
+        ("pairs", f"{f.pairs:,} ({f.genuine_pairs:,} genuine), {len(f.fold_accuracies)} folds"),
+        ("photographs", f"{result.images:,}, {len(result.images_without_face)} without a detected face"),
+        (
+            "accuracy",
+            f"{100 * f.accuracy:.2f} ± {100 * f.accuracy_standard_error:.2f} % (standard error of the mean)",
+        ),
+        ("AUC", f"{f.auc:.5f}"),
+        ("EER", f"{100 * f.eer:.2f} %"),
+    ]
+    for far, tar in f.tar_at_far.items():
+        value = "too few impostor pairs to say" if tar is None else f"{tar:.4f}"
+        rows.append((f"TAR at FAR {far:g}", value))
+    return rows + [
+        (
+            f"stored threshold {t.cosine:.4f}",
+            f"promises FAR {t.far:g}; here FAR {t.measured_far:.4f}, TAR {t.measured_tar:.4f}",
+        )
+        for t in result.thresholds
+    ]
+
+
+def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
+    """The metadata of a weights file, a row each."""
+    a, n = info.alignment, info.normalisation
+    rows = [
+        ("name", info.name),
+        ("network", f"{info.network} {info.network_arguments or ''}".strip()),
+        ("alignment", f"{a.name}: {a.height}x{a.width} pixels, fill {a.fill}"),
+        ("normalisation", f"(RGB - {list(n.mean)}) / {n.scale:g}"),
+        ("mirror image", "averaged in" if info.mirrored else "not used"),
+        ("loss", ", ".join(f"{key} {value}" for key, value in info.loss.items())),
+    ]
+    for data in info.training_data:
+        count = f"{data.get('photographs', '?')} photographs of {data.get('identities', '?')} people"
+        rows.append(("trained on", f"{data.get('name', '?')}: {count}; terms: {data.get('terms', 'not stated')}"))
+    rows += [
+        (
+            f"threshold for FAR {t.far:g}",
+            f"{t.cosine:.4f} (TAR {t.tar:.3f}; from {t.impostor_pairs:,} impostor pairs, {t.source})",
+        )
+        for t in info.thresholds
+    ]
+    rows += [("licence", info.licence), ("credit", info.credit)]
+    rows += [("seed", str(info.seed))] if info.seed is not None else []
+    rows += [("versions", ", ".join(f"{key} {value}" for key, value in info.versions.items()))]
+    return rows
