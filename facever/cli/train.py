@@ -39,6 +39,8 @@ def train(
         str,
         typer.Option(help="Held-out identities that give the thresholds, as a pattern.", metavar="PATTERN"),
     ] = "*",
+    terms: Annotated[str, typer.Option(help="Terms of the photographs, for the record.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="Licence of the weights, for the record.")] = "not stated",
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     compile_: Annotated[bool, typer.Option("--compile/--no-compile", help="Try torch.compile.")] = True,
@@ -83,6 +85,8 @@ def train(
             precision=precision,
             compile=compile_,
             calibrate_on=calibrate_on,
+            terms=terms,
+            licence=licence,
         )
         settings.build(3)  # says now, not after the crops, what the network refuses
     except (ValueError, TypeError) as error:

@@ -8,7 +8,7 @@ out/training.json         settings, versions, people, result
 
 from __future__ import annotations
 
-import csv
+import math
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -20,73 +20,31 @@ from typing import Any
 import torch
 
 from facever.alignment import ALIGNMENTS
-from facever.calibration import FARS, thresholds_from
+from facever.calibration import FARS
 from facever.datasets.crops import CropSet, cut_crops
-from facever.datasets.identities import matching, read_identities, split_identities
-from facever.embedder import Embedder, choose_device
+from facever.datasets.identities import read_identities, split_identities
+from facever.embedder import choose_device
 from facever.errors import DataError, FaceverError, OutputError
-from facever.files import check_writable, write_json, written_whole
+from facever.files import check_writable, write_json
 from facever.losses import alpha_lower_bound
-from facever.networks import build_network
 from facever.training.checkpoint import check_same, load_checkpoint, save_checkpoint
+from facever.training.export import export_weights, held_out_thresholds, weights_info
+from facever.training.log import TrainingLog
 from facever.training.settings import TrainingSettings
-from facever.training.trainer import NORMALISATION, Trainer
-from facever.training.validation import Validation, validate
-from facever.weights import Threshold, WeightsInfo, save_weights, versions, with_thresholds
+from facever.training.trainer import Trainer
+from facever.training.validation import validate
+from facever.training.watcher import Progress, Watcher
+from facever.weights import versions, with_thresholds
 
 MARGIN = 8
 LOG_EVERY = 20  # steps
 CHECKPOINT_MINUTES = 5.0
-COLUMNS = (
-    "step",
-    "epoch",
-    "minutes",
-    "loss",
-    "accuracy",
-    "learning_rate",
-    "alpha",
-    "photographs_per_second",
-    "validation_accuracy",
-    "validation_tar",
-)
 
 
 class Interrupted(FaceverError):
     """A training that was told to stop (SIGINT, SIGTERM) and has saved where it was."""
 
     exit_code = 130
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a training stands. `share` in [0, 1] of the whole; rates since the last report."""
-
-    share: float
-    step: int
-    epoch: int
-    minutes: float
-    minutes_left: float
-    loss: float
-    accuracy: float
-    learning_rate: float
-    alpha: float
-    photographs_per_second: float
-
-
-class Watcher:
-    """What a training tells; this one keeps silent. Override what is of interest."""
-
-    def say(self, message: str) -> None:
-        """A line that the user should know."""
-
-    def cropping(self, done: int, total: int) -> None:
-        """So many of the photographs that were not in the cache have been detected and aligned."""
-
-    def progress(self, progress: Progress) -> None:
-        """Every few steps."""
-
-    def validated(self, epoch: int, validation: Validation, best: bool) -> None:
-        """After each epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +90,10 @@ def train(
     watcher = watcher or Watcher()
     chosen = choose_device(device)
     check_writable(out / "weights.safetensors")
+    if resume and not (out / "checkpoint.pt").exists():
+        raise DataError(f"{out}: no checkpoint to go on from; train without --resume")
+    if not resume and ((out / "checkpoint.pt").exists() or (out / "training.json").exists()):
+        raise OutputError(f"{out} holds a training already; go on with --resume, or choose another --out")
     folder = read_identities(data, least=2)
     if folder.lonely:
         watcher.say(f"{folder.lonely} identities with a single photograph were left out")
@@ -144,8 +106,6 @@ def train(
     run = _Run(settings, training, held_out, out, chosen, watcher, data.name)
     if resume:
         run.resume()
-    elif (out / "checkpoint.pt").exists():
-        raise OutputError(f"{out} holds a training already; go on with --resume, or choose another --out")
     with _stopped_by_signal() as stopped:
         while not run.done:
             run.advance()
@@ -192,7 +152,7 @@ class _Run:
         self.settings, self.out, self.device, self.watcher = settings, out, device, watcher
         self.training, self.held_out, self.data_name = training, held_out, data_name
         self.trainer = Trainer(settings, training, device, watcher.say)
-        self.log: list[dict[str, Any]] = []
+        self.log = TrainingLog()
         self.best: dict[str, Any] | None = None  # validation figures and the network's state
         self.minutes_before = 0.0  # of the run before a resume
         self.loss = float("nan")
@@ -233,14 +193,14 @@ class _Run:
             "settings": self.settings.to_json(),
             "people": self._people(),
             "trainer": self.trainer.state(),
-            "log": self.log,
+            "log": self.log.rows,
             "best": self.best,
             "minutes": self.minutes,
             "loss": self.loss,
             "window": self._window,
         }
         save_checkpoint(self.out / "checkpoint.pt", state)
-        self._write_log()
+        self.log.write(self.out / "log.csv")
         if self.best is not None:
             self._export([])
         self._saved = time.monotonic()
@@ -251,42 +211,24 @@ class _Run:
         check_same(path, "settings", state["settings"], self.settings.to_json())
         check_same(path, "photographs", state["people"], self._people())
         self.trainer.restore(state["trainer"])
-        self.log, self.best, self._window = state["log"], state["best"], state["window"]
+        self.log, self.best, self._window = TrainingLog(state["log"]), state["best"], state["window"]
         self.minutes_before, self.loss = state["minutes"], state["loss"]
         self.watcher.say(f"goes on after {self.trainer.step} steps, {self.minutes_before:.1f} minutes")
 
     def finish(self) -> TrainingResult:
-        """Export the best network with thresholds from the held-out people."""
+        """Export the best network with thresholds from the held-out people, and sum up."""
         if self.best is None:  # nobody was held out: the last is all there is
             self.best = {"accuracy": None, "tar": None, "network": self.trainer.network.state_dict()}
-        path = self._export(FARS)
-        self.save_final()
-        return TrainingResult(
-            path,
-            self.trainer.step,
-            self.trainer.epoch,
-            self.minutes,
-            self.loss,
-            self.best["accuracy"],
-            self.best["tar"],
-        )
-
-    def save_final(self) -> None:
-        self._write_log()
-        summary = {
-            "settings": self.settings.to_json(),
-            "people": self._people(),
-            "steps": self.trainer.step,
-            "epochs": self.trainer.epoch,
-            "minutes": round(self.minutes, 2),
-            "device": str(self.device),
-            "loss": self.loss,
-            "validation_accuracy": self.best and self.best["accuracy"],
-            "validation_tar_at_far_1e-3": self.best and self.best["tar"],
-            "versions": versions(),
-        }
-        write_json(self.out / "training.json", summary)
+        weights = self._export(FARS)
+        self.log.write(self.out / "log.csv")
+        accuracy, tar = self.best["accuracy"], self.best["tar"]
+        step, epoch, minutes = self.trainer.step, self.trainer.epoch, round(self.minutes, 2)
+        result = TrainingResult(weights, step, epoch, minutes, self.loss, accuracy, tar)
+        record = {"settings": self.settings.to_json(), "people": self._people(), "device": str(self.device)}
+        figures = {**asdict(result), "weights": weights.name}
+        write_json(self.out / "training.json", {**record, "result": figures, "versions": versions()})
         (self.out / "checkpoint.pt").unlink(missing_ok=True)  # done: there is nothing to go on with
+        return result
 
     def _report(self) -> None:
         now = time.monotonic()
@@ -299,18 +241,11 @@ class _Run:
         alpha = self.trainer.loss.alpha_value
         step, epoch = self.trainer.step, self.trainer.epoch
         self.loss, self._window, self._reported = loss, [], now
-        self.watcher.progress(Progress(share, step, epoch, minutes, left, loss, accuracy, rate, alpha, speed))
-        values = (
-            step,
-            epoch,
-            round(minutes, 3),
-            round(loss, 5),
-            round(accuracy, 5),
-            rate,
-            alpha,
-            round(speed, 1),
-        )
-        self.log.append(dict(zip(COLUMNS, values, strict=False)))
+        progress = Progress(share, step, epoch, minutes, left, loss, accuracy, rate, alpha, speed)
+        self.log.add(progress)
+        self.watcher.progress(progress)
+        if not math.isfinite(loss):
+            raise DataError(f"the loss is {loss} after {step} steps; train with a lower --learning-rate")
 
     def _validate(self) -> None:
         if not len(self.held_out):
@@ -323,10 +258,7 @@ class _Run:
         if best:
             state = {name: tensor.detach().clone() for name, tensor in self.trainer.network.state_dict().items()}
             self.best = {**asdict(validation), "network": state}
-        if self.log:
-            self.log[-1].update(
-                validation_accuracy=round(validation.accuracy, 5), validation_tar=round(validation.tar, 5)
-            )
+        self.log.add_validation(validation)
         self.watcher.validated(self.trainer.epoch, validation, best)
         self._reported = time.monotonic()
 
@@ -339,65 +271,19 @@ class _Run:
             "held_out_identities": len(set(self.held_out.identities)),
         }
 
-    def _write_log(self) -> None:
-        with (
-            written_whole(self.out / "log.csv") as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, COLUMNS, restval="")
-            writer.writeheader()
-            writer.writerows(self.log)
-
     def _export(self, fars: Sequence[float]) -> Path:
         assert self.best is not None
-        s, alignment = self.settings, self.training.alignment
-        arguments = {**s.network_arguments, "input_size": [alignment.height, alignment.width]}
-        network = build_network(s.network, **arguments)
-        network.load_state_dict(self.best["network"])
-        people = self._people()
-        info = WeightsInfo(
-            name=self.out.name,
-            network=s.network,
-            network_arguments=arguments,
-            alignment=alignment,
-            normalisation=NORMALISATION,
-            mirrored=True,
-            loss={
-                "name": s.loss,
-                **({"alpha": self.trainer.loss.alpha_value, "learned": s.alpha_learned} if s.loss != "softmax" else {}),
-            },
-            training_data=[
-                {
-                    "name": self.data_name,
-                    "identities": people["training_identities"],
-                    "photographs": people["training_photographs"],
-                    "terms": "those of the photographs in the folder",
-                }
-            ],
-            licence="not stated",
-            credit="trained with facever",
-            seed=s.seed,
-            settings=s.to_json(),
-            versions=versions(),
-        )
         path = self.out / "weights.safetensors"
-        save_weights(path, info, network)
+        info = weights_info(self.out.name, self.settings, self.training, self.trainer.loss.alpha_value, self.data_name)
+        export_weights(path, info, self.best["network"])
         if fars:
-            save_weights(path, with_thresholds(info, self._thresholds(path, fars)), network)
+            found = held_out_thresholds(
+                path, self.held_out, self.settings.calibrate_on, self.data_name, fars, self.device
+            )
+            if len(found) < len(fars):
+                self.watcher.say("too few held-out pairs for some thresholds; verify will need --threshold for those")
+            export_weights(path, with_thresholds(info, found), self.best["network"])
         return path
-
-    def _thresholds(self, weights: Path, fars: Sequence[float]) -> list[Threshold]:
-        """From the held-out people, embedded as every command will embed them."""
-        people = self.held_out.of(matching(self.held_out.identities, self.settings.calibrate_on))
-        if not len(people):
-            self.watcher.say("no held-out people to take thresholds from; verify will need --threshold")
-            return []
-        embeddings, _ = Embedder.load(weights, self.device)(people.inner(slice(None)))
-        source = f"{len(set(people.identities))} held-out people of {self.data_name} ({self.settings.calibrate_on})"
-        found = thresholds_from(embeddings, people.identities, source, fars)
-        if len(found) < len(fars):
-            self.watcher.say("too few held-out pairs for some thresholds; verify will need --threshold for those")
-        return found
 
 
 @contextmanager

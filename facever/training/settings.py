@@ -45,6 +45,8 @@ class TrainingSettings:
         Whether to try `torch.compile`.
     calibrate_on : str
         Shell pattern of the held-out identities from which the thresholds come.
+    terms, licence : str
+        Of the photographs and of the weights, for the record in the weights file.
     """
 
     network: str = "face_resnet_slim"
@@ -66,6 +68,8 @@ class TrainingSettings:
     precision: str = "auto"
     compile: bool = True
     calibrate_on: str = "*"
+    terms: str = "not stated"
+    licence: str = "not stated"
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -95,11 +99,14 @@ class TrainingSettings:
     def from_json(cls, fields: Mapping[str, Any]) -> TrainingSettings:
         return cls(**{**fields, "augmentation": Augmentation(**fields["augmentation"])})
 
+    def all_network_arguments(self) -> dict[str, Any]:
+        """What the network is built with: the given arguments, and the size of the alignment's crops."""
+        alignment = ALIGNMENTS[self.alignment]
+        return {**self.network_arguments, "input_size": [alignment.height, alignment.width]}
+
     def build(self, num_classes: int) -> tuple[EmbeddingNetwork, Softmax]:
         """Network and loss, their parameters drawn from torch's random generator."""
-        alignment = ALIGNMENTS[self.alignment]
-        size = (alignment.height, alignment.width)
-        network = build_network(self.network, **{**self.network_arguments, "input_size": size})
+        network = build_network(self.network, **self.all_network_arguments())
         if self.loss == "softmax":
             return network, Softmax(network.embedding_size, num_classes, self.label_smoothing)
         return network, L2Softmax(
