@@ -53,7 +53,7 @@ class Alignment:
     def padded(self, margin: int) -> Alignment:
         """The same alignment with `margin` more pixels of the photograph on every side.
 
-        Its crops hold those of the unpadded one in their middle, pixel for pixel.
+        Its crops hold those of the unpadded one in their middle, but for rounding (one grey level here and there).
         """
         landmarks = tuple((x + margin, y + margin) for x, y in self.landmarks)
         return replace(

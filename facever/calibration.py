@@ -49,6 +49,8 @@ def thresholds_of_folder(
     if held_out < 1:
         names = set(split_identities(names, held_out, seed)[1])
     chosen = [(path, name) for path, name in zip(folder.paths, folder.identities, strict=True) if name in names]
+    if not chosen:
+        raise DataError(f"{data}: nobody is held out with a share of {held_out:g}; choose a larger one")
     stream = verifier.embed_files([path for path, _ in chosen], "center", workers)
     embeddings, identities = [], []
     for photograph, (_, name) in zip(through(stream, len(chosen)), chosen, strict=True):
@@ -56,7 +58,7 @@ def thresholds_of_folder(
             embeddings.append(photograph.faces[0].embedding)
             identities.append(name)
     if not embeddings:
-        raise DataError(f"{data}: no face was found in its photographs")
+        raise DataError(f"{data}: no face was found in its photographs; use larger, sharper ones")
     kind = "held-out people" if held_out < 1 else "people"
     source = f"{len(set(identities))} {kind} of {data.name} ({only})"
     return thresholds_from(np.array(embeddings, np.float32), identities, source)

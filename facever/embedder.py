@@ -28,8 +28,14 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise FaceverError(f"there is no device {name!r}; use auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if device.type != "cuda":  # torch knows many more, which this machine may lack
+        raise FaceverError(f"the device {name!r} can't be used; use auto, cpu or cuda")
+    if not torch.cuda.is_available():
         raise FaceverError("no CUDA device can be used here; use --device cpu or auto")
+    if device.index is not None and device.index >= torch.cuda.device_count():
+        raise FaceverError(f"there is no device {name!r}, but {torch.cuda.device_count()}, counted from 0; use cuda")
     return device
 
 

@@ -70,7 +70,8 @@ def write_embeddings(
     metadata = {"facever": json.dumps({"weights": info.to_json(), "versions": versions()})}
     columns = schema(embedding_size).with_metadata(metadata)
     with written_whole(path) as temporary:
-        with pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
+        # A file object, because pyarrow takes names for UTF-8 and for addresses.
+        with temporary.open("wb") as file, pq.ParquetWriter(file, columns, compression="zstd") as writer:
             rows: list[dict[str, Any]] = []
             for photograph in photographs:
                 rows += _rows(photograph, root)
@@ -99,14 +100,19 @@ def _rows(photograph: Photograph, root: Path) -> list[dict[str, Any]]:
         }
         for index, found in enumerate(photograph.faces)
     ]
-    return rows + [{"path": path, "error": problem} for problem in photograph.problems]
+    return rows + [{"path": path, "error": _text(problem)} for problem in photograph.problems]
 
 
 def _name(source: str, root: Path) -> str:
-    """The path below the root. Bytes that are no UTF-8, which file names may hold, become replacement characters."""
+    """The path below the root."""
     path = Path(source)
     relative = path.relative_to(root) if path.is_relative_to(root) else path
-    return os.fsencode(relative.as_posix()).decode("utf-8", "replace")
+    return _text(relative.as_posix())
+
+
+def _text(name: str) -> str:
+    """Bytes that are no UTF-8, which file names may hold, become replacement characters."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _count(photograph: Photograph, counts: EmbeddingCounts) -> None:

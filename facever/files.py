@@ -64,9 +64,9 @@ def check_writable(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted keys left as they are, two spaces deep, a newline at the end."""
+    """Write JSON in ASCII (file names may hold what is no text), whole or not at all. Raises OutputError."""
     with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def sha256_of(path: Path) -> str:

@@ -3,7 +3,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import matplotlib
+import numpy as np
 import pytest
+from PIL import Image
 from hypothesis import settings
 
 # How long an example takes depends on what else the machine does: no failure follows from it.
@@ -30,3 +33,23 @@ def device(request: pytest.FixtureRequest) -> str:
         if not torch.cuda.is_available():
             pytest.skip("torch sees no CUDA device")
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def portrait() -> Path:
+    """Matplotlib's portrait of Grace Hopper, 512x600, which every installation has."""
+    return Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
+    """A folder of 8 "people" with 4 photographs each: one face in as many tints, which a network can tell apart."""
+    root = tmp_path_factory.mktemp("people")
+    face = np.asarray(Image.open(portrait).convert("RGB").resize((171, 200)), np.float64)
+    for person in range(8):
+        tint = np.array([(person >> bit & 1) * 0.7 + 0.3 for bit in range(3)])
+        (root / f"person_{person}").mkdir()
+        for shot in range(4):
+            pixels = np.clip(face * tint * (0.9 + 0.05 * shot), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / f"person_{person}" / f"{shot}.png")
+    return root

@@ -5,21 +5,71 @@ Heavy imports happen inside the commands, so that `facever --help` answers at on
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from facever import __version__
 from facever.cli import calibrate, convert_dlib, embed, eval_lfw, info, train, verify
+from facever.cli.common import say
 from facever.errors import FaceverError
 
 EXIT_CODES = """Exit codes: 0 done (verify: same person), 1 verify: different people, 2 usage or bad input, \
 3 no face found, 130 interrupted."""
 
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """What a user can cause ends in a line on stderr and an exit code, never in a traceback."""
+    try:
+        yield
+    except FaceverError as error:
+        _leave(error.exit_code, str(error))
+    except KeyboardInterrupt:
+        _leave(130, "interrupted")
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has had enough. Not 0 or 1, which are answers of verify.
+        _mute_stdout()
+        raise SystemExit(141) from None
+    except OSError as error:
+        _mute_stdout()
+        subject = f"{error.filename}: " if error.filename else ""
+        _leave(2, f"{subject}{error.strerror or error}; make room, or read and write elsewhere")
+    except MemoryError:
+        _leave(2, "there is not enough memory; use fewer --workers or smaller photographs")
+
+
+def _leave(code: int, message: str) -> None:
+    say(f"facever: {message}")
+    raise SystemExit(code) from None
+
+
+def _mute_stdout() -> None:
+    """Drop what stdout still holds; Python would try again on closing it, and complain once more."""
+    with contextlib.suppress(OSError, ValueError):  # a stdout without a file descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        # Here and not around app(), because typer would turn an interrupt or a closed pipe into exit codes of its own.
+        with _plain_errors():
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # now, while an error can still be told
+
+
 app = typer.Typer(
     name="facever",
+    cls=_Commands,
     help="Face verification: are these two photographs of the same person?",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -50,18 +100,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; what a user can cause ends in a line on stderr and an exit code, never in a traceback."""
+    """Run the command line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
-    try:
-        app()
-    except FaceverError as error:
-        print(f"facever: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("facever: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has had enough; Python would complain once more on closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+    app()

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import Device, Json, Workers, counted, print_json, say
+from facever.cli.common import Device, Json, Workers, counted, print_json, printable, say
 
 EXAMPLE = "Example: facever calibrate default people/ -o mine.safetensors"
 
 
 def calibrate(
-    weights: Annotated[str, typer.Argument(help="Weights that come with facever, by name, or a file.")],
-    data: Annotated[Path, typer.Argument(help="A folder that holds one folder of photographs a person.")],
+    weights: Annotated[
+        str, typer.Argument(help="Weights that come with facever, by name, or a file.", metavar="WEIGHTS")
+    ],
+    data: Annotated[
+        Path, typer.Argument(help="A folder that holds one folder of photographs a person.", metavar="DATA")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Copy of the weights to write, with the thresholds.")],
     only: Annotated[str, typer.Option(help="People to use, as a pattern.", metavar="PATTERN")] = "*",
     held_out: Annotated[
@@ -32,12 +36,15 @@ def calibrate(
     from dataclasses import asdict, replace
 
     from facever.calibration import FARS, thresholds_of_folder
-    from facever.errors import DataError
+    from facever.errors import DataError, FaceverError
     from facever.files import check_writable
     from facever.report import info_rows, print_table
+    from facever.scoring import impostors_needed
     from facever.verifier import Verifier
     from facever.weights import load_weights, save_weights
 
+    if not 0 < held_out <= 1:
+        raise FaceverError(f"--held-out is a share above 0 and at most 1, not {held_out}")
     check_writable(out)
     verifier = Verifier.load(weights, device)
     thresholds = thresholds_of_folder(
@@ -51,7 +58,8 @@ def calibrate(
     )
     if not thresholds:
         raise DataError(
-            f"{data}: too few pairs of people for FAR {FARS[0]:g}; at least 1,000 impostor pairs are needed"
+            f"{data}: too few pairs of photographs for a threshold; add people and photographs, for FAR {FARS[0]:g} until "
+            f"there are {impostors_needed(FARS[0]):,} pairs of different people, and a pair of one"
         )
     if len(thresholds) < len(FARS):
         say("too few impostor pairs for the lower rates, which were left out")
@@ -61,4 +69,4 @@ def calibrate(
     if json_:
         print_json({"weights": str(out), "thresholds": [asdict(t) for t in thresholds]})
     else:
-        print_table([row for row in info_rows(info) if row[0].startswith("threshold")], str(out))
+        print_table([row for row in info_rows(info) if row[0].startswith("threshold")], printable(str(out)))

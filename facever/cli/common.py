@@ -28,9 +28,15 @@ Workers = Annotated[
 ]
 
 
+def printable(text: str) -> str:
+    """The text on one line, fit for any terminal: file names may hold line breaks, escape sequences, bytes that are no
+    text."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def say(message: str) -> None:
     """A line for the person at the terminal: on stderr, so that stdout stays what was asked for."""
-    print(message, file=sys.stderr, flush=True)
+    print(printable(message), file=sys.stderr, flush=True)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -14,7 +14,9 @@ EXAMPLE = "Example: facever embed photographs/ -o photographs.parquet"
 
 
 def embed(
-    folder: Annotated[Path, typer.Argument(help="A folder; photographs in folders below it count too.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder; photographs in folders below it count too.", metavar="FOLDER")
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Parquet file to write.", show_default="FOLDER.parquet, here"),
@@ -56,14 +58,15 @@ def embed(
     counts = write_embeddings(path, [*broken, *rows] if unreadable else rows, folder, verifier.info, verifier.size)
     seconds = time.monotonic() - start
     if counts.unreadable:
-        say(f"{counts.unreadable} photographs can't be read; the column error says why")
+        say(f"not readable: {counts.unreadable} of {counts.photographs} photographs; the column error says why")
     rate = counts.photographs / seconds
     if json_:
         print_json({**asdict(counts), "seconds": round(seconds, 2), "file": str(path)})
     else:
         print(
-            f"{counts.photographs} photographs: {counts.faces} faces in {counts.with_face}, none in "
-            f"{counts.without_face}, {counts.unreadable} unreadable; {seconds:.1f} s, {rate:.0f} photographs/s\n{path}"
+            f"photographs {counts.photographs}: with a face {counts.with_face}, without {counts.without_face}, "
+            f"unreadable {counts.unreadable}; faces {counts.faces}; {seconds:.1f} s, {rate:.0f} photographs/s\n{path}"
         )
     if not counts.faces:
+        say(f"{folder}: no face found in any photograph; try --min-face 20, or photographs of larger, sharper faces")
         raise typer.Exit(3)

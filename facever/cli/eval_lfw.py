@@ -18,7 +18,7 @@ EXAMPLE = "Example: facever eval-lfw lfw/ --pairs pairs.txt"
 
 
 def eval_lfw(
-    lfw: Annotated[Path, typer.Argument(help="LFW's folder, with one folder a person.")],
+    lfw: Annotated[Path, typer.Argument(help="LFW's folder, with one folder a person.", metavar="LFW")],
     pairs: Annotated[
         Path | None,
         typer.Option("--pairs", help="LFW's pair file.", show_default="pairs.txt in LFW's folder or beside"),
@@ -39,7 +39,7 @@ def eval_lfw(
     its centre crop and is reported.
     """
     from facever.datasets.pairs import read_lfw_pairs
-    from facever.errors import FaceverError
+    from facever.errors import DataError, FaceverError
     from facever.files import check_writable, sha256_of
     from facever.protocols import evaluate_pairs
     from facever.report import pairs_rows, print_table
@@ -48,7 +48,10 @@ def eval_lfw(
 
     if faces not in ("center", "largest"):
         raise FaceverError(f"--faces is center or largest, not {faces!r}")
-    chosen = read_lfw_pairs(pairs or _find_pairs(lfw), lfw)
+    file = pairs or _find_pairs(lfw)
+    chosen = read_lfw_pairs(file, lfw)
+    if len({pair.fold for pair in chosen}) < 2:
+        raise DataError(f"{file}: a single fold of pairs, where each fold's threshold comes from others; use a longer list")
     if scores is not None:
         check_writable(scores)
     verifier = Verifier.load(weights, device, min_face)
@@ -76,6 +79,8 @@ def eval_lfw(
 def _find_pairs(lfw: Path) -> Path:
     from facever.errors import DataError
 
+    if not lfw.is_dir():
+        raise DataError(f"{lfw}: no such folder; name the one that holds NAME/NAME_0001.jpg")
     for folder in (lfw, lfw.parent):
         if (folder / "pairs.txt").is_file():
             return folder / "pairs.txt"

@@ -12,7 +12,9 @@ EXAMPLE = "Example: facever info default"
 
 
 def info(
-    weights: Annotated[str, typer.Argument(help="Weights that come with facever, by name, or a file.")] = "default",
+    weights: Annotated[
+        str, typer.Argument(help="Weights that come with facever, by name, or a file.", metavar="WEIGHTS")
+    ] = "default",
     json_: Json = False,
 ) -> None:
     """Print network, alignment, training data, licence and thresholds of weights."""

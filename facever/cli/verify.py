@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import Device, Json, MinFace, Weights, print_json, say
+from facever.cli.common import Device, Json, MinFace, Weights, print_json, printable, say
 
 EXAMPLE = "Example: facever verify passport.jpg selfie.jpg"
 
 
 def verify(
-    a: Annotated[Path, typer.Argument(help="A photograph.")],
-    b: Annotated[Path, typer.Argument(help="Another photograph.")],
+    a: Annotated[Path, typer.Argument(help="A photograph.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="Another photograph.", metavar="B")],
     weights: Weights = "default",
     faces: Annotated[
         str,
@@ -49,7 +49,7 @@ def verify(
     if json_:
         print_json(asdict(answer))
     else:
-        print(answer_text(answer, str(a), str(b), faces))
+        print(answer_text(answer, printable(str(a)), printable(str(b)), faces))
         if max(answer.faces_found) > 1 and faces == "largest":
             say("a photograph shows several faces; choose with --faces largest, center or all")
     raise typer.Exit(0 if answer.same else 1)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +121,7 @@ def cut_crops(
     missing = [i for i in range(len(relative)) if not store.knows(relative[i], stamps[i])]
     if missing:
         job = Job(padded, device=device, rule="center")
+        store.begin()
         try:
             done = process_files([data.paths[i] for i in missing], job, workers)
             for count, (i, photograph) in enumerate(zip(missing, done, strict=True), 1):
@@ -151,59 +155,71 @@ def _stamp(path: Path) -> list[int]:
 
 
 class _Store:
-    """The two files of one cache folder. New crops are appended to the pixels; the index is replaced at the end."""
+    """The two files of one cache folder.
+
+    A file of pixels never changes once an index names it: new crops go to a new file, behind copies of the old ones, so
+    that trainings that read the old file at the same time are left in peace.
+    """
 
     def __init__(self, folder: Path, settings: dict[str, Any], shape: tuple[int, int, int]) -> None:
-        self.folder, self.settings, self.shape = folder, settings, shape
+        self.folder, self.shape = folder, shape
+        self.settings = json.loads(json.dumps(settings))  # as it comes back from the index
         self.entries: dict[str, dict[str, Any]] = {}
-        self.pixels = f"crops-{uuid.uuid4().hex[:8]}.bin"
+        self.pixels: Path | None = None
         self.count = 0
-        self._added = False
         self._read_index()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = (folder / self.pixels).open("ab")
-            # A run that died without its index may have left crops behind the last known one.
-            self._file.truncate(self.count * int(np.prod(shape)))
-        except OSError as error:
-            raise OutputError(
-                f"{folder}: the crop cache can't be written ({error.strerror}); name another with --cache"
-            ) from error
 
     def _read_index(self) -> None:
         try:
             index = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
-            size = (self.folder / index["pixels"]).stat().st_size
-            if index["settings"] == self.settings and size >= index["count"] * int(np.prod(self.shape)):
-                self.entries, self.pixels, self.count = index["entries"], index["pixels"], index["count"]
+            pixels = self.folder / index["pixels"]
+            if index["settings"] == self.settings and pixels.stat().st_size == index["count"] * math.prod(self.shape):
+                self.entries, self.pixels, self.count = index["entries"], pixels, index["count"]
         except (OSError, ValueError, KeyError, TypeError):
             pass  # no cache, or a broken one: begin anew
 
     def knows(self, name: str, stamp: list[int]) -> bool:
         return name in self.entries and self.entries[name]["stamp"] == stamp
 
+    def begin(self) -> None:
+        """Open a new file of pixels with copies of the old ones."""
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._old, self.pixels = self.pixels, self.folder / f"crops-{uuid.uuid4().hex[:8]}.bin"
+            self._file = self.pixels.open("wb")
+            if self._old is not None:
+                with self._old.open("rb") as source:
+                    shutil.copyfileobj(source, self._file, 1 << 24)
+
     def add(self, name: str, stamp: list[int], crop: NDArray[np.uint8] | None, problem: str) -> None:
         row = None
         if crop is not None:
-            row, self.count = self.count, self.count + 1
-            try:
+            with self._writing():
                 self._file.write(crop.tobytes())
-            except OSError as error:
-                raise OutputError(f"{self.folder}: the crop cache can't be written ({error.strerror})") from error
+            row, self.count = self.count, self.count + 1
         self.entries[name] = {"stamp": stamp, "row": row, "problem": problem}
-        self._added = True
 
     def commit(self) -> None:
-        self._file.flush()
-        if self._added:
-            index = {
-                "settings": self.settings,
-                "pixels": self.pixels,
-                "count": self.count,
-                "entries": self.entries,
-            }
-            write_json(self.folder / "index.json", index)
+        """Make the new file the cache's, and drop the old one."""
+        assert self.pixels is not None
+        with self._writing():
+            self._file.close()
+        index = {"settings": self.settings, "pixels": self.pixels.name, "count": self.count, "entries": self.entries}
+        write_json(self.folder / "index.json", index)
+        if self._old is not None:
+            with suppress(OSError):  # in use elsewhere, on systems that mind
+                self._old.unlink()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: the crop cache can't be written ({error.strerror}); name another with --cache"
+            ) from error
 
     def crops(self) -> NDArray[np.uint8]:
-        self._file.close()
-        return np.memmap(self.folder / self.pixels, np.uint8, "r", shape=(self.count, *self.shape))
+        if self.pixels is None or not self.count:
+            return np.empty((0, *self.shape), np.uint8)
+        return np.memmap(self.pixels, np.uint8, "r", shape=(self.count, *self.shape))

@@ -179,6 +179,8 @@ class _Run:
     def advance(self) -> None:
         """One step, and what is due after it."""
         result = self.trainer.train_step(self.share)
+        if not math.isfinite(result.loss):
+            raise DataError(f"the loss is {result.loss} after {self.trainer.step} steps; lower the --learning-rate")
         self._window.append((result.loss, result.accuracy))
         if self.trainer.step % LOG_EVERY == 0 or self.done:
             self._report()
@@ -244,8 +246,6 @@ class _Run:
         progress = Progress(share, step, epoch, minutes, left, loss, accuracy, rate, alpha, speed)
         self.log.add(progress)
         self.watcher.progress(progress)
-        if not math.isfinite(loss):
-            raise DataError(f"the loss is {loss} after {step} steps; train with a lower --learning-rate")
 
     def _validate(self) -> None:
         if not len(self.held_out):

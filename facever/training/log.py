@@ -1,0 +1,39 @@
+"""The course of a training as a table: a row every few steps, validation beside the last row of its epoch."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from facever.files import written_whole
+from facever.training.validation import Validation
+from facever.training.watcher import Progress
+
+COLUMNS = [*(f.name for f in fields(Progress) if f.name != "minutes_left"), "validation_accuracy", "validation_tar"]
+
+
+class TrainingLog:
+    """Rows of plain values, so that they travel in a checkpoint."""
+
+    def __init__(self, rows: list[dict[str, Any]] | None = None) -> None:
+        self.rows = rows or []
+
+    def add(self, progress: Progress) -> None:
+        self.rows.append({name: value for name, value in asdict(progress).items() if name in COLUMNS})
+
+    def add_validation(self, validation: Validation) -> None:
+        if self.rows:
+            self.rows[-1] |= {"validation_accuracy": validation.accuracy, "validation_tar": validation.tar}
+
+    def write(self, path: Path) -> None:
+        """As CSV, whole or not at all. Raises OutputError."""
+        with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, restval="")
+            writer.writeheader()
+            writer.writerows({name: _rounded(value) for name, value in row.items()} for row in self.rows)
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facever import Verifier
+from facever.errors import DataError, OutputError
+from facever.training import TrainingSettings, train
+from facever.training.run import Interrupted
+from facever.training.settings import parse_alpha
+from facever.training.validation import validate
+from facever.training.watcher import Progress, Watcher
+from facever.weights import load_weights
+
+# A network so small that a step takes milliseconds.
+SETTINGS = TrainingSettings(
+    network_arguments={
+        "widths": [8, 8, 16],
+        "depths": [0, 1, 0],
+        "stem": 4,
+        "embedding_size": 16,
+        "dropout": 0.1,
+    },
+    epochs=6,
+    batch_size=8,
+    learning_rate=0.05,
+    held_out=0.3,
+    precision="fp32",
+    compile=False,
+)
+
+
+class Recorder(Watcher):
+    """Remembers what it was told, and raises a signal after a step if asked to."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.said: list[str] = []
+        self.seen: list[Progress] = []
+        self.stop_after = stop_after
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def progress(self, progress: Progress) -> None:
+        self.seen.append(progress)
+
+    def validated(self, epoch, validation, best) -> None:
+        if self.stop_after == epoch:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def finished(people: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recorder]:
+    """A short training, done, and what it told."""
+    out = tmp_path_factory.mktemp("out") / "whole"
+    recorder = Recorder()
+    train(SETTINGS, people, out, cache, "cpu", watcher=recorder)
+    return out, recorder
+
+
+def parameters(out: Path) -> dict[str, torch.Tensor]:
+    return load_weights(out / "weights.safetensors")[1].state_dict()
+
+
+def test_the_loss_falls_and_the_log_tells_its_course(people: Path, cache: Path, tmp_path: Path) -> None:
+    train(replace(SETTINGS, epochs=40), people, tmp_path / "out", cache, "cpu")
+    with (tmp_path / "out" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    losses = [float(row["loss"]) for row in rows]
+    assert losses[-1] < 0.7 * losses[0]
+    photographs = 4 * (8 - held_out_of(tmp_path / "out"))
+    assert int(rows[-1]["step"]) == 40 * (photographs // 8)
+    assert 0 <= float(rows[-1]["validation_accuracy"]) <= 1
+    assert float(rows[-1]["alpha"]) == 16.0
+
+
+def test_the_exported_weights_work_in_a_verifier_and_say_how_they_were_made(
+    finished: tuple[Path, Recorder], portrait: Path
+) -> None:
+    out, _ = finished
+    verifier = Verifier.load(out / "weights.safetensors", "cpu")
+    assert verifier.verify(portrait, portrait, threshold=0.5).cosine == pytest.approx(1, abs=1e-5)
+    info = verifier.info
+    assert info.loss == {"name": "l2-softmax", "alpha": 16.0, "learned": False}
+    assert info.settings["seed"] == 0
+    assert info.training_data[0]["identities"] == 8 - held_out_of(out)
+
+
+def held_out_of(out: Path) -> int:
+    return json.loads((out / "training.json").read_text())["people"]["held_out_identities"]
+
+
+def test_a_finished_training_leaves_weights_log_and_record_but_no_checkpoint(finished: tuple[Path, Recorder]) -> None:
+    out, _ = finished
+    assert sorted(path.name for path in out.iterdir()) == ["log.csv", "training.json", "weights.safetensors"]
+    record = json.loads((out / "training.json").read_text())
+    assert record["settings"]["epochs"] == 6
+    assert {"facever", "torch", "numpy"} <= set(record["versions"])
+
+
+def test_an_interrupted_training_that_goes_on_equals_one_that_was_not(
+    finished: tuple[Path, Recorder], people: Path, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "parts"
+    with pytest.raises(Interrupted, match="--resume"):
+        train(SETTINGS, people, out, cache, "cpu", watcher=Recorder(stop_after=3))
+    assert (out / "checkpoint.pt").exists()
+    train(SETTINGS, people, out, cache, "cpu", resume=True)
+    whole = parameters(finished[0])
+    parts = parameters(out)
+    assert whole.keys() == parts.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, parts[name]), name
+    strip = lambda rows: [[row[k] for k in ("step", "loss", "accuracy", "validation_accuracy")] for row in rows]  # noqa: E731
+    with (finished[0] / "log.csv").open() as a, (out / "log.csv").open() as b:
+        assert strip(csv.DictReader(a)) == strip(csv.DictReader(b))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    finished: tuple[Path, Recorder], people: Path, cache: Path, tmp_path: Path
+) -> None:
+    train(SETTINGS, people, tmp_path / "again", cache, "cpu")
+    train(replace(SETTINGS, seed=1), people, tmp_path / "other", cache, "cpu")
+    whole, again, other = (parameters(out) for out in (finished[0], tmp_path / "again", tmp_path / "other"))
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert any(not torch.equal(whole[name], other[name]) for name in whole)
+
+
+def test_a_finished_or_begun_training_is_not_overwritten(
+    finished: tuple[Path, Recorder], people: Path, cache: Path
+) -> None:
+    with pytest.raises(OutputError, match="--resume"):
+        train(SETTINGS, people, finished[0], cache, "cpu")
+
+
+def test_going_on_needs_a_checkpoint_and_the_same_settings(people: Path, cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no checkpoint"):
+        train(SETTINGS, people, tmp_path / "none", cache, "cpu", resume=True)
+    with pytest.raises(Interrupted):
+        train(SETTINGS, people, tmp_path / "begun", cache, "cpu", watcher=Recorder(stop_after=1))
+    with pytest.raises(DataError, match=r"learning_rate 0\.05 -> 0\.5"):
+        train(replace(SETTINGS, learning_rate=0.5), people, tmp_path / "begun", cache, "cpu", resume=True)
+
+
+def test_a_checkpoint_that_is_cut_short_or_a_pickle_of_other_things_is_refused(
+    people: Path, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train(SETTINGS, people, tmp_path / "out", cache, "cpu", watcher=Recorder(stop_after=1))
+    checkpoint = tmp_path / "out" / "checkpoint.pt"
+    data = checkpoint.read_bytes()
+    for damaged in (data[: len(data) // 2], b"", b"cos\nsystem\n(S'true'\ntR."):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(DataError, match="not a whole checkpoint"):
+            train(SETTINGS, people, tmp_path / "out", cache, "cpu", resume=True)
+
+
+def test_the_bound_of_alpha_is_told_and_a_lower_alpha_warned_of(people: Path, cache: Path, tmp_path: Path) -> None:
+    recorder = Recorder()
+    train(replace(SETTINGS, epochs=1, alpha=1.0), people, tmp_path / "out", cache, "cpu", watcher=recorder)
+    count = 8 - held_out_of(tmp_path / "out")
+    bound = math.log(0.9 * (count - 2) / 0.1)
+    assert any(f"{bound:.2f}" in line and f"C = {count}" in line for line in recorder.said)
+    assert any(line.startswith("warning: alpha 1 lies below") for line in recorder.said)
+
+
+def test_a_learned_alpha_starts_at_four_and_moves(people: Path, cache: Path, tmp_path: Path) -> None:
+    recorder = Recorder()
+    settings = replace(SETTINGS, alpha=4.0, alpha_learned=True)
+    train(settings, people, tmp_path / "out", cache, "cpu", watcher=recorder)
+    assert recorder.seen[-1].alpha != 4.0
+    loss = load_weights(tmp_path / "out" / "weights.safetensors")[0].loss
+    assert loss["learned"] is True
+    assert loss["alpha"] == pytest.approx(recorder.seen[-1].alpha)
+
+
+def test_a_training_by_the_clock_ends_in_time(people: Path, cache: Path, tmp_path: Path) -> None:
+    result = train(replace(SETTINGS, epochs=None, minutes=0.03), people, tmp_path / "out", cache, "cpu")
+    assert 0.03 <= result.minutes < 0.3
+    assert result.steps > 1
+
+
+def test_without_held_out_people_the_last_weights_are_exported(people: Path, cache: Path, tmp_path: Path) -> None:
+    result = train(replace(SETTINGS, held_out=0.0, epochs=1), people, tmp_path / "out", cache, "cpu")
+    assert result.validation_accuracy is None
+    assert result.weights.exists()
+
+
+def test_a_training_that_diverges_ends_with_the_remedy(people: Path, cache: Path, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, learning_rate=1e30, warmup=0.0, loss="softmax", epochs=20)
+    with pytest.raises(DataError, match="--learning-rate"):
+        train(settings, people, tmp_path / "out", cache, "cpu")
+
+
+def test_too_few_people_are_refused(people: Path, cache: Path, tmp_path: Path) -> None:
+    for name in ("person_1", "person_2"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for path in (people / name).iterdir():
+            (tmp_path / "data" / name / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match="at least 3"):
+        train(SETTINGS, tmp_path / "data", tmp_path / "out", cache, "cpu")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": None},
+        {"minutes": 1.0},
+        {"epochs": 0},
+        {"loss": "triplet"},
+        {"precision": "int4"},
+        {"alignment": "none"},
+        {"batch_size": 1},
+        {"alpha": 0.0},
+        {"held_out": 1.0},
+        {"learning_rate": 0.0},
+    ],
+)
+def test_settings_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        replace(SETTINGS, **wrong)
+
+
+def test_settings_survive_json() -> None:
+    assert TrainingSettings.from_json(json.loads(json.dumps(SETTINGS.to_json()))) == SETTINGS
+
+
+def test_the_learning_rate_rises_and_falls_as_a_cosine() -> None:
+    settings = replace(SETTINGS, learning_rate=0.2, warmup=0.1)
+    # Half of the way up; the top; half of the cosine; the end.
+    rates = [settings.learning_rate_at(share) for share in (0.05, 0.1, 0.55, 1.0)]
+    assert rates == pytest.approx([0.1, 0.2, 0.1, 0.0])
+
+
+def test_alpha_is_a_number_or_learned() -> None:
+    assert parse_alpha("24") == (24.0, False)
+    assert parse_alpha("learned") == (4.0, True)
+    for text in ("-1", "nan", "inf", "big"):
+        with pytest.raises(ValueError):
+            parse_alpha(text)
+
+
+def test_validation_of_perfectly_parted_people_is_perfect_and_of_one_person_not_possible() -> None:
+    embeddings = np.repeat(np.eye(4, dtype=np.float32), 5, axis=0)
+    names = [name for name in "abcd" for _ in range(5)]
+    validation = validate(embeddings, names, 0)
+    assert validation is not None
+    assert (validation.accuracy, validation.tar) == (1.0, 1.0)
+    assert validate(embeddings[:5], names[:5], 0) is None
