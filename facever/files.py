@@ -25,12 +25,11 @@ def written_whole(path: Path) -> Iterator[Path]:
     OutputError
         If the file can't be written: no permission, a folder of that name, a full disk.
     """
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file to write")
     temporary: Path | None = None
     try:
+        _check_kind(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -49,18 +48,25 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before hours of work whether `path` can be written. Raises OutputError."""
-    existed = path.exists()
-    if existed and not os.access(path, os.W_OK):
-        raise OutputError(f"{path}: can't be written (no permission); choose another place")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file to write")
+    """Find out before hours of work whether `path` can be written; leaves nothing behind. Raises OutputError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent):
+        _check_kind(path)
+        if path.exists() and not os.access(path, os.W_OK):
+            raise OutputError(f"{path}: can't be written (no permission); choose another place")
+        folder = path.parent
+        while not folder.exists():  # then `written_whole` makes it, in the nearest one that is there
+            folder = folder.parent
+        with tempfile.NamedTemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise OutputError(f"{path}: can't be written ({error.strerror or error}); choose another place") from error
+
+
+def _check_kind(path: Path) -> None:
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file to write")
+    if path.exists() and not path.is_file():  # a file put in its place would destroy /dev/null
+        raise OutputError(f"{path} is a device or pipe; name a file to write")
 
 
 def write_json(path: Path, value: Any) -> None:

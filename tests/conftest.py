@@ -6,8 +6,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
 from hypothesis import settings
+from PIL import Image
 
 # How long an example takes depends on what else the machine does: no failure follows from it.
 settings.register_profile("facever", deadline=None)

@@ -32,7 +32,7 @@ SMALL: list[tuple[str, dict[str, Any]]] = [
         "face_resnet_slim",
         {"embedding_size": 16, "input_size": (32, 24), "widths": (8, 12), "depths": (1, 2), "stem": 4},
     ),
-    ("resnet29", {"embedding_size": 16, "input_size": (75, 91)}),
+    ("resnet29", {"embedding_size": 16, "input_size": (103, 118)}),
 ]
 SMALL_NETWORKS = pytest.mark.parametrize(("name", "arguments"), SMALL, ids=[name for name, _ in SMALL])
 
@@ -190,7 +190,7 @@ def test_folding_batch_normalisation_leaves_the_features_as_they_are(device: str
 @pytest.mark.parametrize("name", ["face_resnet", "resnet29"])
 def test_folding_leaves_networks_without_batch_normalisation_alone(name: str) -> None:
     torch.manual_seed(0)
-    network = build_network(name, input_size=(80, 80)).eval()
+    network = build_network(name, input_size=(112, 112)).eval()
     x = crops(network, 1)
     with torch.no_grad():
         torch.testing.assert_close(fold_batch_norm(network)(x), network(x), rtol=0, atol=0)
@@ -242,6 +242,7 @@ def test_resnet29_sees_a_crop_of_150_at_the_resolutions_of_dlibs_network() -> No
 def naive_convolution(x: NDArray, conv: nn.Conv2d) -> NDArray:
     weight = conv.weight.detach().numpy().astype(float)
     assert conv.bias is not None
+    bias = conv.bias.detach().numpy().astype(float)
     stride, padding = conv.stride[0], int(conv.padding[0])
     x = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
     height, width = ((side - 3) // stride + 1 for side in x.shape[1:])
@@ -250,7 +251,7 @@ def naive_convolution(x: NDArray, conv: nn.Conv2d) -> NDArray:
         for i in range(height):
             for j in range(width):
                 window = x[:, i * stride : i * stride + 3, j * stride : j * stride + 3]
-                y[k, i, j] = (window * weight[k]).sum() + float(conv.bias[k])
+                y[k, i, j] = (window * weight[k]).sum() + bias[k]
     return y
 
 
@@ -348,7 +349,7 @@ def test_no_network_takes_what_it_does_not_support(name: str, arguments: dict[st
         ("face_resnet_slim", {"depths": (1, 2, -1, 3)}, "negative number of blocks"),
         ("face_resnet_slim", {"dropout": 1.0}, r"share in \[0, 1\)"),
         ("face_resnet_slim", {"dropout": -0.1}, r"share in \[0, 1\)"),
-        ("resnet29", {"input_size": (74, 150)}, "75 pixels"),
+        ("resnet29", {"input_size": (102, 150)}, "103 pixels"),
     ],
 )
 def test_each_network_says_what_it_does_not_support(name: str, arguments: dict[str, Any], message: str) -> None:
@@ -362,7 +363,7 @@ def test_an_unknown_network_is_refused_with_the_names_of_the_known() -> None:
 
 
 def test_the_smallest_supported_crops_give_features() -> None:
-    for name, size in (("face_resnet", (16, 16)), ("face_resnet_slim", (16, 16)), ("resnet29", (75, 75))):
+    for name, size in (("face_resnet", (16, 16)), ("face_resnet_slim", (16, 16)), ("resnet29", (103, 103))):
         network = build_network(name, input_size=size, embedding_size=4).eval()
         with torch.no_grad():
             assert network(crops(network, 1)).shape == (1, 4)

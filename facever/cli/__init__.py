@@ -24,7 +24,6 @@ EXIT_CODES = """Exit codes: 0 done (verify: same person), 1 verify: different pe
 3 no face found, 130 interrupted."""
 
 
-
 @contextlib.contextmanager
 def _plain_errors() -> Iterator[None]:
     """What a user can cause ends in a line on stderr and an exit code, never in a traceback."""

@@ -58,8 +58,8 @@ def calibrate(
     )
     if not thresholds:
         raise DataError(
-            f"{data}: too few pairs of photographs for a threshold; add people and photographs, for FAR {FARS[0]:g} until "
-            f"there are {impostors_needed(FARS[0]):,} pairs of different people, and a pair of one"
+            f"{data}: too few pairs of photographs; FAR {FARS[0]:g} takes {impostors_needed(FARS[0]):,} pairs of "
+            "different people and one of the same person; add people and photographs"
         )
     if len(thresholds) < len(FARS):
         say("too few impostor pairs for the lower rates, which were left out")

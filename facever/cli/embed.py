@@ -36,7 +36,7 @@ def embed(
     from dataclasses import asdict
 
     from facever.embeddings_file import write_embeddings
-    from facever.errors import FaceverError
+    from facever.errors import FaceverError, NoFaceError
     from facever.files import check_writable
     from facever.images import find_photographs
     from facever.pipeline import FACE_RULES, Photograph
@@ -68,5 +68,6 @@ def embed(
             f"unreadable {counts.unreadable}; faces {counts.faces}; {seconds:.1f} s, {rate:.0f} photographs/s\n{path}"
         )
     if not counts.faces:
-        say(f"{folder}: no face found in any photograph; try --min-face 20, or photographs of larger, sharper faces")
-        raise typer.Exit(3)
+        raise NoFaceError(
+            f"{folder}: no face found in any photograph; use larger, sharper ones or a smaller --min-face"
+        )

@@ -51,7 +51,9 @@ def eval_lfw(
     file = pairs or _find_pairs(lfw)
     chosen = read_lfw_pairs(file, lfw)
     if len({pair.fold for pair in chosen}) < 2:
-        raise DataError(f"{file}: a single fold of pairs, where each fold's threshold comes from others; use a longer list")
+        raise DataError(
+            f"{file}: a single fold of pairs, where each fold's threshold comes from others; use a longer list"
+        )
     if scores is not None:
         check_writable(scores)
     verifier = Verifier.load(weights, device, min_face)
@@ -93,7 +95,11 @@ def _write_scores(path: Path, pairs: list[Pair], result: PairsResult) -> None:
     from facever.files import written_whole
 
     without = set(result.images_without_face)
-    with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    # Names that are no text are written as the bytes that they are, so that they can be opened again.
+    with (
+        written_whole(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["path_a", "path_b", "same", "fold", "cosine", "without_face"])
         for pair, score in zip(pairs, result.cosines, strict=True):

@@ -1,0 +1,271 @@
+"""Losses: against NumPy in double precision, scikit-learn, and sums done by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss
+from torch import Tensor
+
+from facever.losses import L2Softmax, Softmax, alpha_lower_bound, l2_normalise
+
+
+def a_batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    """Six features of five components, of very different lengths, and their labels among four identities."""
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.tensor([0.01, 0.3, 1, 7, 50, 1000], dtype=torch.float64)[:, None]
+    features = torch.randn(6, 5, generator=generator, dtype=torch.float64) * lengths
+    return features.to(dtype), torch.tensor([0, 1, 2, 3, 1, 0])
+
+
+def drawn(loss: Softmax, seed: int = 2) -> Softmax:
+    """The loss with a classifier of double precision whose weights and biases are not small."""
+    generator = torch.Generator().manual_seed(seed)
+    loss = loss.double()
+    with torch.no_grad():
+        loss.classifier.weight.copy_(torch.randn(loss.classifier.weight.shape, generator=generator))
+        loss.classifier.bias.copy_(torch.randn(loss.classifier.bias.shape, generator=generator))
+    return loss
+
+
+def naive_loss(loss: Softmax, features: NDArray, labels: NDArray) -> float:
+    """-1/M sum log softmax(W f + b)[y], term by term."""
+    weight, bias = (p.detach().numpy().astype(float) for p in (loss.classifier.weight, loss.classifier.bias))
+    total = 0.0
+    for feature, label in zip(features, labels, strict=True):
+        logits = [float(weight[c] @ feature + bias[c]) for c in range(len(weight))]
+        total -= math.log(math.exp(logits[label]) / sum(math.exp(logit) for logit in logits))
+    return total / len(features)
+
+
+# --- L2Softmax
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 4.0, 16.0, 64.0])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
+def test_l2_softmax_is_softmax_on_the_sphere_of_radius_alpha(
+    alpha: float, learned: bool, dtype: torch.dtype, tolerance: float
+) -> None:
+    features, labels = a_batch(dtype)
+    loss = drawn(L2Softmax(5, 4, alpha=alpha, learned=learned))
+    points = features.double().numpy()
+    points = alpha * points / np.sqrt((points**2).sum(axis=1, keepdims=True) + 1e-12)
+    expected = naive_loss(loss, points, labels.numpy())
+    assert loss.to(dtype)(features, labels).loss.item() == pytest.approx(expected, rel=tolerance)
+
+
+def test_the_loss_of_two_identities_by_hand() -> None:
+    """alpha = 2, f = (3, 4), W = identity, b = (0, 0.4): logits 1.2 and 1.6 + 0.4."""
+    loss = L2Softmax(2, 2, alpha=2.0)
+    with torch.no_grad():
+        loss.classifier.weight.copy_(torch.eye(2))
+        loss.classifier.bias.copy_(torch.tensor([0.0, 0.4]))
+    output = loss(torch.tensor([[3.0, 4.0]]), torch.tensor([0]))
+    torch.testing.assert_close(output.logits, torch.tensor([[1.2, 2.0]]))
+    assert output.loss.item() == pytest.approx(math.log(1 + math.exp(0.8)), rel=1e-6)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_gradients_are_those_of_finite_differences(learned: bool) -> None:
+    features, labels = a_batch()
+    features = torch.nn.functional.normalize(features) * torch.tensor([0.5, 0.7, 1, 1.5, 2, 3])[:, None].double()
+    loss = drawn(L2Softmax(5, 4, alpha=3.0, learned=learned))
+    parameters = list(loss.parameters())
+    assert len(parameters) == (3 if learned else 2)
+
+    def value(x: Tensor, *_: Tensor) -> Tensor:  # gradcheck disturbs the parameters in place
+        return loss(x, labels).loss
+
+    assert torch.autograd.gradcheck(value, (features.requires_grad_(), *parameters))
+
+
+@given(st.floats(0.01, 1000))
+def test_the_length_of_the_features_does_not_matter(factor: float) -> None:
+    features, labels = a_batch()
+    features = features[1:]  # eps is felt by a length of 0.01 * 0.01
+    loss = drawn(L2Softmax(5, 4, alpha=16.0))
+    scaled = loss(factor * features, labels[1:]).loss.item()
+    assert scaled == pytest.approx(loss(features, labels[1:]).loss.item(), rel=1e-5)
+
+
+def test_features_are_scaled_to_the_length_alpha() -> None:
+    features, _ = a_batch(torch.float32)
+    on_sphere = L2Softmax(5, 4, alpha=12.5).scaled(features)
+    torch.testing.assert_close(on_sphere.norm(dim=1), torch.full((6,), 12.5))
+    cosines = torch.nn.functional.cosine_similarity(on_sphere, features)
+    torch.testing.assert_close(cosines, torch.ones(6))
+
+
+def test_learned_alpha_is_a_parameter_that_begins_at_four_and_learns() -> None:
+    features, labels = a_batch(torch.float32)
+    loss = L2Softmax(5, 4, learned=True)
+    assert dict(loss.named_parameters())["alpha"] is loss.alpha
+    assert loss.alpha_value == 4.0
+    optimiser = torch.optim.SGD(loss.parameters(), lr=0.1)
+    loss(features, labels).loss.backward()
+    gradient = loss.alpha.grad
+    assert gradient is not None and gradient.abs() > 1e-4
+    optimiser.step()
+    assert loss.alpha_value == pytest.approx(4.0 - 0.1 * gradient.item())
+
+
+def test_fixed_alpha_is_no_parameter_but_is_stored() -> None:
+    loss = L2Softmax(5, 4, alpha=16.0)
+    assert "alpha" not in dict(loss.named_parameters())
+    assert loss.state_dict()["alpha"].item() == 16.0
+    other = L2Softmax(5, 4, alpha=1.0)
+    other.load_state_dict(loss.state_dict())
+    assert other.alpha_value == 16.0
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_zero_feature_has_a_finite_loss_and_gradient(learned: bool) -> None:
+    features = torch.zeros(2, 5, requires_grad=True)
+    loss = L2Softmax(5, 4, alpha=32.0, learned=learned)
+    value = loss(features, torch.tensor([0, 3])).loss
+    value.backward()
+    assert value.isfinite()
+    assert features.grad is not None and features.grad.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in loss.parameters())
+    assert torch.equal(l2_normalise(torch.zeros(5)), torch.zeros(5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_features_of_half_precision_lose_no_more_than_their_own_rounding(dtype: torch.dtype) -> None:
+    features, labels = a_batch(torch.float32)
+    features = 0.001 * torch.nn.functional.normalize(features)  # squared below what float16 can hold
+    loss = L2Softmax(5, 4, alpha=16.0)
+    rounded = features.to(dtype)
+    value = loss(rounded, labels).loss
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(loss(rounded.float(), labels).loss.item(), rel=1e-6)
+
+
+def test_the_loss_is_the_same_on_every_device(device: str) -> None:
+    features, labels = a_batch(torch.float32)
+    loss = L2Softmax(5, 4, alpha=16.0, learned=True)
+    expected = loss(features, labels).loss.item()
+    value = loss.to(device)(features.to(device), labels.to(device)).loss
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.0, -4.0, math.nan])
+def test_a_radius_that_is_not_positive_is_refused(alpha: float) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        L2Softmax(5, 4, alpha=alpha)
+
+
+# --- softmax
+
+
+def test_softmax_is_the_log_loss_of_scikit_learn() -> None:
+    features, labels = a_batch()
+    features = 2 * torch.nn.functional.normalize(features)  # scikit-learn clips probabilities near 0
+    loss = drawn(Softmax(5, 4))
+    output = loss(features, labels)
+    logits = output.logits.detach().numpy()
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    expected = log_loss(labels.numpy(), probabilities, labels=[0, 1, 2, 3])
+    assert output.loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_softmax_is_the_naive_sum() -> None:
+    features, labels = a_batch()
+    loss = drawn(Softmax(5, 4))
+    features = features[:4]
+    expected = naive_loss(loss, features.numpy(), labels[:4].numpy())
+    assert loss(features, labels[:4]).loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_softmax_has_no_alpha() -> None:
+    assert math.isnan(Softmax(5, 4).alpha_value)
+    assert "alpha" not in Softmax(5, 4).state_dict()
+
+
+@pytest.mark.parametrize("kind", [Softmax, L2Softmax])
+def test_label_smoothing_by_hand(kind: type[Softmax]) -> None:
+    """A share of 0.2 is taken from the right identity and spread over all four: 0.85, 0.05, 0.05, 0.05."""
+    loss = kind(2, 4, label_smoothing=0.2)
+    with torch.no_grad():
+        loss.classifier.weight.zero_()
+        loss.classifier.bias.copy_(torch.tensor([3.0, 1.0, 0.0, -1.0]))
+    value = loss(torch.tensor([[1.0, 2.0]]), torch.tensor([1])).loss.item()
+    normaliser = math.log(math.exp(3) + math.exp(1) + 1 + math.exp(-1))
+    expected = normaliser - (0.05 * 3 + 0.85 * 1 + 0.05 * 0 + 0.05 * -1)
+    assert value == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Softmax, L2Softmax])
+@pytest.mark.parametrize("num_classes", [1, 0])
+def test_a_classifier_of_one_identity_is_refused(kind: type[Softmax], num_classes: int) -> None:
+    with pytest.raises(ValueError, match="at least 2 identities"):
+        kind(5, num_classes)
+
+
+# --- the lower bound of alpha
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "p", "bound"),
+    [
+        (10, 0.9, 4.28),  # log 72
+        (10_000, 0.9, 11.41),  # log 89,982
+        (3_775, 0.9, 10.43),
+        (3, 0.5, 0.0),
+        (13_403, 0.99, 14.10),
+    ],
+)
+def test_the_bound_is_log_of_p_times_c_minus_2_over_1_minus_p(num_classes: int, p: float, bound: float) -> None:
+    assert alpha_lower_bound(num_classes, p) == pytest.approx(bound, abs=0.005)
+    if p == 0.9:
+        assert alpha_lower_bound(num_classes) == alpha_lower_bound(num_classes, 0.9)
+
+
+@pytest.mark.parametrize("num_classes", [2, 1, 0, -5])
+def test_the_bound_needs_more_than_two_identities(num_classes: int) -> None:
+    with pytest.raises(ValueError, match="more than 2 classes"):
+        alpha_lower_bound(num_classes)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, -0.5, 1.5, math.nan])
+def test_the_bound_needs_a_probability(p: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        alpha_lower_bound(10, p)
+
+
+@pytest.mark.parametrize("num_classes", [10, 100, 1000])
+@pytest.mark.parametrize("p", [0.5, 0.9, 0.99])
+def test_at_the_bound_identities_in_opposite_pairs_reach_p(num_classes: int, p: float) -> None:
+    """The arrangement from which the paper takes the bound: C = 2d identities at ± the axes of d dimensions.
+
+    Its logits are alpha once, 0 C - 2 times and -alpha once, so that with x = exp(alpha) the right identity has
+    x / (x + C - 2 + 1/x). The bound leaves the 1/x away, and x = p (C - 2) / (1 - p) follows from p = x / (x + C - 2).
+    What is left away lowers p by a share below (1/x) / (C - 2).
+    """
+    d = num_classes // 2
+    directions = torch.cat([torch.eye(d), -torch.eye(d)]).double()
+
+    def probability(alpha: float) -> float:
+        loss = L2Softmax(d, num_classes, alpha=alpha).double()
+        with torch.no_grad():
+            loss.alpha.fill_(alpha)  # in double precision
+            loss.classifier.weight.copy_(directions)
+            loss.classifier.bias.zero_()
+        lengths = torch.linspace(1, 9, num_classes)[:, None].double()
+        labels = torch.arange(num_classes)
+        probabilities = loss(lengths * directions, labels).logits.softmax(dim=1)[labels, labels]
+        assert (probabilities.max() - probabilities.min()).item() < 1e-9
+        return probabilities.mean().item()
+
+    alpha = alpha_lower_bound(num_classes, p)
+    missing = math.exp(-alpha) / (num_classes - 2)
+    assert p * (1 - missing) - 1e-9 <= probability(alpha) <= p + 1e-9
+    assert probability(alpha - 0.5) < p < probability(alpha + 0.5)
