@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,6 +21,9 @@ from facever.weights import find_weights
 
 # Where the face is in the portrait of 512x600 pixels, seen by eye: its centre, and from brow to chin.
 FACE_X, FACE_Y, FACE_HEIGHT = 262, 225, 220
+
+# Batches add up in another order, so a pixel of a crop may round to the next level.
+NOISE = 1e-4
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +94,7 @@ def test_a_photograph_gives_the_same_embedding_alone_and_among_others(folder: Pa
     together = list(process_files(paths, job))
     for path, among_others in zip(paths, together, strict=True):
         (alone,) = process_files([path], job)
-        np.testing.assert_allclose(embedding_of(among_others), embedding_of(alone), atol=1e-5)
+        np.testing.assert_allclose(embedding_of(among_others), embedding_of(alone), atol=NOISE)
 
 
 def test_two_workers_give_what_one_process_gives_in_the_same_order(folder: Path, job: Job) -> None:
@@ -101,7 +106,7 @@ def test_two_workers_give_what_one_process_gives_in_the_same_order(folder: Path,
         assert (a.source, a.found, a.problems, a.readable) == (b.source, b.found, b.problems, b.readable)
         for face, other in zip(a.faces, b.faces, strict=True):
             assert face.embedding is not None
-            np.testing.assert_allclose(face.embedding, other.embedding, atol=1e-5)
+            np.testing.assert_allclose(face.embedding, other.embedding, atol=NOISE)
             np.testing.assert_allclose(face.face.box, other.face.box, atol=1e-2)
 
 
@@ -119,8 +124,6 @@ def test_a_killed_worker_is_named_with_a_remedy(folder: Path, job: Job, monkeypa
 
 @pytest.mark.parametrize(("rule", "places"), [("all", list(PASTED)), ("largest", ["left"]), ("center", ["middle"])])
 def test_the_rule_picks_among_several_faces(group: Path, job: Job, rule, places) -> None:
-    from dataclasses import replace
-
     (photograph,) = process_files([group], replace(job, rule=rule))
     assert photograph.found == 3
     assert len(photograph.faces) == len(places)
@@ -149,8 +152,6 @@ def test_an_unknown_rule_is_refused() -> None:
 
 
 def test_the_centre_crop_stands_in_only_where_no_face_was_found(folder: Path, job: Job) -> None:
-    from dataclasses import replace
-
     paths = [folder / "a.png", folder / "empty_room.png", folder / "broken.jpg"]
     face, room, broken = process_files(paths, replace(job, centre_fallback=True))
     assert face.centre is None
@@ -218,8 +219,6 @@ def test_no_files_give_no_photographs(job: Job) -> None:
 
 
 def test_each_device_gives_the_embeddings_of_the_cpu(folder: Path, job: Job, device: str) -> None:
-    import torch
-
     images = [(name, load_image(folder / name)) for name in ("a.png", "empty_room.png", "c.png")]
     assert job.weights is not None
     stages = Stages(Job(DLIB_150, job.weights, device), Embedder.load(job.weights, torch.device(device)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -53,3 +55,113 @@ def pairwise_cosines(
         impostor[filled_impostor : filled_impostor + of_block.size] = of_block
         filled_impostor += of_block.size
     return genuine, impostor
+
+
+BINS = 1 << 16
+SUSPICIOUS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AllPairs:
+    """The scores of every pair, as histograms over [-1, 1].
+
+    Attributes
+    ----------
+    genuine, impostor : int64 ndarray of shape (BINS,)
+        Pairs by cosine; bin k holds [k, k + 1) * 2 / BINS - 1, the last one 1 as well.
+    closest : list of (int, int, float)
+        The impostor pairs with the highest cosines, highest first: label errors, twins, or the same photograph twice.
+    """
+
+    genuine: npt.NDArray[np.int64]
+    impostor: npt.NDArray[np.int64]
+    closest: list[tuple[int, int, float]]
+
+    @property
+    def genuine_pairs(self) -> int:
+        return int(self.genuine.sum())
+
+    @property
+    def impostor_pairs(self) -> int:
+        return int(self.impostor.sum())
+
+    def threshold_at_far(self, far: float) -> float:
+        """The lowest edge of a bin from which on at most that share of impostor pairs is accepted.
+
+        At most 2 / BINS = 3e-5 above the exact threshold.
+        """
+        accepted = np.cumsum(self.impostor[::-1])[::-1] / max(self.impostor_pairs, 1)  # FAR from each edge on
+        allowed = np.flatnonzero(accepted <= far)
+        bin_ = int(allowed[0]) if allowed.size else BINS
+        return bin_ * 2 / BINS - 1
+
+    def tar_at_far(self, far: float) -> float:
+        """The share of genuine pairs at or above `threshold_at_far(far)`."""
+        bin_ = round((self.threshold_at_far(far) + 1) * BINS / 2)
+        return float(self.genuine[bin_:].sum() / max(self.genuine_pairs, 1))
+
+    def far_at(self, threshold: float) -> float:
+        """The share of impostor pairs at or above a threshold, to the resolution of a bin."""
+        bin_ = min(BINS, max(0, int(np.ceil((threshold + 1) * BINS / 2))))
+        return float(self.impostor[bin_:].sum() / max(self.impostor_pairs, 1))
+
+
+def all_pairs(
+    embeddings: npt.NDArray[np.float32], identities: Integers, closest: int = SUSPICIOUS, block: int = 512
+) -> AllPairs:
+    """Score every pair i < j by blocked matrix products.
+
+    Memory: two histograms and a block, whatever the number of pairs.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, d), float32
+        Unit vectors.
+    identities : ndarray of shape (n,), int
+    closest : int
+        How many of the most alike impostor pairs to keep.
+    block : int
+        Rows and columns of a product.
+
+    Raises
+    ------
+    ValueError
+        If the shapes don't fit.
+    """
+    identities = np.asarray(identities)
+    if embeddings.ndim != 2 or identities.shape != embeddings.shape[:1]:
+        raise ValueError(f"shapes (n, d) and (n,) are needed, not {embeddings.shape} and {identities.shape}")
+    genuine, impostor = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+    kept: list[tuple[int, int, float]] = []
+    for top in range(0, len(embeddings), block):
+        for left in range(top, len(embeddings), block):
+            cosines = embeddings[top : top + block] @ embeddings[left : left + block].T
+            same = identities[top : top + block, None] == identities[None, left : left + block]
+            bins = np.clip(((cosines + 1) * (BINS / 2)).astype(np.int32), 0, BINS - 1)
+            if left == top:  # each pair once, and none of a photograph with itself
+                upper = np.triu(np.ones(cosines.shape, bool), 1)
+                genuine += np.bincount(bins[same & upper], minlength=BINS)
+                different = ~same & upper
+            else:
+                if same.any():
+                    genuine += np.bincount(bins[same], minlength=BINS)
+                different = ~same
+            impostor += np.bincount(bins[different], minlength=BINS)
+            kept = _closest(kept, np.where(different, cosines, -np.inf), top, left, closest)
+    return AllPairs(genuine, impostor, kept)
+
+
+def _closest(
+    kept: list[tuple[int, int, float]], cosines: npt.NDArray[np.float32], top: int, left: int, count: int
+) -> list[tuple[int, int, float]]:
+    """The `count` highest of those kept and of a block, highest first."""
+    least = kept[-1][2] if len(kept) == count else -np.inf
+    rows, columns = np.nonzero(cosines > least)
+    if not len(rows) or not count:
+        return kept
+    found = cosines[rows, columns]
+    if len(found) > count:
+        best = np.argpartition(-found, count)[:count]
+        rows, columns, found = rows[best], columns[best], found[best]
+    new = [(top + int(r), left + int(c), float(v)) for r, c, v in zip(rows, columns, found, strict=True)]
+    return sorted(kept + new, key=lambda pair: -pair[2])[:count]

@@ -1,0 +1,109 @@
+"""From a cosine to a likelihood ratio, and from there to a probability at a stated prior.
+
+N. Brümmer, J. du Preez, *Application-independent evaluation of speaker detection*, 2006: logistic regression of the
+score, C_llr and its least value over all monotone maps of the score.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facever.errors import DataError
+from facever.scoring import Scores, checked_scores
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """A straight line from the cosine to the natural logarithm of the likelihood ratio: slope * cosine + offset.
+
+    Attributes
+    ----------
+    slope, offset : float
+    cllr, min_cllr : float
+        In bits, of the scores it was fitted to: 0 is perfect, 1 says nothing. Their difference is what the straight
+        line loses against the best monotone map.
+    source : str
+        Whose pairs these were.
+    genuine_pairs, impostor_pairs : int
+    """
+
+    slope: float
+    offset: float
+    cllr: float
+    min_cllr: float
+    source: str
+    genuine_pairs: int
+    impostor_pairs: int
+
+    def log_ratio(self, cosine: float) -> float:
+        """log p(cosine | same person) / p(cosine | different people)."""
+        return self.slope * cosine + self.offset
+
+    def probability(self, cosine: float, prior: float) -> float:
+        """Of the same person, if it was `prior` before the photographs were seen. Raises ValueError outside (0, 1)."""
+        if not 0 < prior < 1:
+            raise ValueError(f"a prior is a probability between 0 and 1, not {prior}")
+        return 1 / (1 + math.exp(-min(700.0, max(-700.0, self.log_ratio(cosine) + math.log(prior / (1 - prior))))))
+
+
+def fit_likelihood(genuine_cosines: Scores, impostor_cosines: Scores, source: str) -> Likelihood:
+    """Fit the line by logistic regression with both kinds of pair weighted alike.
+
+    Parameters
+    ----------
+    genuine_cosines, impostor_cosines : ndarray of shape (g,) and (i,), float
+
+    Raises
+    ------
+    DataError
+        If a score is not finite, there is none of a kind, or genuine pairs are no more alike than impostors.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    genuine, impostor = (checked_scores(s).astype(np.float64) for s in (genuine_cosines, impostor_cosines))
+    scores = np.concatenate([genuine, impostor])
+    same = np.repeat([1, 0], [genuine.size, impostor.size])
+    centre, spread = scores.mean(), max(float(scores.std()), 1e-12)
+    # No penalty: there are two parameters and many pairs. Balanced weights make the prior one half, its log odds zero.
+    model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=1000)
+    model.fit(((scores - centre) / spread)[:, None], same)
+    slope = float(model.coef_[0, 0]) / spread
+    offset = float(model.intercept_[0]) - slope * float(centre)
+    if slope <= 0:
+        raise DataError("genuine pairs are no more alike than impostor pairs; check the labels")
+    found = cllr(slope * genuine + offset, slope * impostor + offset)
+    least = min_cllr(genuine, impostor)
+    return Likelihood(slope, offset, found, least, source, genuine.size, impostor.size)
+
+
+def cllr(genuine_log_ratios: Floats, impostor_log_ratios: Floats) -> float:
+    """The cost of log likelihood ratios (natural logarithms), in bits: Brümmer and du Preez 2006, eq. 8.
+
+    Half the mean of log2(1 + 1/LR) over genuine pairs, and half that of log2(1 + LR) over impostor pairs.
+    """
+    genuine = np.logaddexp(0.0, -np.asarray(genuine_log_ratios, np.float64)).mean()
+    impostor = np.logaddexp(0.0, np.asarray(impostor_log_ratios, np.float64)).mean()
+    return float((genuine + impostor) / (2 * math.log(2)))
+
+
+def min_cllr(genuine_cosines: Scores, impostor_cosines: Scores) -> float:
+    """The least C_llr that any monotone map of the scores reaches: pool adjacent violators, in bits."""
+    from sklearn.isotonic import isotonic_regression
+
+    genuine, impostor = checked_scores(genuine_cosines), checked_scores(impostor_cosines)
+    scores = np.concatenate([genuine, impostor]).astype(np.float64)
+    same = np.repeat([1.0, 0.0], [genuine.size, impostor.size])
+    weight = np.repeat([0.5 / genuine.size, 0.5 / impostor.size], [genuine.size, impostor.size])
+    _, inverse = np.unique(scores, return_inverse=True)  # equal scores share one probability
+    total = np.bincount(inverse, weight)
+    share = np.bincount(inverse, weight * same) / total
+    p = isotonic_regression(share, sample_weight=total)[inverse]
+    with np.errstate(divide="ignore"):
+        log_ratio = np.log(p) - np.log1p(-p)  # the prior is one half
+    return cllr(log_ratio[: genuine.size], log_ratio[genuine.size :])
