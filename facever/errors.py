@@ -47,3 +47,9 @@ class DataError(FaceverError):
 
 class OutputError(FaceverError):
     """A file that can't be written."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in one short line what an exception says; messages may quote a broken file's content."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:120] or type(error).__name__

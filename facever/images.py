@@ -8,7 +8,6 @@ checked before memory is spent on them.
 from __future__ import annotations
 
 import io
-import os
 import re
 import stat
 import threading
@@ -22,15 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from facever.errors import DataError, ImageError
+from facever.errors import ImageError, reason_of
 
 MAX_PIXELS = 80_000_000
 """The default limit on H · W: an RGB array of 240 MB, and below the size at which Pillow begins to warn."""
-
-PHOTOGRAPH_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
-)
-"""The file name suffixes, in lower case, that `find_photographs` takes for photographs."""
 
 # What Pillow may try on a file of unknown origin. Its other decoders are seldom needed for photographs, and
 # one of them (EPS) starts another program.
@@ -99,62 +93,6 @@ def load_image(
         return _decode(file, name, max_pixels)
 
 
-def find_photographs(folder: str | Path) -> tuple[list[Path], list[ImageError]]:
-    """List the photographs in a folder and in the folders below it.
-
-    Hidden files and folders are skipped, symbolic links to folders are not followed. Nothing is opened: a
-    file counts by its suffix (`PHOTOGRAPH_SUFFIXES`, in either case).
-
-    Parameters
-    ----------
-    folder : str or Path
-        An existing folder.
-
-    Returns
-    -------
-    photographs : list of Path
-        Sorted, each beginning with `folder`.
-    errors : list of ImageError
-        One for each folder below `folder` that can't be read; its photographs are missing from the list.
-
-    Raises
-    ------
-    DataError
-        If `folder` itself is missing, is a file, or can't be read.
-    """
-    folder = Path(folder)
-    _check_folder(folder)
-    photographs: list[Path] = []
-    errors: list[ImageError] = []
-
-    def note(error: OSError) -> None:
-        unreadable = Path(error.filename)
-        cause = f"the folder can't be read ({_reason(error)}); check its access rights"
-        if unreadable == folder:
-            raise DataError(f"{folder}: {cause}") from error
-        errors.append(ImageError(str(unreadable), cause))
-
-    for parent, folders, files in os.walk(folder, onerror=note):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        photographs += [Path(parent, each) for each in files if _is_photograph_name(each)]
-    return sorted(photographs), errors
-
-
-def _is_photograph_name(file_name: str) -> bool:
-    return not file_name.startswith(".") and Path(file_name).suffix.lower() in PHOTOGRAPH_SUFFIXES
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        is_folder = stat.S_ISDIR(folder.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{folder}: no such folder; check the path") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: the folder can't be read ({_reason(error)})") from error
-    if not is_folder:
-        raise DataError(f"{folder}: a file, not a folder; name the folder that holds the photographs")
-
-
 def _open_file(path: Path, name: str) -> BinaryIO:
     """Open a regular, non-empty file, or say why that can't be done."""
     try:
@@ -169,9 +107,9 @@ def _open_file(path: Path, name: str) -> BinaryIO:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(name, "no such file; check the path") from error
     except PermissionError as error:
-        raise ImageError(name, f"can't be opened ({_reason(error)}); check its access rights") from error
+        raise ImageError(name, f"can't be opened ({reason_of(error)}); check its access rights") from error
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise ImageError(name, f"can't be opened ({_reason(error)})") from error
+        raise ImageError(name, f"can't be opened ({reason_of(error)})") from error
 
 
 def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
@@ -192,7 +130,7 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
     except MemoryError as error:
         raise ImageError(name, "not enough memory to decode it; scale it down first") from error
     except Exception as error:  # on broken files Pillow raises nearly anything, KeyError included
-        cause = f"damaged or cut off ({_reason(error)}); copy or export it again"
+        cause = f"damaged or cut off ({reason_of(error)}); copy or export it again"
         raise ImageError(name, cause) from error
 
 
@@ -314,12 +252,6 @@ def _unidentified_cause(file: BinaryIO) -> str:
     if head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP"):
         return "damaged or cut off (its header can't be read); copy or export it again"
     return "not a picture, or in a format that can't be read; convert it to JPEG or PNG"
-
-
-def _reason(error: BaseException) -> str:
-    """Say in one short line what an exception says; messages may quote a broken file's content."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())[:120] or type(error).__name__
 
 
 class _QuietPillow:

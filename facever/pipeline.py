@@ -22,7 +22,7 @@ from facever.alignment import Alignment, align, centre_crop
 from facever.detection import MIN_FACE, THRESHOLDS, Detector, Face
 from facever.embedder import Embedder
 from facever.errors import AlignmentError, FaceverError, ImageError
-from facever.images import load_image
+from facever.photographs import Source, read
 
 ImageArray = NDArray[np.uint8]
 FaceRule = Literal["largest", "center", "all"]
@@ -164,16 +164,8 @@ class Stages:
         ]
 
 
-def read(source: str | Path) -> tuple[str, ImageArray | ImageError]:
-    """The name of a photograph, and its pixels or why they can't be had."""
-    try:
-        return str(source), load_image(Path(source))
-    except ImageError as error:
-        return str(source), error
-
-
-def process_files(paths: Iterable[Path], job: Job, workers: int | None = None) -> Iterator[Photograph]:
-    """Run the job over files; results come in the order of the paths, as soon as they are there.
+def process_files(paths: Iterable[Source], job: Job, workers: int | None = None) -> Iterator[Photograph]:
+    """Run the job over photographs; results come in the order of the paths, as soon as they are there.
 
     Parameters
     ----------
@@ -198,7 +190,7 @@ def process_files(paths: Iterable[Path], job: Job, workers: int | None = None) -
         yield from _in_workers(paths, job, workers)
 
 
-def _in_this_process(paths: list[Path], job: Job) -> Iterator[Photograph]:
+def _in_this_process(paths: list[Source], job: Job) -> Iterator[Photograph]:
     stages = Stages(job)
     with ThreadPoolExecutor(4) as pool:
         for batch in _batches(paths, BATCH if job.device == "cpu" else 4 * BATCH):
@@ -206,7 +198,7 @@ def _in_this_process(paths: list[Path], job: Job) -> Iterator[Photograph]:
             yield from _by_pixels(pool.map(read, batch), stages)
 
 
-def _in_workers(paths: list[Path], job: Job, workers: int) -> Iterator[Photograph]:
+def _in_workers(paths: list[Source], job: Job, workers: int) -> Iterator[Photograph]:
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -219,7 +211,7 @@ def _in_workers(paths: list[Path], job: Job, workers: int) -> Iterator[Photograp
         raise FaceverError("a worker process was killed, perhaps for want of memory; use fewer --workers") from error
 
 
-def _process_batch(paths: list[Path], job: Job) -> list[Photograph]:
+def _process_batch(paths: list[Source], job: Job) -> list[Photograph]:
     return list(_by_pixels(map(read, paths), _stages_of_worker(job)))
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from facever.datasets.pairs import Pair, photographs
 from facever.errors import DataError
 from facever.evaluation import VerificationResult, verification_result
+from facever.photographs import Source
 from facever.pipeline import FaceRule, Through
 from facever.scoring import cosine, far_at_threshold, tar_at_threshold
 from facever.verifier import Verifier
@@ -107,7 +107,7 @@ def evaluate_pairs(
 
 def embed_each(
     verifier: Verifier,
-    paths: list[Path],
+    paths: list[Source],
     rule: FaceRule = "center",
     workers: int | None = None,
     through: Through = lambda photographs, total: photographs,

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facever import photographs
 from facever.detection import MIN_FACE, THRESHOLDS
 from facever.embedder import Embedder, choose_device
 from facever.errors import NoFaceError
-from facever.images import find_photographs, load_image
+from facever.images import load_image
 from facever.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, choose_faces, process_files
 from facever.weights import WeightsInfo, find_weights
 
@@ -176,14 +177,14 @@ class Verifier:
         DataError
             If there is no such folder.
         """
-        paths, unreadable = find_photographs(Path(folder))
+        paths, unreadable = photographs.find_photographs(Path(folder))
         for error in unreadable:
             yield Photograph(error.source, problems=[str(error)], readable=False)
-        yield from self.embed_files(paths, rule, workers)
+        yield from self.embed_files(list(paths), rule, workers)
 
     def embed_files(
         self,
-        paths: list[Path],
+        paths: list[photographs.Source],
         rule: FaceRule = "all",
         workers: int | None = None,
         centre_fallback: bool = False,

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from facever.errors import DataError, FaceverError, ImageError
-from facever.images import MAX_PIXELS, PHOTOGRAPH_SUFFIXES, find_photographs, load_image
+from facever.images import MAX_PIXELS, load_image
+from facever.photographs import PHOTOGRAPH_SUFFIXES, find_photographs
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 ORIENTATION = 0x0112

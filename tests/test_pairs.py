@@ -39,10 +39,10 @@ def error(file: Path, root: Path) -> str:
 def test_two_folds_by_hand(tmp_path: Path, root: Path) -> None:
     pairs = read_lfw_pairs(write(tmp_path, TWO_FOLDS), root)
     assert pairs == [
-        Pair(root / "Ann/Ann_0001.jpg", root / "Ann/Ann_0002.jpg", True, 0),
-        Pair(root / "Ann/Ann_0001.jpg", root / "Bob/Bob_0001.jpg", False, 0),
-        Pair(root / "Cy/Cy_0001.jpg", root / "Cy/Cy_0003.jpg", True, 1),
-        Pair(root / "Cy/Cy_0003.jpg", root / "Dan/Dan_0012.jpg", False, 1),
+        Pair(root / "Ann/Ann_0001.jpg", root / "Ann/Ann_0002.jpg", True, 0, "Ann", "Ann"),
+        Pair(root / "Ann/Ann_0001.jpg", root / "Bob/Bob_0001.jpg", False, 0, "Ann", "Bob"),
+        Pair(root / "Cy/Cy_0001.jpg", root / "Cy/Cy_0003.jpg", True, 1, "Cy", "Cy"),
+        Pair(root / "Cy/Cy_0003.jpg", root / "Dan/Dan_0012.jpg", False, 1, "Cy", "Dan"),
     ]
 
 
@@ -220,7 +220,7 @@ def test_official_list_of_lfw(data_folder: Path) -> None:
     pairs = read_lfw_pairs(data_folder / "pairs.txt", root)
     assert len(pairs) == 6000
     abel = root / "Abel_Pacheco"
-    assert pairs[0] == Pair(abel / "Abel_Pacheco_0001.jpg", abel / "Abel_Pacheco_0004.jpg", True, 0)
+    assert pairs[0] == Pair(abel / "Abel_Pacheco_0001.jpg", abel / "Abel_Pacheco_0004.jpg", True, 0, "Abel_Pacheco", "Abel_Pacheco")
     last = pairs[-1]
     assert (last.path_a.name, last.path_b.name) == ("Slobodan_Milosevic_0002.jpg", "Sok_An_0001.jpg")
     for fold in range(10):

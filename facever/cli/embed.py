@@ -38,7 +38,7 @@ def embed(
     from facever.embeddings_file import write_embeddings
     from facever.errors import FaceverError, NoFaceError
     from facever.files import check_writable
-    from facever.images import find_photographs
+    from facever.photographs import find_photographs
     from facever.pipeline import FACE_RULES, Photograph
     from facever.verifier import Verifier
 

@@ -21,18 +21,26 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from facever.errors import DataError
+from facever.photographs import Source
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two photographs, whether they show the same person, and the fold (from 0) that the pair belongs to."""
+    """Two photographs, whether they show the same person, and the fold (from 0) that the pair belongs to.
 
-    path_a: Path
-    path_b: Path
+    `identity_a` and `identity_b` name the people, where the list tells; `group` is a label of the list's own, for
+    figures by group.
+    """
+
+    path_a: Source
+    path_b: Source
     same: bool
     fold: int
+    identity_a: str | None = None
+    identity_b: str | None = None
+    group: str | None = None
 
 
 class _Picture(NamedTuple):
@@ -87,10 +95,14 @@ def read_lfw_pairs(file: Path, root: Path) -> list[Pair]:
         same = place < pairs_per_fold
         parsed.append(_Line(index + 2, *_parse_pair(line, same, file, index + 2), same, fold))
     found = _find_photographs(parsed, file, root)
-    return [Pair(found[line.picture_a], found[line.picture_b], line.same, line.fold) for line in parsed]
+    return [
+        Pair(found[a], found[b], line.same, line.fold, a.name, b.name)
+        for line in parsed
+        for a, b in [(line.picture_a, line.picture_b)]
+    ]
 
 
-def photographs(pairs: Iterable[Pair]) -> list[Path]:
+def photographs(pairs: Iterable[Pair]) -> list[Source]:
     """Return the photographs of some pairs, each once, in the order of their first use.
 
     Parameters
@@ -99,7 +111,7 @@ def photographs(pairs: Iterable[Pair]) -> list[Path]:
 
     Returns
     -------
-    list of Path
+    list of Path or Picture
     """
     return list(dict.fromkeys(path for pair in pairs for path in (pair.path_a, pair.path_b)))
 
