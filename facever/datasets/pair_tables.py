@@ -1,0 +1,172 @@
+"""Pair lists as tables: CSV, TSV or Parquet with the columns `path_a, path_b, same`.
+
+Further columns count where they are there: `fold`, `group`, `identity_a`, `identity_b`. Without identities, the folder of
+a photograph names its person; without folds, pairs are dealt into ten.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from facever.datasets.pairs import Pair, read_lfw_pairs
+from facever.errors import DataError, reason_of
+
+FOLDS = 10
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_TRUE, _FALSE = {"1", "true", "yes", "same", "genuine"}, {"0", "false", "no", "different", "impostor"}
+
+
+@dataclass(frozen=True, slots=True)
+class PairList:
+    """Pairs, and what a careful reader should know about the list (`notes`, one sentence each)."""
+
+    pairs: list[Pair]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_pairs(file: Path, root: Path | None = None) -> PairList:
+    """Read a pair list: a table (.csv, .tsv, .parquet), insightface's `.bin`, or anything else as LFW's format.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The folder that relative paths start from; by default that of the list.
+
+    Raises
+    ------
+    DataError
+        If the list can't be read, a line can't be understood (with its number), or photographs are absent.
+    """
+    suffix = file.suffix.lower()
+    if suffix == ".bin":
+        from facever.datasets.bin_sets import read_bin
+
+        return noted(read_bin(file))
+    if suffix in DELIMITERS or suffix == ".parquet":
+        return noted(_table_pairs(_read_table(file, suffix), file, root or file.parent))
+    return noted(read_lfw_pairs(file, root or file.parent))
+
+
+def _read_table(file: Path, suffix: str) -> list[dict[str, Any]]:
+    try:
+        if suffix == ".parquet":
+            table = pyarrow.parquet.read_table(file)
+        else:
+            options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string()))
+            parse = pyarrow.csv.ParseOptions(delimiter=DELIMITERS[suffix])
+            table = pyarrow.csv.read_csv(file, parse_options=parse, convert_options=options)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{file}: can't be read ({reason_of(error)}); give a table with path_a, path_b, same"
+        ) from error
+    absent = [name for name in _COLUMNS[:3] if name not in table.column_names]
+    if absent:
+        raise DataError(
+            f"{file}: has no column {', '.join(absent)}; a pair list has path_a, path_b and same "
+            f"(here: {', '.join(table.column_names)[:200]})"
+        )
+    known = table.select([name for name in _COLUMNS if name in table.column_names])
+    columns = [pc.cast(column, pa.string()) for column in known.columns]
+    return pa.table(columns, names=known.column_names).to_pylist()
+
+
+_COLUMNS = ("path_a", "path_b", "same", "fold", "group", "identity_a", "identity_b")
+
+
+def _table_pairs(rows: Sequence[dict[str, Any]], file: Path, root: Path) -> list[Pair]:
+    if not rows:
+        raise DataError(f"{file}: holds no pairs")
+    pairs = []
+    with_folds = rows[0].get("fold") not in (None, "")
+    for number, row in enumerate(rows, 2):  # the header is line 1
+        where = f"{file}, line {number}"
+        a, b = (_path(root, row[name], where) for name in ("path_a", "path_b"))
+        fold = _fold(row.get("fold"), where) if with_folds else 0
+        person_a, person_b = row.get("identity_a") or a.parent.name, row.get("identity_b") or b.parent.name
+        pairs.append(Pair(a, b, _same(row["same"], where), fold, person_a, person_b, row.get("group")))
+    _check_present(pairs, file)
+    return pairs if with_folds else dealt(pairs)
+
+
+def _path(root: Path, text: str | None, where: str) -> Path:
+    if not text:
+        raise DataError(f"{where}: a path is empty; name two photographs")
+    return root / text
+
+
+def _same(text: str | None, where: str) -> bool:
+    word = (text or "").strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise DataError(f"{where}: same is {text!r}; write 1 or 0, true or false")
+    return word in _TRUE
+
+
+def _fold(text: str | None, where: str) -> int:
+    try:
+        return int(text or "")
+    except ValueError:
+        raise DataError(
+            f"{where}: fold is {text!r}; write a whole number in every line, or leave the column out"
+        ) from None
+
+
+def _check_present(pairs: Sequence[Pair], file: Path) -> None:
+    paths = dict.fromkeys(path for pair in pairs for path in (pair.path_a, pair.path_b) if isinstance(path, Path))
+    absent = [path for path in paths if not path.is_file()]
+    if absent:
+        lines = [i for i, pair in enumerate(pairs, 2) if absent[0] in (pair.path_a, pair.path_b)]
+        raise DataError(
+            f"{file}, line {lines[0]}: there is no photograph {absent[0]}; missing in total: {len(absent)} of "
+            f"{len(paths)}; name their folder with --root"
+        )
+
+
+def dealt(pairs: Sequence[Pair], folds: int = FOLDS) -> list[Pair]:
+    """The pairs with folds dealt in turn, genuine and impostor pairs apart, so that every fold has both."""
+    counts: Counter[bool] = Counter()
+    result = []
+    for pair in pairs:
+        result.append(replace(pair, fold=counts[pair.same] % folds))
+        counts[pair.same] += 1
+    return result
+
+
+def noted(pairs: list[Pair]) -> PairList:
+    """The list with a note on each thing that a reader of its figures should know. No pair is left out."""
+    keys = [frozenset((pair.path_a, pair.path_b)) for pair in pairs]
+    answers: dict[frozenset[Any], set[bool]] = {}
+    for key, pair in zip(keys, pairs, strict=True):
+        answers.setdefault(key, set()).add(pair.same)
+    counted = [
+        (len(keys) - len(answers), "pairs are listed more than once"),
+        (
+            sum(len(found) > 1 for found in answers.values()),
+            "pairs are listed as the same and as different people",
+        ),
+        (sum(len(key) == 1 for key in keys), "pairs are of a photograph with itself"),
+        (_contradicting(pairs), "pairs contradict the names of their people"),
+        (_leaking(pairs), "people stand in more than one fold, so thresholds are chosen on people they are tested on"),
+    ]
+    return PairList(pairs, [f"{count} {what}" for count, what in counted if count])
+
+
+def _contradicting(pairs: Sequence[Pair]) -> int:
+    return sum(p.same != (p.identity_a == p.identity_b) for p in pairs if p.identity_a and p.identity_b)
+
+
+def _leaking(pairs: Sequence[Pair]) -> int:
+    folds: dict[str, set[int]] = {}
+    for pair in pairs:
+        for person in (pair.identity_a, pair.identity_b):
+            if person:
+                folds.setdefault(person, set()).add(pair.fold)
+    return sum(len(found) > 1 for found in folds.values())
