@@ -190,8 +190,11 @@ class Verifier:
         centre_fallback: bool = False,
     ) -> Iterator[Photograph]:
         """The same for given files; with `centre_fallback` a photograph without a face gives its centre crop."""
-        job = replace(self._stages.job, rule=rule, centre_fallback=centre_fallback)
-        yield from process_files(paths, job, workers)
+        yield from process_files(paths, self.job(rule, centre_fallback), workers)
+
+    def job(self, rule: FaceRule = "all", centre_fallback: bool = False) -> Job:
+        """What the pipeline is told to do for this verifier."""
+        return replace(self._stages.job, rule=rule, centre_fallback=centre_fallback)
 
     def _photograph(self, source: Source, rule: FaceRule) -> tuple[str, Photograph]:
         image = load_image(source)

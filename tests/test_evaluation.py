@@ -266,7 +266,7 @@ def test_json_holds_every_field() -> None:
     assert set(read) == {field.name for field in dataclasses.fields(result)}
     assert read["accuracy"] == result.accuracy
     assert read["fold_thresholds"] == list(result.fold_thresholds)
-    assert list(read["tar_at_far"]) == ["0.1", "0.01", "0.001", "0.0001"]
+    assert list(read["tar_at_far"]) == ["0.1", "0.01", "0.001", "0.0001", "1e-05"]
     assert read["tar_at_far"]["0.1"] == result.tar_at_far[0.1]
     assert read["tar_at_far"]["0.0001"] is None
     assert result.to_json() == read  # lists and plain numbers from the start

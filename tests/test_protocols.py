@@ -128,8 +128,8 @@ def test_the_stream_passes_through_what_watches_it() -> None:
             yield photograph
 
     paths = [Path("0.jpg"), Path("90.faceless")]
-    embeddings, without = embed_each(Angles(), paths, through=watch)  # type: ignore[arg-type]
-    np.testing.assert_allclose(embeddings, [[1, 0], [0, 1]], atol=1e-6)
-    assert without == ["90.faceless"]
+    embedded = embed_each(Angles(), paths, through=watch)  # type: ignore[arg-type]
+    np.testing.assert_allclose(embedded.vectors, [[1, 0], [0, 1]], atol=1e-6)
+    assert embedded.without_face == ["90.faceless"]
     assert totals == [2]
     assert seen == ["0.jpg", "90.faceless"]

@@ -9,7 +9,7 @@ from facever.evaluation.folds import cross_validated_accuracy, standard_error
 from facever.evaluation.rates import Bools, Integers, checked_pairs, equal_error_rate, tar_at_far
 from facever.scoring import MIN_FALSE_ACCEPTS, Scores, impostors_needed
 
-FARS = (1e-1, 1e-2, 1e-3, 1e-4)
+FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 
 @dataclass(frozen=True, slots=True)
