@@ -169,7 +169,7 @@ def evaluate_foreign(
     """
     paths = photographs(pairs)
     vectors, found = foreign.of(paths, root)
-    names = [_name(path, root) for path in paths]
+    names = [name_below(path, root) for path in paths]
     missing = [name for name, there in zip(names, found, strict=True) if not there]
     return evaluate_embedded(pairs, Photographs(names, vectors, np.full(len(paths), np.nan), missing), [], notes)
 
@@ -252,7 +252,7 @@ def embed_each(
             f"{len(broken)} photographs can't be read, the first: {broken[0]}; mend or restore them: "
             "figures without them could not be compared"
         )
-    names = [_name(path, root) for path in paths]
+    names = [name_below(path, root) for path in paths]
     there = [embedded for embedded in found if embedded is not None]
     return Photographs(
         names,
@@ -267,7 +267,8 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _name(source: Source, root: Path | None) -> str:
+def name_below(source: Source, root: Path | None) -> str:
+    """A photograph's name: its path below the root where it lies there."""
     if root is not None and isinstance(source, Path) and source.is_relative_to(root):
         return source.relative_to(root).as_posix()
     return str(source)

@@ -65,12 +65,27 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
             "accuracy",
             f"{100 * f.accuracy:.2f} ± {100 * f.accuracy_standard_error:.2f} % (standard error of the mean)",
         ),
+        ("its 95 % interval", f"{_percent(result.intervals['accuracy'])}, over {_drawn(result)}"),
         ("AUC", f"{f.auc:.5f}"),
         ("EER", f"{100 * f.eer:.2f} %"),
     ]
     for far, tar in f.tar_at_far.items():
-        value = "too few impostor pairs to say" if tar is None else f"{tar:.4f}"
-        rows.append((f"TAR at FAR {far:g}", value))
+        if tar is None:
+            rows.append((f"TAR at FAR {far:g}", "too few impostor pairs to say"))
+        else:
+            low, high = result.intervals[f"{far:g}"]
+            rows.append((f"TAR at FAR {far:g}", f"{tar:.4f} ({low:.4f} to {high:.4f})"))
+    for g in result.groups:
+        low, high = g.accuracy_interval
+        figures = [f"accuracy {100 * g.accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f})"]
+        figures += (
+            [f"FAR {g.far:.4f} ({g.far_interval[0]:.4f} to {g.far_interval[1]:.4f})"] if g.far is not None else []
+        )
+        figures += (
+            [f"TAR {g.tar:.4f} ({g.tar_interval[0]:.4f} to {g.tar_interval[1]:.4f})"] if g.tar is not None else []
+        )
+        few = "; too few pairs to rely on" if g.few else ""
+        rows.append((f"group {g.name}", f"{', '.join(figures)}; {g.genuine_pairs + g.impostor_pairs} pairs{few}"))
     return rows + [
         (
             f"stored threshold {t.cosine:.4f}",
@@ -78,6 +93,14 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
         )
         for t in result.thresholds
     ]
+
+
+def _percent(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f} %"
+
+
+def _drawn(result: PairsResult) -> str:
+    return "pairs taken as independent" if result.people is None else f"{result.people:,} people drawn anew"
 
 
 def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:

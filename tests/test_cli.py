@@ -6,6 +6,7 @@ import contextlib
 import csv
 import importlib.util
 import io
+import itertools
 import json
 import os
 import re
@@ -449,7 +450,7 @@ def naive_accuracy(pairs: list[tuple[float, bool, int]], fold: int) -> float:
         return sum((cosine >= threshold) == same for cosine, same, of in pairs if (of == fold) == inside)
 
     scores = sorted({cosine for cosine, _, of in pairs if of != fold})
-    thresholds = [scores[0], *((a + b) / 2 for a, b in zip(scores, scores[1:], strict=False)), scores[-1] + 1e-9]
+    thresholds = [scores[0], *((a + b) / 2 for a, b in itertools.pairwise(scores)), scores[-1] + 1e-9]
     counts = [correct(threshold, inside=False) for threshold in thresholds]
     first = last = counts.index(max(counts))
     while last + 1 < len(counts) and counts[last + 1] == max(counts):
@@ -461,7 +462,7 @@ def naive_equal_error_rate(genuine: list[float], impostor: list[float]) -> float
     """Where the line through the points (FAR, FRR) meets FAR = FRR."""
     thresholds = [2.0, *sorted({*genuine, *impostor}, reverse=True)]
     points = [(share_above(impostor, t), 1 - share_above(genuine, t)) for t in thresholds]
-    for (far, frr), (next_far, next_frr) in zip(points, points[1:], strict=False):
+    for (far, frr), (next_far, next_frr) in itertools.pairwise(points):
         if next_frr <= next_far:
             part = (frr - far) / ((frr - far) - (next_frr - next_far))
             return far + part * (next_far - far)
@@ -621,29 +622,29 @@ def test_train_refuses_settings_before_any_work(options: list[str], told: str, t
 
 # ---- pipes ---------------------------------------------------------------------------------------
 
+# A command that answers as verify does, without its imports.
+ANSWER = """
+import sys
+from facever import cli
+cli.app.command("answer")(lambda: print("same person"))
+sys.argv = ["facever", "answer"]
+cli.main()
+"""
+CLOSED_PIPE = "import os\nread, write = os.pipe()\nos.close(read)\nos.dup2(write, 1)\n"
+FULL_DISK = "import os\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
 
-@pytest.mark.skipif(os.name != "posix", reason="pipes and /dev/full of Unix")
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes as Unix has them")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_closed_pipe_ends_quietly_and_not_with_an_answer_of_verify(unbuffered: str) -> None:
-    # No torch in it: the answer is printed by a command that stands in for verify's.
-    code = (
-        "import os, sys\n"
-        "from facever import cli\n"
-        "sys.argv = ['facever', 'info']\n"
-        "os.close(read)\n"
-        "os.dup2(write, 1)\n"
-        "cli.main()\n"
-    )
-    done = in_new_process("import os\nread, write = os.pipe()\n" + code, PYTHONUNBUFFERED=unbuffered)
+    done = in_new_process(CLOSED_PIPE + ANSWER, PYTHONUNBUFFERED=unbuffered)
     assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_an_answer_that_cannot_be_written_is_told_in_a_line() -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "facever", "info"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
-        )
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_answer_that_cannot_be_written_is_told_in_a_line(unbuffered: str) -> None:
+    done = in_new_process(FULL_DISK + ANSWER, PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 2
     assert done.stderr.startswith("facever: No space left on device; ")
     assert done.stderr.count("\n") == 1

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -21,6 +22,16 @@ Weights = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="DEVICE")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Embeddings = Annotated[
+    Path | None,
+    typer.Option(
+        "--embeddings",
+        help="Embeddings made elsewhere, in place of weights: .npy with a .txt of names beside it, or Parquet.",
+        show_default=False,
+    ),
+]
+Scores = Annotated[Path | None, typer.Option("--scores", help="CSV file to write, one row a pair.", show_default=False)]
+Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Keep embeddings, and use those kept before.")]
 MinFace = Annotated[int, typer.Option("--min-face", help="Smallest face looked for, in pixels.", min=12)]
 Workers = Annotated[
     int | None,

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from facever.cli.common import Device, Json, MinFace, Weights, Workers, counted, print_json, say
-
-if TYPE_CHECKING:
-    from facever.datasets.pairs import Pair
-    from facever.protocols import PairsResult
+from facever.cli.common import Cache, Device, Embeddings, Json, MinFace, Scores, Weights, Workers
 
 EXAMPLE = "Example: facever eval-lfw lfw/ --pairs pairs.txt"
 
@@ -24,10 +19,10 @@ def eval_lfw(
         typer.Option("--pairs", help="LFW's pair file.", show_default="pairs.txt in LFW's folder or beside"),
     ] = None,
     weights: Weights = "default",
-    scores: Annotated[
-        Path | None, typer.Option("--scores", help="CSV file to write, one row a pair.", show_default=False)
-    ] = None,
+    embeddings: Embeddings = None,
+    scores: Scores = None,
     faces: Annotated[str, typer.Option(help="Which face of a photograph: center or largest.")] = "center",
+    cache: Cache = True,
     min_face: MinFace = 40,
     device: Device = "auto",
     workers: Workers = None,
@@ -38,44 +33,18 @@ def eval_lfw(
     The threshold of each fold comes from the nine others; all pairs count: a photograph without a detected face gets
     its centre crop and is reported.
     """
+    from facever.cli.evaluating import evaluate
+    from facever.datasets.pair_tables import noted
     from facever.datasets.pairs import read_lfw_pairs
-    from facever.errors import DataError, FaceverError
-    from facever.files import check_writable, sha256_of
-    from facever.protocols import evaluate_pairs
-    from facever.report import pairs_rows, print_table
-    from facever.verifier import Verifier
-    from facever.weights import versions
+    from facever.errors import DataError
 
-    if faces not in ("center", "largest"):
-        raise FaceverError(f"--faces is center or largest, not {faces!r}")
     file = pairs or _find_pairs(lfw)
-    chosen = read_lfw_pairs(file, lfw)
-    if len({pair.fold for pair in chosen}) < 2:
+    listed = noted(read_lfw_pairs(file, lfw))
+    if len({pair.fold for pair in listed.pairs}) < 2:
         raise DataError(
             f"{file}: a single fold of pairs, where each fold's threshold comes from others; use a longer list"
         )
-    if scores is not None:
-        check_writable(scores)
-    verifier = Verifier.load(weights, device, min_face)
-    start = time.monotonic()
-    result = evaluate_pairs(
-        verifier,
-        chosen,
-        faces,  # type: ignore[arg-type]
-        workers,
-        lambda photographs, total: counted(photographs, total, "embedding"),
-    )
-    seconds = time.monotonic() - start
-    if scores is not None:
-        _write_scores(scores, chosen, result)
-    for name in result.images_without_face:
-        say(f"{name}: no face found, so its centre crop was used")
-    if json_:
-        about = {"name": verifier.info.name, "sha256": sha256_of(verifier.path)}
-        extra = {"weights": about, "seconds": round(seconds, 1), "versions": versions()}
-        print_json({**result.to_json(), **extra})
-    else:
-        print_table(pairs_rows(result, verifier.info.name), "LFW")
+    evaluate("LFW", listed, lfw, weights, embeddings, scores, faces, cache, min_face, device, workers, json_)
 
 
 def _find_pairs(lfw: Path) -> Path:
@@ -87,21 +56,3 @@ def _find_pairs(lfw: Path) -> Path:
         if (folder / "pairs.txt").is_file():
             return folder / "pairs.txt"
     raise DataError(f"{lfw}: no pairs.txt in it or beside it; name LFW's pair file with --pairs")
-
-
-def _write_scores(path: Path, pairs: list[Pair], result: PairsResult) -> None:
-    import csv
-
-    from facever.files import written_whole
-
-    without = set(result.images_without_face)
-    # Names that are no text are written as the bytes that they are, so that they can be opened again.
-    with (
-        written_whole(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["path_a", "path_b", "same", "fold", "cosine", "without_face"])
-        for pair, score in zip(pairs, result.cosines, strict=True):
-            missing = (str(pair.path_a) in without) + (str(pair.path_b) in without)
-            writer.writerow([pair.path_a, pair.path_b, int(pair.same), pair.fold, f"{score:.7f}", missing])

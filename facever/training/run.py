@@ -250,6 +250,7 @@ class _Run:
     def _validate(self) -> None:
         if not len(self.held_out):
             return
+        start = time.monotonic()
         embeddings = self.trainer.embed(self.held_out)
         validation = validate(embeddings, self.held_out.identities, self.settings.seed)
         if validation is None:
@@ -260,7 +261,7 @@ class _Run:
             self.best = {**asdict(validation), "network": state}
         self.log.add_validation(validation)
         self.watcher.validated(self.trainer.epoch, validation, best)
-        self._reported = time.monotonic()
+        self._reported += time.monotonic() - start  # not counted as training
 
     def _people(self) -> dict[str, int]:
         """Enough to notice that the data changed between a checkpoint and its resume."""

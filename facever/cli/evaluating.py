@@ -1,0 +1,110 @@
+"""What the commands that evaluate pairs share: run the protocol, print it, write its scores."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facever.cli.common import counted, print_json, say
+
+if TYPE_CHECKING:
+    from facever.datasets.pair_tables import PairList
+    from facever.protocols import PairsResult
+
+
+def evaluate(
+    title: str,
+    listed: PairList,
+    root: Path,
+    weights: str,
+    embeddings: Path | None,
+    scores: Path | None,
+    faces: str,
+    cache: bool,
+    min_face: int,
+    device: str,
+    workers: int | None,
+    json_: bool,
+) -> None:
+    """Evaluate weights, or embeddings made elsewhere, on a list of pairs."""
+    from facever.errors import FaceverError
+    from facever.files import check_writable, sha256_of
+    from facever.report import pairs_rows, print_table
+    from facever.weights import find_weights, versions
+
+    if faces not in ("center", "largest"):
+        raise FaceverError(f"--faces is center or largest, not {faces!r}")
+    if scores is not None:
+        check_writable(scores)
+    start = time.monotonic()
+    if embeddings is None:
+        result = _of_weights(listed, root, weights, faces, cache, min_face, device, workers)
+        model = {"name": weights, "sha256": sha256_of(find_weights(weights))}
+    else:
+        result = _of_embeddings(listed, root, embeddings)
+        model = {"name": embeddings.name, "sha256": sha256_of(embeddings)}
+    seconds = time.monotonic() - start
+    if scores is not None:
+        _write_scores(scores, root, result)
+    for note in listed.notes:
+        say(note)
+    for name in result.images_without_face:
+        say(f"{name}: no face found, so its centre crop was used" if embeddings is None else f"{name}: no embedding")
+    if json_:
+        print_json({**result.to_json(), "weights": model, "seconds": round(seconds, 1), "versions": versions()})
+    else:
+        print_table(pairs_rows(result, model["name"]), title)
+
+
+def _of_weights(
+    listed: PairList,
+    root: Path,
+    weights: str,
+    faces: Any,
+    cache: bool,
+    min_face: int,
+    device: str,
+    workers: int | None,
+) -> PairsResult:
+    from facever.embedding_cache import EmbeddingCache, default_cache_file
+    from facever.protocols import evaluate_pairs
+    from facever.verifier import Verifier
+
+    return evaluate_pairs(
+        Verifier.load(weights, device, min_face),
+        listed.pairs,
+        faces,
+        workers,
+        lambda photographs, total: counted(photographs, total, "embedding"),
+        EmbeddingCache(default_cache_file()) if cache else None,
+        root,
+        listed.notes,
+    )
+
+
+def _of_embeddings(listed: PairList, root: Path, embeddings: Path) -> PairsResult:
+    from facever.datasets.foreign import ForeignEmbeddings
+    from facever.protocols import evaluate_foreign
+
+    return evaluate_foreign(ForeignEmbeddings.read(embeddings), listed.pairs, root, listed.notes)
+
+
+def _write_scores(path: Path, root: Path, result: PairsResult) -> None:
+    import csv
+
+    from facever.files import written_whole
+    from facever.protocols import name_below
+
+    without = set(result.images_without_face)
+    # Names that are no text are written as the bytes that they are, so that they can be opened again.
+    with (
+        written_whole(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["path_a", "path_b", "same", "fold", "cosine", "without_face"])
+        for pair, score in zip(result.pairs, result.cosines, strict=True):
+            names = [name_below(photograph, root) for photograph in (pair.path_a, pair.path_b)]
+            missing = sum(name in without for name in names)
+            writer.writerow([*names, int(pair.same), pair.fold, f"{score:.7f}", missing])
