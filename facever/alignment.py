@@ -5,6 +5,7 @@ Which template a network was trained with travels in its weights file as an `Ali
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -47,6 +48,8 @@ class Alignment:
             raise ValueError(f"fill is one of {', '.join(FILLS)}, not {self.fill!r}")
         if len(self.landmarks) != 5 or any(len(point) != 2 for point in self.landmarks):
             raise ValueError("an alignment has five landmarks of two coordinates")
+        if not all(math.isfinite(each) for point in self.landmarks for each in point):
+            raise ValueError("the landmarks of an alignment must be finite numbers")
         if self.height < 1 or self.width < 1:
             raise ValueError(f"a crop of {self.height}x{self.width} pixels has no pixels")
 

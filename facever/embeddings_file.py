@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,23 +67,27 @@ def write_embeddings(
     OutputError
         If the file can't be written.
     """
+    photographs = iter(photographs)
+    first = next(photographs, None)
+    if first is None:
+        raise DataError(f"{root}: no photographs in it; name a folder of JPEG, PNG, WebP, TIFF, BMP or GIF files")
     counts = EmbeddingCounts()
     metadata = {"facever": json.dumps({"weights": info.to_json(), "versions": versions()})}
     columns = schema(embedding_size).with_metadata(metadata)
-    with written_whole(path) as temporary:
-        # A file object, because pyarrow takes names for UTF-8 and for addresses.
-        with temporary.open("wb") as file, pq.ParquetWriter(file, columns, compression="zstd") as writer:
-            rows: list[dict[str, Any]] = []
-            for photograph in photographs:
-                rows += _rows(photograph, root)
-                _count(photograph, counts)
-                if len(rows) >= ROWS_A_GROUP:
-                    writer.write_table(pa.Table.from_pylist(rows, columns))
-                    rows = []
-            if rows:
+    with (
+        written_whole(path) as temporary,
+        temporary.open("wb") as file,  # because pyarrow takes names for UTF-8, and for addresses
+        pq.ParquetWriter(file, columns, compression="zstd") as writer,
+    ):
+        rows: list[dict[str, Any]] = []
+        for photograph in chain([first], photographs):
+            rows += _rows(photograph, root)
+            _count(photograph, counts)
+            if len(rows) >= ROWS_A_GROUP:
                 writer.write_table(pa.Table.from_pylist(rows, columns))
-        if not counts.photographs:
-            raise DataError(f"{root}: no photographs in it; name a folder of JPEG, PNG, WebP, TIFF, BMP or GIF files")
+                rows = []
+        if rows:
+            writer.write_table(pa.Table.from_pylist(rows, columns))
     return counts
 
 

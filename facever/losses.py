@@ -70,7 +70,8 @@ class Softmax(nn.Module):
     def forward(self, features: Tensor, labels: Tensor) -> LossOutput:  # (M, d), (M,)
         logits = self.classifier(self.scaled(features))  # (M, C)
         # In float32: the exponentials of half-precision logits near alpha = 64 are too coarse.
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        precise = logits if logits.dtype == torch.float64 else logits.float()
+        loss = F.cross_entropy(precise, labels, label_smoothing=self.label_smoothing)
         return LossOutput(loss, logits)
 
 

@@ -199,7 +199,8 @@ class ResNet29(EmbeddingNetwork):
     def __init__(self, embedding_size: int = 128, input_size: Sequence[int] = (150, 150)) -> None:
         super().__init__()
         height, width = _checked(embedding_size, input_size)
-        _require(min(height, width) >= 75, f"four halvings without padding need 75 pixels, not {input_size}")
+        # 103 -> 49 (stem) -> 24 (pool) -> 12 -> 6 -> 3 (blocks), the least that a 3x3 kernel without padding takes.
+        _require(min(height, width) >= 103, f"six halvings without padding need 103 pixels, not {input_size}")
         self.embedding_size, self.input_size = embedding_size, (height, width)
         self.stem = nn.Conv2d(3, 32, 7, 2)
         blocks, channels = [], 32

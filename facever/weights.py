@@ -7,6 +7,7 @@ accept rate they promise and on which data.
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -33,6 +34,10 @@ class Normalisation:
 
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     scale: float = 128.0
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in (*self.mean, self.scale)) or self.scale <= 0:
+            raise ValueError(f"pixels can't be normalised by mean {self.mean} and scale {self.scale}")
 
     def __call__(self, pixels: Tensor) -> Tensor:  # (N, 3, H, W) uint8 or float -> float32
         mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
@@ -61,6 +66,10 @@ class Threshold:
     source: str
     impostor_pairs: int
     tar: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.far) and math.isfinite(self.cosine)):
+            raise ValueError(f"a threshold of cosine {self.cosine} at FAR {self.far} decides nothing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,8 @@ class WeightsInfo:
         r, g, b = (float(m) for m in mean)
         known["normalisation"] = Normalisation((r, g, b), scale)
         known["thresholds"] = [Threshold(**t) for t in fields["thresholds"]]
+        if not isinstance(fields["mirrored"], bool):
+            raise TypeError(f"mirrored is true or false, not {fields['mirrored']!r}")
         return cls(**known)
 
     def threshold(self, far: float) -> Threshold:
@@ -164,7 +175,10 @@ def save_weights(path: Path, info: WeightsInfo, network: EmbeddingNetwork, half:
         tensor = tensor.detach().cpu().contiguous()
         state[name] = tensor.half() if half and tensor.dim() >= 2 else tensor
     with written_whole(path) as temporary:
-        save_file(state, temporary, metadata={KEY: json.dumps(info.to_json())})
+        try:
+            save_file(state, temporary, metadata={KEY: json.dumps(info.to_json())})
+        except SafetensorError as error:  # a full disk, for one
+            raise OSError(str(error)) from error
 
 
 def read_info(path: Path) -> WeightsInfo:
@@ -189,7 +203,7 @@ def load_weights(path: Path, device: str | torch.device = "cpu") -> tuple[Weight
     info, state = _read(path, tensors=True)
     try:
         network = build_network(info.network, **info.network_arguments)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise WeightsError(f"{path}: its network can't be built: {error}") from error
     crop = (info.alignment.height, info.alignment.width)
     if crop != tuple(network.input_size):
@@ -228,7 +242,7 @@ def _read(path: Path, tensors: bool = False) -> tuple[WeightsInfo, dict[str, Ten
         if fields.get("format") != FORMAT:
             raise WeightsError(f"{path}: format {fields.get('format')} of weights file; this facever reads {FORMAT}")
         return WeightsInfo.from_json(fields), state
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise WeightsError(f"{path}: its metadata is broken ({error!r}); export it again") from error
 
 

@@ -220,7 +220,9 @@ def test_official_list_of_lfw(data_folder: Path) -> None:
     pairs = read_lfw_pairs(data_folder / "pairs.txt", root)
     assert len(pairs) == 6000
     abel = root / "Abel_Pacheco"
-    assert pairs[0] == Pair(abel / "Abel_Pacheco_0001.jpg", abel / "Abel_Pacheco_0004.jpg", True, 0, "Abel_Pacheco", "Abel_Pacheco")
+    assert pairs[0] == Pair(
+        abel / "Abel_Pacheco_0001.jpg", abel / "Abel_Pacheco_0004.jpg", True, 0, "Abel_Pacheco", "Abel_Pacheco"
+    )
     last = pairs[-1]
     assert (last.path_a.name, last.path_b.name) == ("Slobodan_Milosevic_0002.jpg", "Sok_An_0001.jpg")
     for fold in range(10):

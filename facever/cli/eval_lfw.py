@@ -33,17 +33,13 @@ def eval_lfw(
     The threshold of each fold comes from the nine others; all pairs count: a photograph without a detected face gets
     its centre crop and is reported.
     """
-    from facever.cli.evaluating import evaluate
+    from facever.cli.evaluating import check_pairs, evaluate
     from facever.datasets.pair_tables import noted
     from facever.datasets.pairs import read_lfw_pairs
-    from facever.errors import DataError
 
     file = pairs or _find_pairs(lfw)
     listed = noted(read_lfw_pairs(file, lfw))
-    if len({pair.fold for pair in listed.pairs}) < 2:
-        raise DataError(
-            f"{file}: a single fold of pairs, where each fold's threshold comes from others; use a longer list"
-        )
+    check_pairs(file, listed)
     evaluate("LFW", listed, lfw, weights, embeddings, scores, faces, cache, min_face, device, workers, json_)
 
 

@@ -38,9 +38,10 @@ def eval_pairs(
     without identities, the folder of a photograph names its person. All pairs count, and what is odd about the list is
     said.
     """
-    from facever.cli.evaluating import evaluate
+    from facever.cli.evaluating import check_pairs, evaluate
     from facever.datasets.pair_tables import read_pairs
 
     listed = read_pairs(pairs, root)
+    check_pairs(pairs, listed)
     folder = root or pairs.parent
     evaluate(pairs.name, listed, folder, weights, embeddings, scores, faces, cache, min_face, device, workers, json_)

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from facever.protocols import PairsResult
 
 
+def check_pairs(file: Path, listed: PairList) -> None:
+    """Find out before the photographs are embedded whether there is anything to evaluate. Raises DataError."""
+    from facever.errors import DataError
+
+    if len({pair.fold for pair in listed.pairs}) < 2:
+        raise DataError(f"{file}: a single fold, where each fold's threshold comes from others; use a longer list")
+    if len({pair.same for pair in listed.pairs}) < 2:
+        raise DataError(f"{file}: pairs of one kind only; list pairs of the same and of different people")
+
+
 def evaluate(
     title: str,
     listed: PairList,
