@@ -33,7 +33,8 @@ def main(folder: Path) -> None:
         verdict = "same person" if answer.same else "different people"
         table.add_row(a.name, b.name, f"{answer.cosine:.3f}", f"{answer.threshold:.3f}", verdict)
     Console().print(table)
-    print(f"The pictures lie in {folder.resolve()}; try: facever verify {portrait} {changed}")
+    command = Path(sys.executable).with_name("facever")
+    print(f"The pictures lie in {folder.resolve()}. Try: {command} verify {portrait} {changed}")
 
 
 def change(source: Path, target: Path) -> None:

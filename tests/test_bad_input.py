@@ -74,15 +74,18 @@ def place(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
     (place / "one_fold.txt").write_text("1\nA\t1\t2\nA\t1\tB\t1\n")
     (place / "bad_pictures.txt").write_text("2\t1\n" + "A\t1\t2\nA\t1\tB\t1\n" * 2)
     (place / "empty.txt").touch()
-    table = "path_a,path_b,same\nlfw/A/A_0001.jpg,lfw/A/A_0002.jpg,1\nlfw/A/A_0001.jpg,lfw/B/B_0001.jpg,0\n"
-    (place / "table.csv").write_text(table)
-    (place / "maybe.csv").write_text(table.replace(",0\n", ",maybe\n"))
-    (place / "columns.csv").write_text(table.replace("path_b", "other"))
-    (place / "genuine.csv").write_text(table.replace(",0\n", ",1\n"))
-    (place / "fold.csv").write_text(
-        table.replace("same\n", "same,fold\n").replace("1\n", "1,1\n").replace("0\n", "0,1\n")
-    )
-    (place / "header.csv").write_text("path_a,path_b,same\n")
+    pairs = ["A/A_0001.jpg,lfw/A/A_0002.jpg", "A/A_0001.jpg,lfw/B/B_0001.jpg"]
+    pairs += ["B/B_0001.jpg,lfw/B/B_0002.jpg", "A/A_0002.jpg,lfw/B/B_0002.jpg"]
+    for name, column, ends in (
+        ("table", "same", ["1", "0", "1", "0"]),
+        ("maybe", "same", ["1", "maybe", "1", "0"]),
+        ("genuine", "same", ["1", "1", "1", "1"]),
+        ("columns", "alike", ["1", "0", "1", "0"]),
+        ("fold", "same,fold", ["1,1", "0,1", "1,1", "0,1"]),
+        ("header", "same", []),
+    ):
+        rows = [f"path_a,path_b,{column}", *(f"lfw/{pair},{end}" for pair, end in zip(pairs, ends, strict=False))]
+        (place / f"{name}.csv").write_text("\n".join(rows) + "\n")
     (place / "text.bin").write_text("This is no set.")
     (place / "binary.txt").write_bytes(bytes(range(256)))
     (place / "strange_lfw" / "B").mkdir()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import Device, Json, Workers, counted, print_json, printable, say
+from facever.cli.common import UNCHECKED, Device, Json, Workers, counted, print_json, printable, say
 
 EXAMPLE = "Example: facever calibrate default people/ -o mine.safetensors"
 
@@ -17,7 +17,8 @@ def calibrate(
         str, typer.Argument(help="Weights that come with facever, by name, or a file.", metavar="WEIGHTS")
     ],
     data: Annotated[
-        Path, typer.Argument(help="A folder that holds one folder of photographs a person.", metavar="DATA")
+        Path,
+        typer.Argument(help="A folder that holds one folder of photographs a person.", metavar="DATA", **UNCHECKED),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Copy of the weights to write, with the thresholds.")],
     only: Annotated[str, typer.Option(help="People to use, as a pattern.", metavar="PATTERN")] = "*",

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Whether a path can be read is found out on reading, which says more than typer's check would.
+UNCHECKED: dict[str, Any] = {"readable": False}
+
 Weights = Annotated[
     str,
     typer.Option("--weights", "-w", help="Weights that come with facever, by name, or a file.", metavar="NAME|FILE"),
@@ -28,6 +31,7 @@ Embeddings = Annotated[
         "--embeddings",
         help="Embeddings made elsewhere, in place of weights: .npy with a .txt of names beside it, or Parquet.",
         show_default=False,
+        **UNCHECKED,
     ),
 ]
 Scores = Annotated[Path | None, typer.Option("--scores", help="CSV file to write, one row a pair.", show_default=False)]

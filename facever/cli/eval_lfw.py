@@ -7,16 +7,18 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import Cache, Device, Embeddings, Json, MinFace, Scores, Weights, Workers
+from facever.cli.common import UNCHECKED, Cache, Device, Embeddings, Json, MinFace, Scores, Weights, Workers
 
 EXAMPLE = "Example: facever eval-lfw lfw/ --pairs pairs.txt"
 
 
 def eval_lfw(
-    lfw: Annotated[Path, typer.Argument(help="LFW's folder, with one folder a person.", metavar="LFW")],
+    lfw: Annotated[Path, typer.Argument(help="LFW's folder, with one folder a person.", metavar="LFW", **UNCHECKED)],
     pairs: Annotated[
         Path | None,
-        typer.Option("--pairs", help="LFW's pair file.", show_default="pairs.txt in LFW's folder or beside"),
+        typer.Option(
+            "--pairs", help="LFW's pair file.", show_default="pairs.txt in LFW's folder or beside", **UNCHECKED
+        ),
     ] = None,
     weights: Weights = "default",
     embeddings: Embeddings = None,

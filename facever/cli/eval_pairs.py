@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import Cache, Device, Embeddings, Json, MinFace, Scores, Weights, Workers
+from facever.cli.common import UNCHECKED, Cache, Device, Embeddings, Json, MinFace, Scores, Weights, Workers
 
 EXAMPLE = "Example: facever eval-pairs pairs.csv --root photographs/"
 
@@ -16,7 +16,9 @@ def eval_pairs(
     pairs: Annotated[
         Path,
         typer.Argument(
-            help="CSV, TSV or Parquet with path_a, path_b, same; LFW's format; a .bin set.", metavar="PAIRS"
+            help="CSV, TSV or Parquet with path_a, path_b, same; LFW's format; a .bin set.",
+            metavar="PAIRS",
+            **UNCHECKED,
         ),
     ],
     root: Annotated[

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import Device, Json, MinFace, Weights, print_json, printable, say
+from facever.cli.common import UNCHECKED, Device, Json, MinFace, Weights, print_json, printable, say
 
 EXAMPLE = "Example: facever verify passport.jpg selfie.jpg"
 
 
 def verify(
-    a: Annotated[Path, typer.Argument(help="A photograph.", metavar="A")],
-    b: Annotated[Path, typer.Argument(help="Another photograph.", metavar="B")],
+    a: Annotated[Path, typer.Argument(help="A photograph.", metavar="A", **UNCHECKED)],
+    b: Annotated[Path, typer.Argument(help="Another photograph.", metavar="B", **UNCHECKED)],
     weights: Weights = "default",
     faces: Annotated[
         str,
