@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from facever.protocols import PairsResult
+from facever.protocols import AllPairsResult, PairsResult
 from facever.verifier import Answer
 from facever.weights import WeightsInfo
 
@@ -93,6 +93,20 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
         )
         for t in result.thresholds
     ]
+
+
+def all_pairs_rows(result: AllPairsResult, weights: str) -> list[tuple[str, str]]:
+    """The figures of all pairs, a row each, and the most suspicious pairs."""
+    missing = len(result.without_face)
+    rows = [
+        ("weights", weights),
+        ("photographs", f"{result.photographs:,} of {result.people:,} people, {missing} without a detected face"),
+        ("pairs", f"{result.genuine_pairs:,} genuine, {result.impostor_pairs:,} impostor"),
+    ]
+    for far, tar in result.tar_at_far.items():
+        text = "too few impostor pairs to say" if tar is None else f"{tar:.4f} at {result.threshold_at_far[far]:.4f}"
+        rows.append((f"TAR at FAR {far:g}", text))
+    return rows + [(f"alike, {cosine:.4f}", f"{a} and {b}") for a, b, cosine in result.suspicious]
 
 
 def _percent(interval: tuple[float, float]) -> str:

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from facever import __version__
-from facever.cli import calibrate, convert_dlib, embed, eval_lfw, eval_pairs, info, train, verify
+from facever.cli import calibrate, convert_dlib, embed, eval_all, eval_lfw, eval_pairs, info, train, verify
 from facever.cli.common import say
 from facever.errors import FaceverError
 
@@ -80,6 +80,7 @@ app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
 app.command("embed", epilog=embed.EXAMPLE)(embed.embed)
 app.command("eval-lfw", epilog=eval_lfw.EXAMPLE)(eval_lfw.eval_lfw)
 app.command("eval-pairs", epilog=eval_pairs.EXAMPLE)(eval_pairs.eval_pairs)
+app.command("eval-all", epilog=eval_all.EXAMPLE)(eval_all.eval_all)
 app.command("train", epilog=train.EXAMPLE)(train.train)
 app.command("calibrate", epilog=calibrate.EXAMPLE)(calibrate.calibrate)
 app.command("info", epilog=info.EXAMPLE)(info.info)

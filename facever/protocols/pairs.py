@@ -1,7 +1,4 @@
-"""Protocols of face verification with facever's own pipeline: photographs in, figures out.
-
-The figures themselves come from `facever.evaluation`, which knows nothing of photographs or networks.
-"""
+"""Listed pairs: each photograph embedded once, every pair scored, figures by folds, over people and by group."""
 
 from __future__ import annotations
 
@@ -16,16 +13,15 @@ from numpy.typing import NDArray
 
 from facever.datasets.foreign import ForeignEmbeddings
 from facever.datasets.pairs import Pair, photographs
-from facever.embedding_cache import Embedded, EmbeddingCache, keys_of
+from facever.embedding_cache import EmbeddingCache
 from facever.errors import DataError
 from facever.evaluation import VerificationResult, verification_result
 from facever.evaluation.bootstrap import Interval, People, WeightedRates, bootstrap, correct_decisions
 from facever.evaluation.groups import GroupFigures, figures_by_group
 from facever.evaluation.rates import d_prime
-from facever.files import sha256_of
 from facever.likelihood import Likelihood, fit_likelihood
-from facever.photographs import Source
 from facever.pipeline import FaceRule, Through
+from facever.protocols.embedded import Photographs, embed_each, foreign_photographs
 from facever.scoring import cosine, far_at_threshold, tar_at_threshold
 from facever.verifier import Verifier
 from facever.weights import Threshold
@@ -39,27 +35,6 @@ class KeptThreshold:
     cosine: float
     measured_far: float
     measured_tar: float
-
-
-@dataclass(frozen=True, slots=True)
-class Photographs:
-    """Embeddings of an evaluation's photographs.
-
-    Attributes
-    ----------
-    names : n str
-    vectors : float32 ndarray of shape (n, d), unit length; zeros where there is no embedding
-    norms : float64 ndarray of shape (n,)
-        Of the features before normalisation; not a number for embeddings made elsewhere.
-    without_face : list of str
-        Failures to acquire: the centre crop was embedded in place of a face, or, with embeddings made elsewhere, there
-        was none, and every cosine with it is 0.
-    """
-
-    names: list[str]
-    vectors: NDArray[np.float32]
-    norms: NDArray[np.float64]
-    without_face: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +142,7 @@ def evaluate_foreign(
     DataError
         If no photograph has one.
     """
-    paths = photographs(pairs)
-    vectors, found = foreign.of(paths, root)
-    names = [name_below(path, root) for path in paths]
-    missing = [name for name, there in zip(names, found, strict=True) if not there]
-    return evaluate_embedded(pairs, Photographs(names, vectors, np.full(len(paths), np.nan), missing), [], notes)
+    return evaluate_embedded(pairs, foreign_photographs(foreign, photographs(pairs), root), [], notes)
 
 
 def evaluate_embedded(
@@ -211,67 +182,9 @@ def evaluate_embedded(
     )
 
 
-def embed_each(
-    verifier: Verifier,
-    paths: Sequence[Source],
-    rule: FaceRule = "center",
-    workers: int | None = None,
-    through: Through = lambda photographs, total: photographs,
-    cache: EmbeddingCache | None = None,
-    root: Path | None = None,
-) -> Photographs:
-    """One embedding of each photograph, from the cache where it has it.
-
-    Raises
-    ------
-    DataError
-        If a photograph can't be read.
-    """
-    keys: list[str | None] = [None] * len(paths)
-    known: dict[str, Embedded] = {}
-    if cache is not None:
-        job = verifier.job(rule, centre_fallback=True)
-        keys = list(keys_of(paths, job, sha256_of(verifier.path)))
-        known = cache.get(keys)
-    found = [known.get(key) if key is not None else None for key in keys]
-    missing = [i for i, there in enumerate(found) if there is None]
-    broken: list[str] = []
-    new: dict[str, Embedded] = {}
-    stream = verifier.embed_files([paths[i] for i in missing], rule, workers, centre_fallback=True)
-    for i, photograph in zip(missing, through(stream, len(missing)), strict=True):
-        found[i] = embedded = Embedded.of(photograph)
-        key = keys[i]
-        if embedded is None:
-            broken.append(photograph.problems[0])
-        elif key is not None:
-            new[key] = embedded
-    if cache is not None and new:
-        cache.put(new)
-    if broken:
-        raise DataError(
-            f"{len(broken)} photographs can't be read, the first: {broken[0]}; mend or restore them: "
-            "figures without them could not be compared"
-        )
-    names = [name_below(path, root) for path in paths]
-    there = [embedded for embedded in found if embedded is not None]
-    return Photographs(
-        names,
-        np.array([embedded.embedding for embedded in there], np.float32),
-        np.array([embedded.norm for embedded in there], np.float64),
-        [name for name, embedded in zip(names, there, strict=True) if not embedded.found],
-    )
-
-
 def _number(value: float) -> float | None:
     """JSON knows neither infinity nor what is not a number."""
     return value if math.isfinite(value) else None
-
-
-def name_below(source: Source, root: Path | None) -> str:
-    """A photograph's name: its path below the root where it lies there."""
-    if root is not None and isinstance(source, Path) and source.is_relative_to(root):
-        return source.relative_to(root).as_posix()
-    return str(source)
 
 
 def _people(pairs: Sequence[Pair]) -> People:

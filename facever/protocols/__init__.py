@@ -1,0 +1,28 @@
+"""Protocols of face verification with facever's own pipeline: photographs in, figures out.
+
+The figures themselves come from `facever.evaluation`, which knows nothing of photographs or networks.
+"""
+
+from facever.protocols.embedded import Photographs, embed_each, foreign_photographs, name_below
+from facever.protocols.every_pair import AllPairsResult, evaluate_all
+from facever.protocols.pairs import (
+    KeptThreshold,
+    PairsResult,
+    evaluate_embedded,
+    evaluate_foreign,
+    evaluate_pairs,
+)
+
+__all__ = [
+    "AllPairsResult",
+    "KeptThreshold",
+    "PairsResult",
+    "Photographs",
+    "embed_each",
+    "evaluate_all",
+    "evaluate_embedded",
+    "evaluate_foreign",
+    "evaluate_pairs",
+    "foreign_photographs",
+    "name_below",
+]
