@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from facever import __version__
-from facever.cli import calibrate, convert_dlib, embed, eval_all, eval_lfw, eval_pairs, info, train, verify
+from facever.cli import calibrate, convert_dlib, embed, eval_all, eval_lfw, eval_pairs, info, inspect, train, verify
 from facever.cli.common import say
 from facever.errors import FaceverError
 
@@ -83,6 +83,7 @@ app.command("eval-pairs", epilog=eval_pairs.EXAMPLE)(eval_pairs.eval_pairs)
 app.command("eval-all", epilog=eval_all.EXAMPLE)(eval_all.eval_all)
 app.command("train", epilog=train.EXAMPLE)(train.train)
 app.command("calibrate", epilog=calibrate.EXAMPLE)(calibrate.calibrate)
+app.command("inspect", epilog=inspect.EXAMPLE)(inspect.inspect)
 app.command("info", epilog=info.EXAMPLE)(info.info)
 app.command("convert-dlib", epilog=convert_dlib.EXAMPLE)(convert_dlib.convert_dlib)
 

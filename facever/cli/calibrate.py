@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facever.cli.common import UNCHECKED, Device, Json, Workers, counted, print_json, printable, say
+
+if TYPE_CHECKING:
+    from facever.pipeline import Photograph
 
 EXAMPLE = "Example: facever calibrate default people/ -o mine.safetensors"
 
@@ -48,6 +52,13 @@ def calibrate(
         raise FaceverError(f"--held-out is a share above 0 and at most 1, not {held_out}")
     check_writable(out)
     verifier = Verifier.load(weights, device)
+    left_out: list[str] = []
+
+    def through(stream: Iterable[Photograph], total: int) -> Iterator[Photograph]:
+        for photograph in counted(stream, total, "embedding"):
+            left_out.extend(photograph.problems[:1])
+            yield photograph
+
     thresholds = thresholds_of_folder(
         verifier,
         data,
@@ -55,8 +66,10 @@ def calibrate(
         held_out,
         seed,
         workers,
-        lambda stream, total: counted(stream, total, "embedding"),
+        through,
     )
+    if left_out:
+        say(f"photographs left out: {len(left_out)}, the first: {left_out[0]}")
     if not thresholds:
         raise DataError(
             f"{data}: too few pairs of photographs; FAR {FARS[0]:g} takes {impostors_needed(FARS[0]):,} pairs of "

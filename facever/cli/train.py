@@ -23,8 +23,21 @@ def train(
     network: Annotated[str, typer.Option(help="face_resnet, face_resnet_slim or resnet29.")] = "face_resnet_slim",
     network_args: Annotated[str, typer.Option(help="Arguments of the network, as JSON.", metavar="JSON")] = "{}",
     alignment: Annotated[str, typer.Option(help="tight-64x56, face-112x96 or dlib-150x150.")] = "tight-64x56",
-    loss: Annotated[str, typer.Option(help="l2-softmax or softmax.")] = "l2-softmax",
-    alpha: Annotated[str, typer.Option(help="Radius of L2-softmax: a number, or learned.")] = "16",
+    loss: Annotated[str, typer.Option(help="l2-softmax, softmax, center or l2-center.")] = "l2-softmax",
+    alpha: Annotated[str, typer.Option(help="Radius of L2-softmax: a number, or learned.", metavar="FLOAT|learned")] = (
+        "16"
+    ),
+    alpha_bound: Annotated[
+        float | None,
+        typer.Option(
+            help="Keep a learned alpha above its lower bound for this probability.", metavar="P", show_default=False
+        ),
+    ] = None,
+    alpha_decay: Annotated[
+        float | None, typer.Option(help="Weight decay of a learned alpha.", show_default="as --weight-decay")
+    ] = None,
+    center_weight: Annotated[float, typer.Option(help="Weight of center loss (center, l2-center).")] = 0.003,
+    center_rate: Annotated[float, typer.Option(help="How fast its centres move, in (0, 1].")] = 0.5,
     label_smoothing: Annotated[float, typer.Option(help="Share of probability spread over all identities.")] = 0.0,
     epochs: Annotated[int | None, typer.Option(help="Length of the training in epochs.", show_default=False)] = None,
     minutes: Annotated[
@@ -74,6 +87,10 @@ def train(
             loss=loss,
             alpha=value,
             alpha_learned=learned,
+            alpha_bound=alpha_bound,
+            alpha_decay=alpha_decay,
+            center_weight=center_weight,
+            center_rate=center_rate,
             label_smoothing=label_smoothing,
             epochs=epochs,
             minutes=30.0 if epochs is None and minutes is None else minutes,

@@ -1,0 +1,54 @@
+"""`facever inspect`: what the program sees in a photograph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facever.cli.common import Device, Json, MinFace, Weights, print_json, printable
+
+EXAMPLE = "Example: facever inspect group.jpg -o seen.png"
+
+
+def inspect(
+    photo: Annotated[Path, typer.Argument(help="A photograph.", metavar="PHOTO")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")] = Path("inspected.png"),
+    weights: Weights = "default",
+    min_face: MinFace = 40,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Draw boxes, landmarks, scores, norms and crops of the faces in a photograph.
+
+    Exit code 3 if no face was found; the picture is written all the same.
+    """
+    from facever.drawing import draw_faces, png
+    from facever.files import check_writable, written_whole
+    from facever.images import load_image
+    from facever.verifier import Verifier
+
+    check_writable(out)
+    image = load_image(photo)
+    faces = Verifier.load(weights, device, min_face).faces(image)
+    with written_whole(out) as temporary:
+        temporary.write_bytes(png(draw_faces(image, faces)))
+    if json_:
+        found = [
+            {
+                "box": [round(float(v), 1) for v in f.face.box],
+                "landmarks": [[round(float(v), 1) for v in point] for point in f.face.landmarks],
+                "score": f.face.score,
+                "norm": f.norm,
+            }
+            for f in faces
+        ]
+        print_json({"faces": found, "file": str(out)})
+    else:
+        for number, f in enumerate(faces, 1):
+            box = ", ".join(f"{v:.0f}" for v in f.face.box)
+            print(f"{number}: score {f.face.score:.3f}, norm {f.norm:.2f}, box {box}")
+        print(f"{len(faces)} faces; {printable(str(out))}")
+    if not faces:
+        raise typer.Exit(3)

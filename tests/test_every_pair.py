@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facever.datasets.foreign import ForeignEmbeddings
+from facever.datasets.pairs import Pair
+from facever.errors import DataError
+from facever.protocols import Photographs, evaluate_all, evaluate_foreign
+
+
+def photographs(degrees: list[float]) -> Photographs:
+    angles = np.radians(degrees)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    return Photographs([f"{d}.jpg" for d in degrees], vectors, np.ones(len(degrees)), [])
+
+
+def test_rates_of_few_people_by_hand() -> None:
+    # a at 0 and 10 degrees, b at 90 and 95: genuine cosines cos 10, cos 5, impostors cos 90, 80, 95, 85.
+    result = evaluate_all(photographs([0, 10, 90, 95]), ["a", "a", "b", "b"], suspicious=1)
+    assert (result.photographs, result.people, result.genuine_pairs, result.impostor_pairs) == (4, 2, 2, 4)
+    assert result.suspicious == [("10.jpg", "90.jpg", pytest.approx(np.cos(np.radians(80)), abs=1e-6))]
+    assert set(result.tar_at_far.values()) == {None}  # four impostors support nothing
+
+
+def test_rates_appear_once_the_impostors_support_them_and_the_json_is_complete() -> None:
+    generator = np.random.default_rng(0)
+    centres = generator.uniform(0, 360, 40)
+    degrees = (centres[:, None] + generator.normal(size=(40, 3))).ravel()
+    result = evaluate_all(photographs(list(degrees)), [f"p{i // 3}" for i in range(120)])
+    # 120 * 119 / 2 - 40 * 3 = 7,020 impostors: ten false accepts are expected down to FAR 1e-2.
+    assert result.impostor_pairs == 7020
+    assert result.tar_at_far[1e-2] is not None
+    assert result.tar_at_far[1e-3] is None
+    told = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert told["tar_at_far"]["0.001"] is None
+    assert 0 <= told["tar_at_far"]["0.1"] <= 1
+    assert len(told["suspicious"]) == 10
+
+
+@pytest.mark.parametrize("identities", [["a", "a", "a"], ["a", "b", "c"]])
+def test_one_kind_of_pair_alone_is_refused(identities: list[str]) -> None:
+    with pytest.raises(DataError, match="two people"):
+        evaluate_all(photographs([0, 10, 20]), identities)
+
+
+def test_embeddings_of_another_program_are_scored_by_the_same_code(tmp_path: Path) -> None:
+    names = ["0.jpg", "10.jpg", "90.jpg"]
+    foreign = ForeignEmbeddings(tmp_path, names, 3 * photographs([0, 10, 90]).vectors)
+    pairs = [
+        Pair(tmp_path / a, tmp_path / b, same, fold)
+        for a, b, same, fold in [
+            ("0.jpg", "10.jpg", True, 0),
+            ("0.jpg", "90.jpg", False, 0),
+            ("10.jpg", "0.jpg", True, 1),
+            ("10.jpg", "none.jpg", False, 1),
+        ]
+    ]
+    result = evaluate_foreign(foreign, pairs, tmp_path, ["a note"])
+    cos10 = np.cos(np.radians(10))
+    np.testing.assert_allclose(result.cosines, [cos10, 0, cos10, 0], atol=1e-6)
+    assert result.images_without_face == ["none.jpg"]
+    assert result.figures.accuracy == 1.0
+    assert result.people is None  # the list names nobody
+    assert result.to_json()["intervals_over"] == "pairs"
+    assert result.notes == ["a note"]
