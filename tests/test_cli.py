@@ -24,13 +24,13 @@ from unittest import mock
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from facever import Verifier, __version__
-from facever.cli import main
+from facever.cli import app, main
 from facever.report import print_table
 
-COMMANDS = ("verify", "embed", "eval-lfw", "eval-pairs", "train", "calibrate", "info", "convert-dlib")
+COMMANDS = [command.name for command in app.registered_commands]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,14 @@ def hopper(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
     """Grace Hopper's portrait at a third of its size, for speed."""
     path = tmp_path_factory.mktemp("hopper") / "hopper.png"
     Image.open(portrait).resize((171, 200)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def hopper_again(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
+    """The same, mirrored and in another size."""
+    path = tmp_path_factory.mktemp("hopper_again") / "mirrored.png"
+    ImageOps.mirror(Image.open(portrait)).resize((188, 220)).save(path)
     return path
 
 
@@ -187,13 +195,13 @@ def test_a_usage_error_exits_with_2_and_names_what_is_wrong(arguments: list[str]
 # ---- verify --------------------------------------------------------------------------------------
 
 
-def test_verify_answers_for_the_same_person_with_0(hopper: Path, portrait: Path) -> None:
-    outcome = facever("verify", hopper, portrait)
+def test_verify_answers_for_the_same_person_with_0(hopper: Path, hopper_again: Path) -> None:
+    outcome = facever("verify", hopper, hopper_again)
     assert (outcome.code, outcome.err) == (0, "")
     first, second, *photographs = outcome.out.splitlines()
     assert first == "same person"
     assert re.fullmatch(r"  cosine 0\.9\d+, threshold 0\.\d+ for a false accept rate of 0\.001", second)
-    assert [line.split(":")[0].strip() for line in photographs] == [str(hopper), str(portrait)]
+    assert [line.split(":")[0].strip() for line in photographs] == [str(hopper), str(hopper_again)]
     assert all(re.search(r": norm \d+\.\d\d$", line) for line in photographs)
 
 
@@ -203,12 +211,12 @@ def test_verify_answers_for_different_people_with_1(hopper: Path, astronaut: Pat
     assert outcome.out.startswith("different people\n")
 
 
-def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, portrait: Path) -> None:
-    outcome = facever("verify", hopper, portrait, "--json")
+def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, hopper_again: Path) -> None:
+    outcome = facever("verify", hopper, hopper_again, "--json")
     assert (outcome.code, outcome.err) == (0, "")
     answer = outcome.json
     assert set(answer) == {"cosine", "same", "threshold", "far", "norms", "boxes", "faces_found", "weights"}
-    expected = Verifier.load("default", "cpu").verify(hopper, portrait)
+    expected = Verifier.load("default", "cpu").verify(hopper, hopper_again)
     assert answer["cosine"] == pytest.approx(expected.cosine, abs=1e-5)
     assert (answer["same"], answer["far"], answer["threshold"]) == (True, 0.001, expected.threshold)
     assert answer["norms"] == pytest.approx(expected.norms, rel=1e-4)
@@ -216,11 +224,11 @@ def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, por
     assert answer["faces_found"] == [1, 1]
 
 
-def test_a_threshold_of_the_users_turns_the_answer_around(hopper: Path, portrait: Path) -> None:
-    outcome = facever("verify", hopper, portrait, "--threshold", "1", "--json")
+def test_a_threshold_of_the_users_turns_the_answer_around(hopper: Path, hopper_again: Path) -> None:
+    outcome = facever("verify", hopper, hopper_again, "--threshold", "1", "--json")
     assert outcome.code == 1
     assert (outcome.json["same"], outcome.json["far"], outcome.json["threshold"]) == (False, None, 1.0)
-    assert "threshold 1.0000, as given" in facever("verify", hopper, portrait, "--threshold", "1").out
+    assert "threshold 1.0000, as given" in facever("verify", hopper, hopper_again, "--threshold", "1").out
 
 
 def test_another_false_accept_rate_has_another_threshold(hopper: Path) -> None:
@@ -483,6 +491,18 @@ def test_eval_lfw_prints_a_table_of_names_and_values(small_lfw: Path, evaluated)
     assert table["TAR at FAR 0.001"] == "too few impostor pairs to say"
 
 
+# ---- inspect -------------------------------------------------------------------------------------
+
+
+def test_inspect_without_a_face_writes_its_picture_and_exits_with_3(blank: Path, tmp_path: Path) -> None:
+    out = tmp_path / "seen.png"
+    outcome = facever("inspect", blank, "-o", out, "--json")
+    assert outcome.code == 3
+    assert outcome.json == {"faces": [], "file": str(out)}
+    assert outcome.err.startswith(f"facever: {blank}: no face found; ")
+    assert Image.open(out).size >= Image.open(blank).size
+
+
 # ---- info, calibrate, convert-dlib, train --------------------------------------------------------
 
 
@@ -521,30 +541,39 @@ def tinted_people(root: Path, portrait: Path, people: int, shots: int) -> None:
     """One face in as many tints as there are "people"."""
     face = np.asarray(Image.open(portrait).resize((137, 160)), np.float64)
     for person in range(people):
-        tint = np.array([0.3 + 0.7 * ((person >> bit & 1) or person / people) for bit in range(3)])
+        tint = np.array([0.4 + 0.6 * ((person >> bit & 1) or person / people) for bit in range(3)])
         (root / f"p{person:02d}").mkdir(parents=True)
         for shot in range(shots):
             pixels = np.clip(face * tint * (0.8 + 0.1 * shot), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(root / f"p{person:02d}" / f"{shot}.png")
 
 
-def test_calibrate_stores_the_thresholds_of_the_people_given(portrait: Path, tmp_path: Path) -> None:
+def test_calibrate_stores_the_thresholds_of_the_people_given(
+    portrait: Path, blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, embed_files = [], Verifier.embed_files
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        for row in embed_files(*arguments, **options):
+            rows.append(row)
+            yield row
+
+    monkeypatch.setattr(Verifier, "embed_files", recorded)
     people = tmp_path / "people"
     tinted_people(people, portrait, 16, 3)  # 120 pairs of people of 9 pairs of photographs each: 1,080
     (people / "p00" / "broken.png").write_bytes(b"no picture")
+    shutil.copy(blank, people / "p01" / "wall.png")
     out = tmp_path / "mine.safetensors"
     outcome = facever("calibrate", "default", people, "-o", out, "--json")
     assert outcome.code == 0
-    assert outcome.err == "too few impostor pairs for the lower rates, which were left out\n"  # 0.001 takes 10,000
+    left_out, too_few = outcome.err.splitlines()
+    assert left_out.startswith(f"photographs left out: 2, the first: {people}/p00/broken.png: not a picture")
+    assert too_few == "too few impostor pairs for the lower rates, which were left out"  # 0.001 takes 10,000
     assert outcome.json["weights"] == str(out)
     (stored,) = outcome.json["thresholds"]
     assert (stored["far"], stored["impostor_pairs"]) == (0.01, 1080)
     assert stored["source"] == "16 people of people (*)"
 
-    verifier = Verifier.load(out, "cpu")
-    assert verifier.info.name == "mine"
-    assert verifier.info.thresholds[0].cosine == stored["cosine"]
-    rows = list(verifier.embed_folder(people))
     faces = [(Path(row.source).parent.name, row.faces[0].embedding) for row in rows if row.faces]
     impostor, genuine = [], []
     for i, (name, embedding) in enumerate(faces):
@@ -554,10 +583,9 @@ def test_calibrate_stores_the_thresholds_of_the_people_given(portrait: Path, tmp
     assert len(impostor) == 1080
     assert 8 <= accepted <= 11  # 10 of 1,080, and float32 rounds
     assert stored["tar"] == pytest.approx(share_above(genuine, stored["cosine"]), abs=0.05)
-    # The weights themselves are the same.
     told = facever("info", out, "--json").json
-    assert told["network"] == "resnet29"
-    assert "name\tmine" in facever("info", out).out
+    assert (told["name"], told["network"], told["thresholds"]) == ("mine", "resnet29", [stored])
+    assert f"threshold for FAR 0.01\t{stored['cosine']:.4f}" in facever("info", out).out
 
 
 def test_calibrate_with_too_few_people_says_how_many_it_takes(portrait: Path, tmp_path: Path) -> None:

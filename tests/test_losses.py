@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 from torch import Tensor
 
-from facever.losses import L2Softmax, Softmax, alpha_lower_bound, l2_normalise
+from facever.losses import CenterLoss, L2Softmax, LossOutput, Softmax, alpha_lower_bound, l2_normalise
 
 
 def a_batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -210,6 +210,173 @@ def test_a_classifier_of_one_identity_is_refused(kind: type[Softmax], num_classe
         kind(5, num_classes)
 
 
+# --- center loss
+
+
+def some_batches(dtype: torch.dtype = torch.float64) -> list[tuple[Tensor, Tensor]]:
+    """Features of five components of identities 0 to 4: alone, in pairs and threes, absent for a while; 5 never."""
+    generator = torch.Generator().manual_seed(3)
+    labels = [[0, 1, 1, 2], [3, 3, 3, 0], [2, 1, 2, 1, 4], [0, 0]]
+    return [
+        (torch.randn(len(names), 5, generator=generator, dtype=torch.float64).to(dtype), torch.tensor(names))
+        for names in labels
+    ]
+
+
+def naive_center_loss(loss: CenterLoss, centers: NDArray, points: NDArray, labels: NDArray) -> tuple[float, NDArray]:
+    """The joint loss of a batch and the centres after it: sums over the examples, one by one."""
+    pull = sum(float(((points[i] - centers[labels[i]]) ** 2).sum()) for i in range(len(points))) / 2
+    moved = centers.copy()
+    for j in range(len(centers)):
+        delta, count = np.zeros(centers.shape[1]), 0
+        for i in range(len(points)):
+            if labels[i] == j:
+                delta += centers[j] - points[i]
+                count += 1
+        moved[j] -= loss.rate * delta / (1 + count)
+    return naive_loss(loss.base, points, labels) + loss.weight * pull / len(points), moved
+
+
+@pytest.mark.parametrize("alpha", [None, 3.0])
+def test_center_loss_and_its_centres_are_the_naive_sums(alpha: float | None) -> None:
+    base = Softmax(5, 6) if alpha is None else L2Softmax(5, 6, alpha=alpha)
+    loss = CenterLoss(drawn(base), weight=0.7, rate=0.3)
+    centers = np.zeros((6, 5))
+    for features, labels in some_batches():
+        points = features.numpy()
+        if alpha is not None:
+            points = alpha * points / np.sqrt((points**2).sum(axis=1, keepdims=True) + 1e-12)
+        expected, centers = naive_center_loss(loss, centers, points, labels.numpy())
+        assert loss(features, labels).loss.item() == pytest.approx(expected, abs=1e-6)
+        np.testing.assert_allclose(loss.centers.numpy(), centers, atol=1e-6)
+    assert np.abs(centers[:5]).max() > 0.1
+
+
+def flat(base: Softmax) -> Softmax:
+    """With weights and biases of 0: its loss is log C, and no gradient comes from it."""
+    with torch.no_grad():
+        base.classifier.weight.zero_()
+        base.classifier.bias.zero_()
+    return base
+
+
+def test_the_pull_to_a_centre_by_hand() -> None:
+    """f = (3, 4) and c = (1, 1): distance² 4 + 9; gradient 0.2 (2, 3); half of the way (1 + n = 2) at rate 0.5."""
+    loss = CenterLoss(flat(Softmax(2, 2)), weight=0.2, rate=0.5)
+    loss.centers[1] = 1.0
+    feature = torch.tensor([[3.0, 4.0]], requires_grad=True)
+    value = loss(feature, torch.tensor([1])).loss
+    value.backward()
+    assert value.item() == pytest.approx(math.log(2) + 0.1 * 13)
+    torch.testing.assert_close(feature.grad, torch.tensor([[0.4, 0.6]]))
+    torch.testing.assert_close(loss.centers, torch.tensor([[0.0, 0.0], [1.5, 1.75]]))
+
+
+def test_with_l2_softmax_the_centres_lie_among_the_scaled_features() -> None:
+    """alpha = 10, f = (3, 4): x = (6, 8), 100 from a centre at zero, which moves to a quarter of it."""
+    loss = CenterLoss(flat(L2Softmax(2, 2, alpha=10.0)), weight=0.2, rate=0.5)
+    value = loss(torch.tensor([[3.0, 4.0]]), torch.tensor([0])).loss.item()
+    assert value == pytest.approx(math.log(2) + 0.1 * 100)
+    torch.testing.assert_close(loss.centers[0], torch.tensor([1.5, 2.0]))
+
+
+def test_centres_of_absent_identities_stay() -> None:
+    loss = CenterLoss(Softmax(5, 6))
+    with torch.no_grad():
+        loss.centers.normal_(generator=torch.Generator().manual_seed(4))
+    before = loss.centers.clone()
+    loss(*some_batches(torch.float32)[0])
+    moved = (loss.centers != before).any(dim=1)
+    assert moved.tolist() == [True, True, True, False, False, False]
+
+
+def test_centres_stay_in_evaluation() -> None:
+    loss = CenterLoss(Softmax(5, 6))
+    batch, other, *_ = some_batches(torch.float32)
+    loss(*batch)
+    before = {name: tensor.clone() for name, tensor in loss.state_dict().items()}
+    loss.eval()
+    assert loss(*other).loss.item() == loss(*other).loss.item()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in loss.state_dict().items())
+    loss.train()(*other)
+    assert not torch.equal(loss.centers, before["centers"])
+
+
+@pytest.mark.parametrize("learned", [None, False, True])
+def test_gradients_of_center_loss_are_those_of_finite_differences(learned: bool | None) -> None:
+    base = Softmax(5, 6) if learned is None else L2Softmax(5, 6, alpha=3.0, learned=learned)
+    loss = CenterLoss(drawn(base), weight=0.7)
+    first, (features, labels), *_ = some_batches()
+    loss(*first)
+    loss.eval()
+    parameters = list(loss.parameters())
+    assert len(parameters) == (3 if learned else 2)  # the centres are none
+
+    def value(x: Tensor, *_: Tensor) -> Tensor:
+        return loss(x, labels).loss
+
+    assert torch.autograd.gradcheck(value, (features.requires_grad_(), *parameters))
+
+
+def test_the_move_of_the_centres_leaves_the_gradient_as_it_is() -> None:
+    gradients = []
+    for training in (True, False):
+        loss = CenterLoss(drawn(Softmax(5, 6)), weight=0.7).train(training)
+        features, labels = some_batches()[0]
+        loss(features.requires_grad_(), labels).loss.backward()
+        assert loss.centers.any().item() is training
+        assert features.grad is not None
+        gradients.append(features.grad)
+    assert torch.equal(*gradients)
+
+
+def test_centres_survive_the_state() -> None:
+    loss, other = CenterLoss(L2Softmax(5, 6)), CenterLoss(L2Softmax(5, 6))
+    *earlier, last = some_batches(torch.float32)
+    for batch in earlier:
+        loss(*batch)
+    assert "centers" in loss.state_dict() and "centers" not in dict(loss.named_parameters())
+    other.load_state_dict(loss.state_dict())
+    assert other(*last).loss.item() == loss(*last).loss.item()
+    assert torch.equal(other.centers, loss.centers)
+
+
+def test_center_loss_counts_in_float32_under_autocast() -> None:
+    loss, precise = CenterLoss(flat(Softmax(5, 6))), CenterLoss(flat(Softmax(5, 6)))
+    for features, labels in some_batches(torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = loss(features, labels)
+        assert output.logits.dtype == torch.bfloat16
+        assert output.loss.dtype == loss.centers.dtype == torch.float32
+        assert output.loss.item() == pytest.approx(precise(features.float(), labels).loss.item(), rel=1e-6)
+        assert torch.equal(loss.centers, precise.centers)
+
+
+def test_center_loss_is_the_same_on_every_device(device: str) -> None:
+    loss = CenterLoss(L2Softmax(5, 6))
+    there = CenterLoss(L2Softmax(5, 6)).to(device)
+    there.load_state_dict(loss.state_dict())
+    for features, labels in some_batches(torch.float32):
+        expected = loss(features, labels).loss.item()
+        assert there(features.to(device), labels.to(device)).loss.item() == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(there.centers.cpu(), loss.centers)
+
+
+def test_center_loss_shows_what_its_base_shows() -> None:
+    base = L2Softmax(5, 6, alpha=7.0)
+    loss = CenterLoss(base)
+    output = loss(*some_batches(torch.float32)[0])
+    assert isinstance(output, LossOutput) and output.logits.shape == (4, 6)
+    assert loss.classifier is base.classifier and loss.alpha_value == 7.0
+    assert math.isnan(CenterLoss(Softmax(5, 6)).alpha_value)
+
+
+@pytest.mark.parametrize("wrong", [{"weight": -0.1}, {"weight": math.nan}, {"rate": 0.0}, {"rate": 1.5}])
+def test_a_weight_or_rate_without_meaning_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="not "):
+        CenterLoss(Softmax(5, 6), **wrong)
+
+
 # --- the lower bound of alpha
 
 
@@ -269,3 +436,43 @@ def test_at_the_bound_identities_in_opposite_pairs_reach_p(num_classes: int, p: 
     missing = math.exp(-alpha) / (num_classes - 2)
     assert p * (1 - missing) - 1e-9 <= probability(alpha) <= p + 1e-9
     assert probability(alpha - 0.5) < p < probability(alpha + 0.5)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_learned_alpha_is_kept_at_its_bound(joined: bool) -> None:
+    """C = 10, p = 0.9: log 72 = 4.28. A step of -0.1 · 3 leaves 5 above it, one of -0.1 · 100 does not."""
+    base = L2Softmax(5, 10, alpha=5.0, learned=True, alpha_bound=0.9)
+    loss = CenterLoss(base) if joined else base
+    optimiser = torch.optim.SGD(loss.parameters(), lr=0.1)
+    for gradient, expected in ((3.0, 4.7), (100.0, math.log(72)), (-1.0, math.log(72) + 0.1)):
+        base.alpha.grad = torch.tensor(gradient)
+        optimiser.step()
+        loss.constrain()
+        assert loss.alpha_value == pytest.approx(expected, rel=1e-6)
+    assert isinstance(base.alpha, torch.nn.Parameter)
+
+
+def test_a_learned_alpha_starts_no_lower_than_its_bound() -> None:
+    assert L2Softmax(5, 10, alpha=4.0, learned=True, alpha_bound=0.9).alpha_value == pytest.approx(4.28, abs=0.005)
+    assert L2Softmax(5, 10, alpha=5.0, learned=True, alpha_bound=0.9).alpha_value == 5.0
+
+
+def test_without_a_bound_alpha_goes_where_it_is_driven() -> None:
+    loss = L2Softmax(5, 10, alpha=1.0, learned=True)
+    loss.constrain()
+    assert loss.alpha_value == 1.0
+    Softmax(5, 10).constrain()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"alpha_bound": 0.9}, "fixed at 4"),
+        ({"alpha_bound": 1.0, "learned": True}, "between 0 and 1"),
+        ({"alpha_bound": 0.0, "learned": True}, "between 0 and 1"),
+        ({"alpha_bound": 0.9, "learned": True, "num_classes": 2}, "more than 2 classes"),
+    ],
+)
+def test_a_bound_without_meaning_is_refused(arguments: dict[str, float], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        L2Softmax(**{"embedding_size": 5, "num_classes": 10, **arguments})  # type: ignore[arg-type]

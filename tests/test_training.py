@@ -7,16 +7,22 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from facever import Verifier
-from facever.errors import DataError, OutputError
+from facever.alignment import ALIGNMENTS
+from facever.cli.train import train as train_command
+from facever.datasets.crops import CropSet
+from facever.errors import DataError, FaceverError, OutputError
+from facever.losses import CenterLoss, L2Softmax, Softmax
 from facever.training import TrainingSettings, train
 from facever.training.run import Interrupted
-from facever.training.settings import parse_alpha
+from facever.training.settings import LOSSES, parse_alpha
+from facever.training.trainer import Trainer
 from facever.training.validation import validate
 from facever.training.watcher import Progress, Watcher
 from facever.weights import load_weights
@@ -76,8 +82,15 @@ def parameters(out: Path) -> dict[str, torch.Tensor]:
     return load_weights(out / "weights.safetensors")[1].state_dict()
 
 
-def test_the_loss_falls_and_the_log_tells_its_course(people: Path, cache: Path, tmp_path: Path) -> None:
-    train(replace(SETTINGS, epochs=40), people, tmp_path / "out", cache, "cpu")
+def with_loss(loss: str, **changes: Any) -> TrainingSettings:
+    """The settings with another loss; center loss counts more than by default, so that a training feels it."""
+    centers = {"center_weight": 0.05} if "center" in loss else {}
+    return replace(SETTINGS, loss=loss, **centers, **changes)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_falls_and_the_log_tells_its_course(loss: str, people: Path, cache: Path, tmp_path: Path) -> None:
+    train(with_loss(loss, epochs=40), people, tmp_path / "out", cache, "cpu")
     with (tmp_path / "out" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     losses = [float(row["loss"]) for row in rows]
@@ -85,7 +98,7 @@ def test_the_loss_falls_and_the_log_tells_its_course(people: Path, cache: Path, 
     photographs = 4 * (8 - held_out_of(tmp_path / "out"))
     assert int(rows[-1]["step"]) == 40 * (photographs // 8)
     assert 0 <= float(rows[-1]["validation_accuracy"]) <= 1
-    assert float(rows[-1]["alpha"]) == 16.0
+    assert float(rows[-1]["alpha"]) == pytest.approx(16.0 if "l2" in loss else math.nan, nan_ok=True)
 
 
 def test_the_exported_weights_work_in_a_verifier_and_say_how_they_were_made(
@@ -112,21 +125,25 @@ def test_a_finished_training_leaves_weights_log_and_record_but_no_checkpoint(fin
     assert {"facever", "torch", "numpy"} <= set(record["versions"])
 
 
+@pytest.mark.parametrize("loss", LOSSES)
 def test_an_interrupted_training_that_goes_on_equals_one_that_was_not(
-    finished: tuple[Path, Recorder], people: Path, cache: Path, tmp_path: Path
+    loss: str, people: Path, cache: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "parts"
+    # A learned alpha, whose momentum has to be kept as well.
+    settings = with_loss(loss, alpha=4.0, alpha_learned="l2" in loss)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(settings, people, whole, cache, "cpu")
     with pytest.raises(Interrupted, match="--resume"):
-        train(SETTINGS, people, out, cache, "cpu", watcher=Recorder(stop_after=3))
-    assert (out / "checkpoint.pt").exists()
-    train(SETTINGS, people, out, cache, "cpu", resume=True)
-    whole = parameters(finished[0])
-    parts = parameters(out)
-    assert whole.keys() == parts.keys()
-    for name, tensor in whole.items():
-        assert torch.equal(tensor, parts[name]), name
-    strip = lambda rows: [[row[k] for k in ("step", "loss", "accuracy", "validation_accuracy")] for row in rows]  # noqa: E731
-    with (finished[0] / "log.csv").open() as a, (out / "log.csv").open() as b:
+        train(settings, people, parts, cache, "cpu", watcher=Recorder(stop_after=3))
+    assert (parts / "checkpoint.pt").exists()
+    train(settings, people, parts, cache, "cpu", resume=True)
+    expected, found = parameters(whole), parameters(parts)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+    columns = ("step", "loss", "accuracy", "alpha", "validation_accuracy")
+    strip = lambda rows: [[row[k] for k in columns] for row in rows]  # noqa: E731
+    with (whole / "log.csv").open() as a, (parts / "log.csv").open() as b:
         assert strip(csv.DictReader(a)) == strip(csv.DictReader(b))
 
 
@@ -188,6 +205,59 @@ def test_a_learned_alpha_starts_at_four_and_moves(people: Path, cache: Path, tmp
     assert loss["alpha"] == pytest.approx(recorder.seen[-1].alpha)
 
 
+def test_alpha_is_kept_at_the_bound_that_was_asked_for(people: Path, cache: Path, tmp_path: Path) -> None:
+    """A weight decay of 10 would take alpha to nothing."""
+    recorder = Recorder()
+    settings = replace(SETTINGS, alpha=4.0, alpha_learned=True, alpha_bound=0.99, alpha_decay=10.0)
+    train(settings, people, tmp_path / "out", cache, "cpu", watcher=recorder)
+    bound = math.log(99 * (8 - held_out_of(tmp_path / "out") - 2))
+    assert [seen.alpha for seen in recorder.seen] == pytest.approx([bound] * len(recorder.seen), rel=1e-6)
+    assert any(line.startswith(f"alpha learned from {bound:.4g}; lower bound for C = ") for line in recorder.said)
+    loss = load_weights(tmp_path / "out" / "weights.safetensors")[0].loss
+    assert loss == {"name": "l2-softmax", "alpha": pytest.approx(bound), "learned": True, "alpha_bound": 0.99}
+
+
+def test_center_loss_is_built_as_asked_for() -> None:
+    for name, base in (("center", Softmax), ("l2-center", L2Softmax)):
+        _, loss = with_loss(name, center_rate=0.3).build(5)
+        assert isinstance(loss, CenterLoss) and type(loss.base) is base
+        assert (loss.weight, loss.rate) == (0.05, 0.3)
+
+
+def test_weights_trained_with_center_loss_say_so(people: Path, cache: Path, tmp_path: Path) -> None:
+    centers = {"center_weight": 0.05, "center_rate": 0.5}
+    for loss, alpha in (("center", {}), ("l2-center", {"alpha": 16.0, "learned": False})):
+        recorder = Recorder()
+        train(with_loss(loss, epochs=1), people, tmp_path / loss, cache, "cpu", watcher=recorder)
+        assert load_weights(tmp_path / loss / "weights.safetensors")[0].loss == {"name": loss, **alpha, **centers}
+        assert any("lower bound" in line for line in recorder.said) == (loss == "l2-center")
+
+
+def noise(people: int = 4, shots: int = 2) -> CropSet:
+    """Crops of noise, two of each of four people."""
+    alignment = ALIGNMENTS[SETTINGS.alignment]
+    count = people * shots
+    pixels = np.random.default_rng(0).integers(0, 256, (count, alignment.height, alignment.width, 3), np.uint8)
+    names = [f"person_{i // shots}" for i in range(count)]
+    return CropSet(pixels, np.arange(count), names, [f"{i}.png" for i in range(count)], alignment, 0, [])
+
+
+def test_a_learned_alpha_has_its_own_weight_decay_by_hand() -> None:
+    """One step of plain SGD: alpha - rate · (gradient + decay · alpha). Without its own, the common decay counts."""
+    plain = replace(SETTINGS, momentum=0.0, warmup=0.0, alpha=4.0, alpha_learned=True, weight_decay=0.01)
+    ends, others = [], []
+    for own, decay in ((None, 0.01), (0.0, 0.0), (0.1, 0.1)):
+        trainer = Trainer(replace(plain, alpha_decay=own), noise(), torch.device("cpu"))
+        trainer.train_step(0.0)
+        gradient = dict(trainer.loss.named_parameters())["alpha"].grad
+        assert gradient is not None
+        assert trainer.loss.alpha_value == pytest.approx(4.0 - 0.05 * (gradient.item() + decay * 4.0), rel=1e-6)
+        ends.append(trainer.loss.alpha_value)
+        others.append(trainer.loss.classifier.weight.detach())
+    assert ends[1] - ends[2] == pytest.approx(0.05 * 0.1 * 4.0, rel=1e-4)
+    assert torch.equal(others[0], others[1]) and torch.equal(others[1], others[2])
+
+
 def test_a_training_by_the_clock_ends_in_time(people: Path, cache: Path, tmp_path: Path) -> None:
     result = train(replace(SETTINGS, epochs=None, minutes=0.03), people, tmp_path / "out", cache, "cpu")
     assert 0.03 <= result.minutes < 0.3
@@ -228,6 +298,15 @@ def test_too_few_people_are_refused(people: Path, cache: Path, tmp_path: Path) -
         {"alpha": 0.0},
         {"held_out": 1.0},
         {"learning_rate": 0.0},
+        {"alpha_bound": 0.9},
+        {"alpha_decay": 0.0},
+        {"alpha_bound": 0.9, "alpha_learned": True, "loss": "softmax"},
+        {"alpha_decay": 0.0, "alpha_learned": True, "loss": "center"},
+        {"alpha_bound": 1.0, "alpha_learned": True},
+        {"alpha_decay": -0.1, "alpha_learned": True},
+        {"center_weight": 0.1},
+        {"center_weight": -0.1, "loss": "center"},
+        {"center_rate": 0.0, "loss": "l2-center"},
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
@@ -235,8 +314,37 @@ def test_settings_that_cannot_work_are_refused(wrong: dict[str, object]) -> None
         replace(SETTINGS, **wrong)
 
 
-def test_settings_survive_json() -> None:
-    assert TrainingSettings.from_json(json.loads(json.dumps(SETTINGS.to_json()))) == SETTINGS
+@pytest.mark.parametrize("loss", LOSSES)
+def test_settings_survive_json(loss: str) -> None:
+    settings = with_loss(loss)
+    if settings.has_alpha:
+        settings = replace(settings, alpha_learned=True, alpha_bound=0.9, alpha_decay=0.0)
+    assert TrainingSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_a_record_older_than_center_loss_is_read_and_gone_on_with() -> None:
+    record = SETTINGS.to_json()
+    assert not any(name.startswith("center") for name in record)  # a resume compares all that is recorded
+    for name in ("alpha_bound", "alpha_decay"):
+        assert record.pop(name) is None
+    assert TrainingSettings.from_json(record) == SETTINGS
+
+
+def test_the_command_hands_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[TrainingSettings] = []
+
+    def remember(settings: TrainingSettings, *_: Any) -> None:
+        given.append(settings)
+        raise FaceverError("enough")
+
+    monkeypatch.setattr("facever.training.train", remember)
+    options = {"alpha_bound": 0.95, "alpha_decay": 0.0, "center_weight": 0.01, "center_rate": 0.3}
+    with pytest.raises(FaceverError, match="enough"):
+        train_command(tmp_path, loss="l2-center", alpha="learned", **options)
+    expected = {"loss": "l2-center", "alpha": 4.0, "alpha_learned": True, **options}
+    assert expected.items() <= given[0].to_json().items()
+    with pytest.raises(FaceverError, match="alpha_bound is for a learned alpha, and alpha is fixed at 16"):
+        train_command(tmp_path, alpha_bound=0.9)
 
 
 def test_the_learning_rate_rises_and_falls_as_a_cosine() -> None:

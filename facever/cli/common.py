@@ -35,6 +35,13 @@ Embeddings = Annotated[
     ),
 ]
 Scores = Annotated[Path | None, typer.Option("--scores", help="CSV file to write, one row a pair.", show_default=False)]
+Report = Annotated[Path | None, typer.Option("--report", help="Folder for a page and the scores.", show_default=False)]
+Compare = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--compare", help="result.json of another --report, to compare with; may be repeated.", show_default=False
+    ),
+]
 Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Keep embeddings, and use those kept before.")]
 MinFace = Annotated[int, typer.Option("--min-face", help="Smallest face looked for, in pixels.", min=12)]
 Workers = Annotated[

@@ -8,14 +8,28 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import Cache, Device, Embeddings, Json, MinFace, Weights, Workers, counted, print_json, say
+from facever.cli.common import (
+    UNCHECKED,
+    Cache,
+    Device,
+    Embeddings,
+    Json,
+    MinFace,
+    Weights,
+    Workers,
+    counted,
+    print_json,
+    printable,
+    say,
+)
 
 EXAMPLE = "Example: facever eval-all lfw/ --suspicious 20"
 
 
 def eval_all(
     folder: Annotated[
-        Path, typer.Argument(help="A folder that holds one folder of photographs a person.", metavar="FOLDER")
+        Path,
+        typer.Argument(help="A folder that holds one folder of photographs a person.", metavar="FOLDER", **UNCHECKED),
     ],
     weights: Weights = "default",
     embeddings: Embeddings = None,
@@ -66,4 +80,4 @@ def eval_all(
     if json_:
         print_json({**result.to_json(), "weights": model, "seconds": round(seconds, 1), "versions": versions()})
     else:
-        print_table(all_pairs_rows(result, model["name"]), str(folder))
+        print_table(all_pairs_rows(result, model["name"]), printable(str(folder)))

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Cache, Device, Embeddings, Json, MinFace, Scores, Weights, Workers
+from facever.cli.common import (
+    UNCHECKED,
+    Cache,
+    Compare,
+    Device,
+    Embeddings,
+    Json,
+    MinFace,
+    Report,
+    Scores,
+    Weights,
+    Workers,
+)
 
 EXAMPLE = "Example: facever eval-lfw lfw/ --pairs pairs.txt"
 
@@ -23,6 +35,8 @@ def eval_lfw(
     weights: Weights = "default",
     embeddings: Embeddings = None,
     scores: Scores = None,
+    report: Report = None,
+    compare: Compare = None,
     faces: Annotated[str, typer.Option(help="Which face of a photograph: center or largest.")] = "center",
     cache: Cache = True,
     min_face: MinFace = 40,
@@ -42,7 +56,9 @@ def eval_lfw(
     file = pairs or _find_pairs(lfw)
     listed = noted(read_lfw_pairs(file, lfw))
     check_pairs(file, listed)
-    evaluate("LFW", listed, lfw, weights, embeddings, scores, faces, cache, min_face, device, workers, json_)
+    evaluate(
+        "LFW", listed, lfw, weights, embeddings, scores, report, compare, faces, cache, min_face, device, workers, json_
+    )
 
 
 def _find_pairs(lfw: Path) -> Path:

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Cache, Device, Embeddings, Json, MinFace, Scores, Weights, Workers
+from facever.cli.common import (
+    UNCHECKED,
+    Cache,
+    Compare,
+    Device,
+    Embeddings,
+    Json,
+    MinFace,
+    Report,
+    Scores,
+    Weights,
+    Workers,
+)
 
 EXAMPLE = "Example: facever eval-pairs pairs.csv --root photographs/"
 
@@ -27,6 +39,8 @@ def eval_pairs(
     weights: Weights = "default",
     embeddings: Embeddings = None,
     scores: Scores = None,
+    report: Report = None,
+    compare: Compare = None,
     faces: Annotated[str, typer.Option(help="Which face of a photograph: center or largest.")] = "center",
     cache: Cache = True,
     min_face: MinFace = 40,
@@ -46,4 +60,19 @@ def eval_pairs(
     listed = read_pairs(pairs, root)
     check_pairs(pairs, listed)
     folder = root or pairs.parent
-    evaluate(pairs.name, listed, folder, weights, embeddings, scores, faces, cache, min_face, device, workers, json_)
+    evaluate(
+        pairs.name,
+        listed,
+        folder,
+        weights,
+        embeddings,
+        scores,
+        report,
+        compare,
+        faces,
+        cache,
+        min_face,
+        device,
+        workers,
+        json_,
+    )

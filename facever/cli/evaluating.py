@@ -10,6 +10,7 @@ from facever.cli.common import counted, print_json, say
 
 if TYPE_CHECKING:
     from facever.datasets.pair_tables import PairList
+    from facever.pages.evaluation import Saved
     from facever.protocols import PairsResult
 
 
@@ -30,6 +31,8 @@ def evaluate(
     weights: str,
     embeddings: Path | None,
     scores: Path | None,
+    report: Path | None,
+    compare: list[Path] | None,
     faces: str,
     cache: bool,
     min_face: int,
@@ -45,8 +48,16 @@ def evaluate(
 
     if faces not in ("center", "largest"):
         raise FaceverError(f"--faces is center or largest, not {faces!r}")
+    if compare and report is None:
+        raise FaceverError("--compare draws into a page; name its folder with --report")
     if scores is not None:
         check_writable(scores)
+    others = []
+    if report is not None:
+        from facever.pages.evaluation import Saved
+
+        check_writable(report / "index.html")
+        others = [Saved.read(path) for path in compare or []]
     start = time.monotonic()
     if embeddings is None:
         result = _of_weights(listed, root, weights, faces, cache, min_face, device, workers)
@@ -57,6 +68,16 @@ def evaluate(
     seconds = time.monotonic() - start
     if scores is not None:
         _write_scores(scores, root, result)
+    if report is not None:
+        settings = {
+            "model": f"{model['name']}, sha256 {model['sha256']}",
+            "face of a photograph": faces,
+            "smallest face": f"{min_face} pixels",
+            "seconds": f"{seconds:.1f}",
+            **versions(),
+        }
+        page = _write_report(report, title, model["name"], result, root, weights, embeddings, faces, settings, others)
+        say(f"report: {page}")
     for note in listed.notes:
         say(note)
     for name in result.images_without_face:
@@ -98,6 +119,34 @@ def _of_embeddings(listed: PairList, root: Path, embeddings: Path) -> PairsResul
     from facever.protocols import evaluate_foreign
 
     return evaluate_foreign(ForeignEmbeddings.read(embeddings), listed.pairs, root, listed.notes)
+
+
+def _write_report(
+    folder: Path,
+    title: str,
+    model: str,
+    result: PairsResult,
+    root: Path,
+    weights: str,
+    embeddings: Path | None,
+    faces: Any,
+    settings: dict[str, str],
+    others: list[Saved],
+) -> Path:
+    from facever.pages.evaluation import wanted_crops, write_report
+    from facever.pipeline import Job, process_files
+    from facever.weights import find_weights, read_info
+
+    # Embeddings made elsewhere come without crops; the default weights' alignment shows the same faces.
+    alignment = read_info(find_weights(weights if embeddings is None else "default")).alignment
+    photographs = wanted_crops(result)
+    crops = {}
+    done = process_files(photographs, Job(alignment, rule=faces, centre_fallback=True))
+    for photograph, found in zip(photographs, done, strict=True):
+        chosen = found.faces[0] if found.faces else found.centre
+        if chosen is not None:
+            crops[photograph] = chosen.crop
+    return write_report(folder, title, model, result, root, crops, settings, others)
 
 
 def _write_scores(path: Path, root: Path, result: PairsResult) -> None:

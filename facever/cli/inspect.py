@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import Device, Json, MinFace, Weights, print_json, printable
+from facever.cli.common import UNCHECKED, Device, Json, MinFace, Weights, print_json, printable
 
 EXAMPLE = "Example: facever inspect group.jpg -o seen.png"
 
 
 def inspect(
-    photo: Annotated[Path, typer.Argument(help="A photograph.", metavar="PHOTO")],
+    photo: Annotated[Path, typer.Argument(help="A photograph.", metavar="PHOTO", **UNCHECKED)],
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")] = Path("inspected.png"),
     weights: Weights = "default",
     min_face: MinFace = 40,
@@ -25,6 +25,7 @@ def inspect(
     Exit code 3 if no face was found; the picture is written all the same.
     """
     from facever.drawing import draw_faces, png
+    from facever.errors import NoFaceError
     from facever.files import check_writable, written_whole
     from facever.images import load_image
     from facever.verifier import Verifier
@@ -51,4 +52,4 @@ def inspect(
             print(f"{number}: score {f.face.score:.3f}, norm {f.norm:.2f}, box {box}")
         print(f"{len(faces)} faces; {printable(str(out))}")
     if not faces:
-        raise typer.Exit(3)
+        raise NoFaceError(f"{photo}: no face found; use a photograph of a larger, sharper face or a smaller --min-face")

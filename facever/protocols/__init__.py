@@ -11,6 +11,7 @@ from facever.protocols.pairs import (
     evaluate_embedded,
     evaluate_foreign,
     evaluate_pairs,
+    people_of,
 )
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "evaluate_pairs",
     "foreign_photographs",
     "name_below",
+    "people_of",
 ]

@@ -160,7 +160,7 @@ def evaluate_embedded(
     correct = correct_decisions(cosines, same, folds, np.array(figures.fold_thresholds))
 
     named = all(pair.identity_a and pair.identity_b for pair in pairs)
-    people = _people(pairs) if named else People(np.arange(len(pairs)), np.arange(len(pairs)), len(pairs))
+    people = people_of(pairs)
     fars = tuple(far for far, tar in figures.tar_at_far.items() if tar is not None)
     intervals = bootstrap(people, WeightedRates(cosines, same, correct, fars))
     threshold = float(np.mean(figures.fold_thresholds))
@@ -187,8 +187,11 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _people(pairs: Sequence[Pair]) -> People:
-    return People.of([pair.identity_a or "" for pair in pairs], [pair.identity_b or "" for pair in pairs])
+def people_of(pairs: Sequence[Pair]) -> People:
+    """Who stands on both sides of the pairs; where the list names nobody, each pair has people of its own."""
+    if all(pair.identity_a and pair.identity_b for pair in pairs):
+        return People.of([pair.identity_a or "" for pair in pairs], [pair.identity_b or "" for pair in pairs])
+    return People(np.arange(len(pairs)), np.arange(len(pairs)), len(pairs))
 
 
 def _likelihood(cosines: NDArray[np.float64], same: NDArray[np.bool_]) -> Likelihood | None:

@@ -22,8 +22,12 @@ from facever.weights import Threshold, WeightsInfo, save_weights, versions
 def weights_info(name: str, settings: TrainingSettings, training: CropSet, alpha: float, data_name: str) -> WeightsInfo:
     """The metadata of a training's weights, without thresholds. `alpha` is where it ended, if it was learned."""
     loss: dict[str, Any] = {"name": settings.loss}
-    if settings.loss != "softmax":
+    if settings.has_alpha:
         loss |= {"alpha": alpha, "learned": settings.alpha_learned}
+    if settings.alpha_bound is not None:
+        loss |= {"alpha_bound": settings.alpha_bound}
+    if settings.has_centers:
+        loss |= {"center_weight": settings.center_weight, "center_rate": settings.center_rate}
     data = {
         "name": data_name,
         "identities": len(set(training.identities)),

@@ -127,11 +127,14 @@ def _split(crops: CropSet, settings: TrainingSettings) -> tuple[CropSet, CropSet
 def _report_alpha(settings: TrainingSettings, training: CropSet, watcher: Watcher) -> None:
     count = len(set(training.identities))
     watcher.say(f"{len(training)} photographs of {count} identities to train on")
-    if settings.loss != "l2-softmax":
+    if not settings.has_alpha:
         return
-    bound = alpha_lower_bound(count)
+    p = settings.alpha_bound or 0.9
+    bound = alpha_lower_bound(count, p)
+    start = settings.alpha if settings.alpha_bound is None else max(settings.alpha, bound)
     kind = "learned from" if settings.alpha_learned else "fixed at"
-    watcher.say(f"alpha {kind} {settings.alpha:g}; lower bound for C = {count} and p = 0.9: {bound:.2f}")
+    kept = "" if settings.alpha_bound is None else ", below which it is not let"
+    watcher.say(f"alpha {kind} {start:.4g}; lower bound for C = {count} and p = {p:g}: {bound:.2f}{kept}")
     if settings.alpha < bound and not settings.alpha_learned:
         watcher.say(f"warning: alpha {settings.alpha:g} lies below the bound; the network can't reach p = 0.9")
 

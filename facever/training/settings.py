@@ -9,10 +9,10 @@ from typing import Any
 
 from facever.alignment import ALIGNMENTS
 from facever.datasets.augmentation import Augmentation
-from facever.losses import ALPHA_START, L2Softmax, Softmax
+from facever.losses import ALPHA_START, CENTER_RATE, CENTER_WEIGHT, CenterLoss, L2Softmax, Softmax
 from facever.networks import EmbeddingNetwork, build_network
 
-LOSSES = ("l2-softmax", "softmax")
+LOSSES = ("l2-softmax", "softmax", "center", "l2-center")
 PRECISIONS = ("auto", "bf16", "fp32")
 
 
@@ -26,13 +26,20 @@ class TrainingSettings:
         As for `facever.networks.build_network`; the size of the input comes from the alignment.
     alignment : str
         A name in `facever.alignment.ALIGNMENTS`.
-    loss : {"l2-softmax", "softmax"}
+    loss : {"l2-softmax", "softmax", "center", "l2-center"}
+        The last two are softmax and L2-softmax joined with center loss.
     alpha : float
         The radius of L2-softmax; where it starts if `alpha_learned`.
+    alpha_bound : float, optional
+        A learned alpha stays at or above its lower bound for this probability.
+    alpha_decay : float, optional
+        Weight decay of a learned alpha; that of all others if not given.
+    center_weight, center_rate : float
+        Of center loss: what it counts beside softmax (lambda), and how fast centres move.
     epochs, minutes
         How long: one of the two is given.
     learning_rate, momentum, weight_decay, batch_size
-        Of SGD with Nesterov momentum. Weight decay spares biases, normalisation and PReLU, but not alpha.
+        Of SGD with Nesterov momentum. Weight decay spares biases, normalisation and PReLU; alpha has its own.
     warmup : float
         Share of the training in which the learning rate rises from 0; then it falls to 0 as a cosine.
     held_out : float
@@ -55,6 +62,10 @@ class TrainingSettings:
     loss: str = "l2-softmax"
     alpha: float = 16.0
     alpha_learned: bool = False
+    alpha_bound: float | None = None
+    alpha_decay: float | None = None
+    center_weight: float = CENTER_WEIGHT
+    center_rate: float = CENTER_RATE
     label_smoothing: float = 0.0
     epochs: int | None = None
     minutes: float | None = None
@@ -91,12 +102,37 @@ class TrainingSettings:
         require(0 <= self.warmup < 1, f"warmup is a share in [0, 1), not {self.warmup}")
         require(0 <= self.held_out < 1, f"held_out is a share in [0, 1), not {self.held_out}")
         require(self.alpha > 0, f"alpha is the radius of a sphere and must be positive, not {self.alpha}")
+        learns = self.has_alpha and self.alpha_learned
+        for name, value in (("alpha_bound", self.alpha_bound), ("alpha_decay", self.alpha_decay)):
+            what = f"is fixed at {self.alpha:g}" if self.has_alpha else f"is not in the loss {self.loss!r}"
+            require(value is None or learns, f"{name} is for a learned alpha, and alpha {what}")
+        bound, decay = self.alpha_bound, self.alpha_decay
+        require(bound is None or 0 < bound < 1, f"alpha_bound is a probability between 0 and 1, not {bound}")
+        require(decay is None or 0 <= decay < math.inf, f"alpha_decay is a number from 0 on, not {decay}")
+        weight, rate = self.center_weight, self.center_rate
+        require(0 <= weight < math.inf, f"center_weight is a number from 0 on, not {weight}")
+        require(0 < rate <= 1, f"center_rate is above 0 and at most 1, not {rate}")
+        require(
+            self.has_centers or (weight, rate) == (CENTER_WEIGHT, CENTER_RATE),
+            f"center_weight and center_rate are for the losses center and l2-center, not {self.loss!r}",
+        )
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.loss in ("l2-softmax", "l2-center")
+
+    @property
+    def has_centers(self) -> bool:
+        return self.loss in ("center", "l2-center")
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """All fields; those of center loss only where it is used, as in records that are older than it."""
+        unused = () if self.has_centers else ("center_weight", "center_rate")
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> TrainingSettings:
+        """From `to_json`; what a record lacks has its default."""
         return cls(**{**fields, "augmentation": Augmentation(**fields["augmentation"])})
 
     def all_network_arguments(self) -> dict[str, Any]:
@@ -104,14 +140,16 @@ class TrainingSettings:
         alignment = ALIGNMENTS[self.alignment]
         return {**self.network_arguments, "input_size": [alignment.height, alignment.width]}
 
-    def build(self, num_classes: int) -> tuple[EmbeddingNetwork, Softmax]:
+    def build(self, num_classes: int) -> tuple[EmbeddingNetwork, Softmax | CenterLoss]:
         """Network and loss, their parameters drawn from torch's random generator."""
         network = build_network(self.network, **self.all_network_arguments())
-        if self.loss == "softmax":
-            return network, Softmax(network.embedding_size, num_classes, self.label_smoothing)
-        return network, L2Softmax(
-            network.embedding_size, num_classes, self.alpha, self.alpha_learned, self.label_smoothing
-        )
+        loss = self._softmax(network.embedding_size, num_classes)
+        return network, CenterLoss(loss, self.center_weight, self.center_rate) if self.has_centers else loss
+
+    def _softmax(self, size: int, num_classes: int) -> Softmax:
+        if not self.has_alpha:
+            return Softmax(size, num_classes, self.label_smoothing)
+        return L2Softmax(size, num_classes, self.alpha, self.alpha_learned, self.label_smoothing, self.alpha_bound)
 
     def learning_rate_at(self, progress: float) -> float:
         """The learning rate after that share of the training, in [0, 1]: a linear rise, then half a cosine."""

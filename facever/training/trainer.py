@@ -92,6 +92,7 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         output.loss.backward()
         self.optimiser.step()
+        self.loss.constrain()
         self.step += 1
         correct = (output.logits.argmax(1) == labels).float().mean()
         return StepResult(output.loss.item(), correct.item())
@@ -127,13 +128,18 @@ class Trainer:
     def _make_optimiser(self) -> torch.optim.SGD:
         s = self.settings
         parameters = [*self.network.parameters(), *self.loss.parameters()]
-        # Vectors are biases, normalisation and PReLU; alpha is a scalar, and decays as in the paper's code.
+        # Vectors are biases, normalisation and PReLU; the one scalar is a learned alpha, which decays like the
+        # weights in the paper's code.
+        weights = [p for p in parameters if p.dim() > 1]
         vectors = [p for p in parameters if p.dim() == 1]
-        others = [p for p in parameters if p.dim() != 1]
+        alpha = [p for p in parameters if p.dim() == 0]
         groups = [
-            {"params": others, "weight_decay": s.weight_decay},
+            {"params": weights, "weight_decay": s.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
+        if alpha:
+            decay = s.weight_decay if s.alpha_decay is None else s.alpha_decay
+            groups.append({"params": alpha, "weight_decay": decay})
         return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum, nesterov=s.momentum > 0)
 
     def _rows(self) -> NDArray[np.int64]:
