@@ -18,7 +18,7 @@ from torch import Tensor, nn
 # The values of the authors' code.
 ALPHA_START = 4.0
 EPSILON = 1e-12
-# Wen et al. 2016, section 4.2 and figure 5: the lambda and the alpha of their experiments.
+# The lambda and the alpha (rate of the centres) that Wen et al. 2016 settle on in their experiments.
 CENTER_WEIGHT = 0.003
 CENTER_RATE = 0.5
 

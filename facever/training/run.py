@@ -213,7 +213,9 @@ class _Run:
     def resume(self) -> None:
         path = self.out / "checkpoint.pt"
         state = load_checkpoint(path, self.device)
-        check_same(path, "settings", state["settings"], self.settings.to_json())
+        # By way of today's record, so that a checkpoint written before a setting existed has that setting's default.
+        saved = TrainingSettings.from_json(state["settings"]).to_json()
+        check_same(path, "settings", saved, self.settings.to_json())
         check_same(path, "photographs", state["people"], self._people())
         self.trainer.restore(state["trainer"])
         self.log, self.best, self._window = TrainingLog(state["log"]), state["best"], state["window"]

@@ -126,9 +126,7 @@ class TrainingSettings:
         return self.loss in ("center", "l2-center")
 
     def to_json(self) -> dict[str, Any]:
-        """All fields; those of center loss only where it is used, as in records that are older than it."""
-        unused = () if self.has_centers else ("center_weight", "center_rate")
-        return {name: value for name, value in asdict(self).items() if name not in unused}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> TrainingSettings:
