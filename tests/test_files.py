@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -18,13 +19,18 @@ resource = pytest.importorskip("resource")  # POSIX
 not_as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 1000 bytes; the system refuses as it does on a full disk."""
+    """No file may grow beyond 1000 bytes; the system refuses as it does on a full disk.
+
+    For a few lines only: the limit also holds for the file that pytest may be writing to.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def write(path: Path, text: str) -> None:
@@ -132,10 +138,10 @@ class TestPlacesWhereNoFileCanBeWritten:
         assert names_in(tmp_path) == []
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, full_disk: None) -> None:
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(OutputError, match=r"a\.txt: can't be written \(File too large\)"):
+    with pytest.raises(OutputError, match=r"a\.txt: can't be written \(File too large\)"), full_disk():
         write(path, 5000 * "new")
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["a.txt"]
