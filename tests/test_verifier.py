@@ -215,10 +215,15 @@ def test_a_picture_that_cannot_be_read_is_named(verifier: Verifier, hopper: Path
         verifier.verify(hopper, np.zeros((9, 9, 3)))
 
 
-@pytest.mark.parametrize("name", ["quantum", "", "mps", "meta", "cuda:99", "xpu"])
+@pytest.mark.parametrize("name", ["quantum", "", "mps", "meta", "xpu"])
 def test_a_device_that_is_not_there_is_refused_with_those_that_could_be(name: str) -> None:
-    with pytest.raises(FaceverError, match=r"auto|cuda"):
+    with pytest.raises(FaceverError, match=f"device '{name}'.*; use auto, cpu or cuda"):
         choose_device(name)
+
+
+def test_a_cuda_device_beyond_those_there_is_refused() -> None:
+    with pytest.raises(FaceverError, match=r"no CUDA device can be used here; use --device cpu|no device 'cuda:99'"):
+        choose_device("cuda:99")
 
 
 def test_auto_is_a_device_and_the_cpu_has_one_name() -> None:
@@ -274,8 +279,8 @@ def test_many_at_once_get_the_rule_and_the_centre_crop_that_were_asked_for(
 @pytest.mark.data
 def test_people_of_lfw_are_told_apart_and_known_again(verifier: Verifier, data_folder: Path) -> None:
     lines = [line.split() for line in (data_folder / "pairs.txt").read_text().splitlines()[1:]]
-    genuine = [line for line in lines if len(line) == 3][::500]  # 6 of 3,000
-    impostor = [line for line in lines if len(line) == 4][::500]
+    genuine = [line for line in lines if len(line) == 3][::750]  # 4 of 3,000
+    impostor = [line for line in lines if len(line) == 4][::750]
 
     def photograph(name: str, number: str) -> Path:
         return data_folder / "lfw" / name / f"{name}_{int(number):04d}.jpg"
@@ -283,5 +288,5 @@ def test_people_of_lfw_are_told_apart_and_known_again(verifier: Verifier, data_f
     same = [verifier.verify(photograph(n, i), photograph(n, j), "center", far=1e-2) for n, i, j in genuine]
     different = [verifier.verify(photograph(n, i), photograph(m, j), "center", far=1e-2) for n, i, m, j in impostor]
     # Of all pairs of LFW these weights get about 98 in 100 right here.
-    assert sum(answer.same for answer in same) >= 5
+    assert sum(answer.same for answer in same) >= 3
     assert sum(answer.same for answer in different) <= 1

@@ -21,7 +21,7 @@ from facever.cli.common import say
 from facever.errors import FaceverError
 
 EXIT_CODES = """Exit codes: 0 done (verify: same person), 1 verify: different people, 2 usage or bad input, \
-3 no face found, 130 interrupted."""
+3 no face found, 130 interrupted, 141 the reader of its output left."""
 
 
 @contextlib.contextmanager
@@ -40,7 +40,7 @@ def _plain_errors() -> Iterator[None]:
     except OSError as error:
         _mute_stdout()
         subject = f"{error.filename}: " if error.filename else ""
-        _leave(2, f"{subject}{error.strerror or error}; make room, or read and write elsewhere")
+        _leave(2, f"{subject}{error.strerror or error}; check the name, its access rights and the room on the disk")
     except MemoryError:
         _leave(2, "there is not enough memory; use fewer --workers or smaller photographs")
 
