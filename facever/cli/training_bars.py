@@ -30,6 +30,8 @@ class TrainingBars(Watcher):
         say(message)
 
     def cropping(self, done: int, total: int) -> None:
+        if self._bars.disable and done == 1:
+            say(f"detecting and aligning {total} photographs")
         self._show("detecting and aligning", done, total, "")
 
     def progress(self, progress: Progress) -> None:
