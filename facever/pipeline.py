@@ -7,8 +7,9 @@ A broken photograph becomes a result with a problem, never an exception, so that
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -31,6 +32,7 @@ FACE_RULES: tuple[str, ...] = get_args(FaceRule)
 BATCH = 16
 # A batch also ends after so many pixels, so that memory is bounded for large photographs too.
 BATCH_PIXELS = 24_000_000
+READ_AHEAD = 4
 # Starting worker processes takes seconds; below so many photographs one process is done sooner.
 FEW = 200
 
@@ -192,10 +194,20 @@ def process_files(paths: Iterable[Source], job: Job, workers: int | None = None)
 
 def _in_this_process(paths: list[Source], job: Job) -> Iterator[Photograph]:
     stages = Stages(job)
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
         for batch in _batches(paths, BATCH if job.device == "cpu" else 4 * BATCH):
-            # Decoding lets go of the interpreter's lock; on one core it costs nothing.
-            yield from _by_pixels(pool.map(read, batch), stages)
+            yield from _by_pixels(_read_ahead(batch, pool), stages)
+
+
+def _read_ahead(batch: list[Source], pool: ThreadPoolExecutor) -> Iterator[tuple[str, ImageArray | ImageError]]:
+    """Decode a few photographs ahead of their use; not the whole batch, which may be large photographs."""
+    waiting: deque[Future[tuple[str, ImageArray | ImageError]]] = deque()
+    for source in batch:
+        waiting.append(pool.submit(read, source))
+        if len(waiting) > READ_AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _in_workers(paths: list[Source], job: Job, workers: int) -> Iterator[Photograph]:

@@ -158,7 +158,7 @@ def find_weights(name_or_path: str | Path) -> Path:
         return path
     if path.name == str(name_or_path) and str(name_or_path) in shipped_weights():
         return shipped_folder() / f"{name_or_path}.safetensors"
-    if path.is_dir():
+    if str(name_or_path) and path.is_dir():
         raise WeightsError(f"{path} is a folder; name a weights file (.safetensors)")
     names = ", ".join(shipped_weights()) or "none"
     raise WeightsError(f"there are no weights {str(name_or_path)!r}: neither a file nor one of those shipped ({names})")

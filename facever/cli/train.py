@@ -80,9 +80,12 @@ def train(
 
     try:
         value, learned = parse_alpha(alpha)
+        arguments = json.loads(network_args)
+        if not isinstance(arguments, dict):
+            raise ValueError(f'--network-args is a JSON object such as {{"dropout": 0.2}}, not {network_args}')
         settings = TrainingSettings(
             network=network,
-            network_arguments=json.loads(network_args),
+            network_arguments=arguments,
             alignment=alignment,
             loss=loss,
             alpha=value,

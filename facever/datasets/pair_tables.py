@@ -84,7 +84,7 @@ _COLUMNS = ("path_a", "path_b", "same", "fold", "group", "identity_a", "identity
 
 def _table_pairs(rows: Sequence[dict[str, Any]], file: Path, root: Path) -> list[Pair]:
     if not rows:
-        raise DataError(f"{file}: holds no pairs")
+        raise DataError(f"{file}: holds no pairs; list at least one of the same and one of different people")
     pairs = []
     with_folds = rows[0].get("fold") not in (None, "")
     for number, row in enumerate(rows, 2):  # the header is line 1
