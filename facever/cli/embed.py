@@ -34,6 +34,7 @@ def embed(
     read has a row with its error. Exit code 3 if no face was found at all.
     """
     from dataclasses import asdict
+    from itertools import chain
 
     from facever.embeddings_file import write_embeddings
     from facever.errors import FaceverError, NoFaceError
@@ -55,7 +56,7 @@ def embed(
         "embedding",
     )
     broken = (Photograph(error.source, problems=[str(error)], readable=False) for error in unreadable)
-    counts = write_embeddings(path, [*broken, *rows] if unreadable else rows, folder, verifier.info, verifier.size)
+    counts = write_embeddings(path, chain(broken, rows), folder, verifier.info, verifier.size)
     seconds = time.monotonic() - start
     if counts.unreadable:
         say(f"not readable: {counts.unreadable} of {counts.photographs} photographs; the column error says why")
