@@ -117,8 +117,13 @@ class Stages:
         if embedder is None and job.weights is not None:
             self.embedder = Embedder.load(job.weights, torch.device(job.device))
 
-    def __call__(self, images: Sequence[tuple[str, ImageArray | ImageError]]) -> list[Photograph]:
-        """(name, RGB uint8 image or why there is none) of each photograph -> what became of it, in order."""
+    def __call__(
+        self, images: Sequence[tuple[str, ImageArray | ImageError]], rule: FaceRule | None = None
+    ) -> list[Photograph]:
+        """(name, RGB uint8 image or why there is none) of each photograph -> what became of it, in order.
+
+        `rule` stands in for the job's.
+        """
         readable = [image for _, image in images if not isinstance(image, ImageError)]
         detected = iter(self.detector.detect_batch(readable))
         done = []
@@ -126,12 +131,12 @@ class Stages:
             if isinstance(image, ImageError):
                 done.append(Photograph(name, problems=[str(image)], readable=False))
             else:
-                done.append(self._crop(name, image, next(detected)))
+                done.append(self._crop(name, image, next(detected), rule or self.job.rule))
         return self._embed(done) if self.embedder is not None else done
 
-    def _crop(self, name: str, image: ImageArray, faces: list[Face]) -> Photograph:
+    def _crop(self, name: str, image: ImageArray, faces: list[Face], rule: FaceRule) -> Photograph:
         photograph = Photograph(name, found=len(faces))
-        for face in choose_faces(faces, image.shape, self.job.rule):
+        for face in choose_faces(faces, image.shape, rule):
             try:
                 crop = align(image, face.landmarks, self.job.alignment)
             except AlignmentError as error:

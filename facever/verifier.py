@@ -15,7 +15,7 @@ from facever.detection import MIN_FACE, THRESHOLDS
 from facever.embedder import Embedder, choose_device
 from facever.errors import NoFaceError
 from facever.images import load_image
-from facever.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, choose_faces, process_files
+from facever.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, process_files
 from facever.weights import WeightsInfo, find_weights
 
 Source = str | Path | bytes | NDArray[Any]
@@ -199,10 +199,7 @@ class Verifier:
     def _photograph(self, source: Source, rule: FaceRule) -> tuple[str, Photograph]:
         image = load_image(source)
         name = str(source) if isinstance(source, str | Path) else "the photograph"
-        photograph = self._stages([(name, image)])[0]
-        chosen = choose_faces([f.face for f in photograph.faces], image.shape, rule)
-        faces = [f for f in photograph.faces if any(f.face is face for face in chosen)]
-        return name, replace(photograph, faces=faces)
+        return name, self._stages([(name, image)], rule)[0]
 
 
 def _most_alike(a: list[EmbeddedFace], b: list[EmbeddedFace]) -> tuple[EmbeddedFace, EmbeddedFace, float]:

@@ -17,10 +17,8 @@ from facever.cli.common import (
     MinFace,
     Weights,
     Workers,
-    counted,
     print_json,
     printable,
-    say,
 )
 
 EXAMPLE = "Example: facever eval-all lfw/ --suspicious 20"
@@ -48,35 +46,20 @@ def eval_all(
     The most alike pairs of different people are listed: label errors, relatives, or the same photograph twice.
     Photographs without a face take part with their centre crop.
     """
-    from facever.datasets.foreign import ForeignEmbeddings
+    from facever.cli.evaluating import embedded_photographs, say_missing
     from facever.datasets.identities import read_identities
-    from facever.embedding_cache import EmbeddingCache, default_cache_file
-    from facever.files import sha256_of
-    from facever.protocols import embed_each, evaluate_all, foreign_photographs
+    from facever.protocols import evaluate_all
     from facever.report import all_pairs_rows, print_table
-    from facever.verifier import Verifier
-    from facever.weights import find_weights, versions
+    from facever.weights import versions
 
     start = time.monotonic()
     people = read_identities(folder, only=only)
-    if embeddings is None:
-        embedded = embed_each(
-            Verifier.load(weights, device, min_face),
-            people.paths,
-            "center",
-            workers,
-            lambda photographs, total: counted(photographs, total, "embedding"),
-            EmbeddingCache(default_cache_file()) if cache else None,
-            folder,
-        )
-        model = {"name": weights, "sha256": sha256_of(find_weights(weights))}
-    else:
-        embedded = foreign_photographs(ForeignEmbeddings.read(embeddings), people.paths, folder)
-        model = {"name": embeddings.name, "sha256": sha256_of(embeddings)}
+    embedded, _, model = embedded_photographs(
+        people.paths, folder, weights, embeddings, "center", cache, min_face, device, workers
+    )
     result = evaluate_all(embedded, people.identities, suspicious)
     seconds = time.monotonic() - start
-    for name in embedded.without_face:
-        say(f"{name}: no face found, so its centre crop was used" if embeddings is None else f"{name}: no embedding")
+    say_missing(embedded.without_face, embeddings)
     if json_:
         print_json({**result.to_json(), "weights": model, "seconds": round(seconds, 1), "versions": versions()})
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ from facever.cli.common import counted, print_json, say
 if TYPE_CHECKING:
     from facever.datasets.pair_tables import PairList
     from facever.pages.evaluation import Saved
-    from facever.protocols import PairsResult
+    from facever.photographs import Source
+    from facever.protocols import PairsResult, Photographs
+    from facever.weights import Threshold
 
 
 def check_pairs(file: Path, listed: PairList) -> None:
@@ -41,10 +44,12 @@ def evaluate(
     json_: bool,
 ) -> None:
     """Evaluate weights, or embeddings made elsewhere, on a list of pairs."""
+    from facever.datasets.pairs import photographs
     from facever.errors import FaceverError
-    from facever.files import check_writable, sha256_of
+    from facever.files import check_writable
+    from facever.protocols import evaluate_embedded
     from facever.report import pairs_rows, print_table
-    from facever.weights import find_weights, versions
+    from facever.weights import versions
 
     if faces not in ("center", "largest"):
         raise FaceverError(f"--faces is center or largest, not {faces!r}")
@@ -59,12 +64,10 @@ def evaluate(
         check_writable(report / "index.html")
         others = [Saved.read(path) for path in compare or []]
     start = time.monotonic()
-    if embeddings is None:
-        result = _of_weights(listed, root, weights, faces, cache, min_face, device, workers)
-        model = {"name": weights, "sha256": sha256_of(find_weights(weights))}
-    else:
-        result = _of_embeddings(listed, root, embeddings)
-        model = {"name": embeddings.name, "sha256": sha256_of(embeddings)}
+    embedded, thresholds, model = embedded_photographs(
+        photographs(listed.pairs), root, weights, embeddings, faces, cache, min_face, device, workers
+    )
+    result = evaluate_embedded(listed.pairs, embedded, thresholds, listed.notes)
     seconds = time.monotonic() - start
     if scores is not None:
         _write_scores(scores, root, result)
@@ -80,45 +83,51 @@ def evaluate(
         say(f"report: {page}")
     for note in listed.notes:
         say(note)
-    for name in result.images_without_face:
-        say(f"{name}: no face found, so its centre crop was used" if embeddings is None else f"{name}: no embedding")
+    say_missing(result.images_without_face, embeddings)
     if json_:
         print_json({**result.to_json(), "weights": model, "seconds": round(seconds, 1), "versions": versions()})
     else:
         print_table(pairs_rows(result, model["name"]), title)
 
 
-def _of_weights(
-    listed: PairList,
+def embedded_photographs(
+    paths: Sequence[Source],
     root: Path,
     weights: str,
+    embeddings: Path | None,
     faces: Any,
     cache: bool,
     min_face: int,
     device: str,
     workers: int | None,
-) -> PairsResult:
+) -> tuple[Photographs, list[Threshold], dict[str, str]]:
+    """Embeddings of photographs by weights, or made elsewhere; the thresholds stored with them; name and hash."""
+    from facever.datasets.foreign import ForeignEmbeddings
     from facever.embedding_cache import EmbeddingCache, default_cache_file
-    from facever.protocols import evaluate_pairs
+    from facever.files import sha256_of
+    from facever.protocols import embed_each, foreign_photographs
     from facever.verifier import Verifier
 
-    return evaluate_pairs(
-        Verifier.load(weights, device, min_face),
-        listed.pairs,
+    if embeddings is not None:
+        found = foreign_photographs(ForeignEmbeddings.read(embeddings), paths, root)
+        return found, [], {"name": embeddings.name, "sha256": sha256_of(embeddings)}
+    verifier = Verifier.load(weights, device, min_face)
+    found = embed_each(
+        verifier,
+        paths,
         faces,
         workers,
-        lambda photographs, total: counted(photographs, total, "embedding"),
+        lambda stream, total: counted(stream, total, "embedding"),
         EmbeddingCache(default_cache_file()) if cache else None,
         root,
-        listed.notes,
     )
+    return found, verifier.info.thresholds, {"name": weights, "sha256": sha256_of(verifier.path)}
 
 
-def _of_embeddings(listed: PairList, root: Path, embeddings: Path) -> PairsResult:
-    from facever.datasets.foreign import ForeignEmbeddings
-    from facever.protocols import evaluate_foreign
-
-    return evaluate_foreign(ForeignEmbeddings.read(embeddings), listed.pairs, root, listed.notes)
+def say_missing(names: Sequence[str], embeddings: Path | None) -> None:
+    """Name the photographs without a face, or without an embedding made elsewhere."""
+    for name in names:
+        say(f"{name}: no face found, so its centre crop was used" if embeddings is None else f"{name}: no embedding")
 
 
 def _write_report(

@@ -34,9 +34,7 @@ def pairwise_cosines(
     ValueError
         If the shapes don't fit.
     """
-    identities = np.asarray(identities)
-    if embeddings.ndim != 2 or identities.shape != embeddings.shape[:1]:
-        raise ValueError(f"shapes (n, d) and (n,) are needed, not {embeddings.shape} and {identities.shape}")
+    identities = _checked(embeddings, identities)
     n = len(embeddings)
     counts = np.unique(identities, return_counts=True)[1]
     genuine = np.empty(int(np.sum(counts * (counts - 1) // 2)), np.float32)
@@ -128,9 +126,7 @@ def all_pairs(
     ValueError
         If the shapes don't fit.
     """
-    identities = np.asarray(identities)
-    if embeddings.ndim != 2 or identities.shape != embeddings.shape[:1]:
-        raise ValueError(f"shapes (n, d) and (n,) are needed, not {embeddings.shape} and {identities.shape}")
+    identities = _checked(embeddings, identities)
     genuine, impostor = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
     kept: list[tuple[int, int, float]] = []
     for top in range(0, len(embeddings), block):
@@ -149,6 +145,14 @@ def all_pairs(
             impostor += np.bincount(bins[different], minlength=BINS)
             kept = _closest(kept, np.where(different, cosines, -np.inf), top, left, closest)
     return AllPairs(genuine, impostor, kept)
+
+
+def _checked(embeddings: npt.NDArray[np.float32], identities: Integers) -> Integers:
+    """The identities as an array, if there is one for each embedding."""
+    identities = np.asarray(identities)
+    if embeddings.ndim != 2 or identities.shape != embeddings.shape[:1]:
+        raise ValueError(f"shapes (n, d) and (n,) are needed, not {embeddings.shape} and {identities.shape}")
+    return identities
 
 
 def _closest(
