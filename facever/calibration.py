@@ -1,90 +1,186 @@
-"""Thresholds that keep a stated false accept rate, from the embeddings of people who were not trained on."""
+"""Thresholds that keep a stated false accept rate, and likelihood ratios, from the scores of people not trained on.
+
+Intervals are 95 % over people: see `facever.evaluation.bootstrap`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.datasets.identities import labels_of, read_identities, split_identities
+from facever.datasets.identities import labels_of
 from facever.errors import DataError
-from facever.evaluation import pairwise_cosines
-from facever.pipeline import Through
+from facever.evaluation.all_pairs import BINS, all_pairs
+from facever.evaluation.bootstrap import REPLICATES, People
+from facever.evaluation.operating_points import OperatingPoints, point_intervals
+from facever.evaluation.rates import Bools
+from facever.evaluation.sampling import PairSample, sample_pairs
+from facever.likelihood import Likelihood, fit_likelihood
 from facever.scoring import impostors_needed, tar_at_threshold, threshold_at_far
-from facever.verifier import Verifier
 from facever.weights import Threshold
 
-FARS = (1e-2, 1e-3)
+FARS = (1e-2, 1e-3, 1e-4)
 
 
-def thresholds_of_folder(
-    verifier: Verifier,
-    data: Path,
-    only: str = "*",
-    held_out: float = 1.0,
-    seed: int = 0,
-    workers: int | None = None,
-    through: Through = lambda photographs, total: photographs,
-) -> list[Threshold]:
-    """Thresholds from the people in a folder of identities, with photographs detected and aligned as always.
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What people say about the cosines of some weights.
 
-    Photographs without a face take no part: a threshold is for faces.
-
-    Parameters
+    Attributes
     ----------
-    only : str
-        Shell pattern of the people's names.
-    held_out : float in (0, 1]
-        Only the share of people that a training with this share and seed holds out; 1 takes all.
-
-    Raises
-    ------
-    DataError
-        If there are no such people.
+    thresholds : list of Threshold
+        One for each false accept rate that the impostor pairs support, that is with ten false accepts expected.
+    likelihood : Likelihood or None
+        None where genuine pairs are no more alike than impostor pairs.
+    unsupported : dict from float to str
+        The other rates, with what they would take.
+    notes : list of str
+        What was left out, and what is odd about a list of pairs.
     """
-    folder = read_identities(data, only=only)
-    names = set(folder.identities)
-    if held_out < 1:
-        names = set(split_identities(names, held_out, seed)[1])
-    chosen = [(path, name) for path, name in zip(folder.paths, folder.identities, strict=True) if name in names]
-    if not chosen:
-        raise DataError(f"{data}: nobody is held out with a share of {held_out:g}; choose a larger one")
-    stream = verifier.embed_files([path for path, _ in chosen], "center", workers)
-    embeddings, identities = [], []
-    for photograph, (_, name) in zip(through(stream, len(chosen)), chosen, strict=True):
-        if photograph.faces:
-            embeddings.append(photograph.faces[0].embedding)
-            identities.append(name)
-    if not embeddings:
-        raise DataError(f"{data}: no face was found in its photographs; use larger, sharper ones")
-    kind = "held-out people" if held_out < 1 else "people"
-    source = f"{len(set(identities))} {kind} of {data.name} ({only})"
-    return thresholds_from(np.array(embeddings, np.float32), identities, source)
+
+    thresholds: list[Threshold]
+    likelihood: Likelihood | None
+    unsupported: dict[float, str]
+    notes: list[str] = field(default_factory=list)
 
 
-def thresholds_from(
-    embeddings: NDArray[np.float32], identities: Sequence[str], source: str, fars: Sequence[float] = FARS
-) -> list[Threshold]:
-    """The thresholds for these false accept rates over all pairs of the people given.
+def calibration_of_people(
+    embeddings: NDArray[np.float32],
+    identities: Sequence[str],
+    source: str,
+    fars: Sequence[float] = FARS,
+    replicates: int = REPLICATES,
+) -> Calibration:
+    """Calibrate on every pair of these photographs, in bounded memory.
 
-    Rates that their impostor pairs can't support (fewer than ten false accepts expected) are left out.
+    Thresholds are edges of bins of `facever.evaluation.all_pairs`: at most 3e-5 above the lowest that keep the rate.
 
     Parameters
     ----------
     embeddings : float32 ndarray of shape (n, d), unit length
     identities : n str
+        The person of each.
     source : str
         Who these people are, for the record.
+    fars : sequence of float in (0, 1)
+    replicates : int
+        How often people are drawn anew for the intervals.
+
+    Raises
+    ------
+    DataError
+        If an embedding is not finite, or a rate is out of range.
     """
-    labels, _ = labels_of(identities)
-    genuine, impostor = pairwise_cosines(embeddings, np.array(labels, np.int64))
+    labels, names = labels_of(identities)
+    who = np.array(labels, np.int64)
+    found = all_pairs(embeddings, who, closest=0)
+    impostors = found.impostor_pairs
+    supported, unsupported = _by_support(fars, found.genuine_pairs, impostors, len(names))
+    cosines = [found.threshold_at_far(far) for far in supported]
+    thresholds = [
+        Threshold(far, cosine, source, impostors, found.tar_at_far(far))
+        for far, cosine in zip(supported, cosines, strict=True)
+    ]
+    sample = sample_pairs(embeddings, who, found) if supported else None
+    if sample is not None:
+        points = OperatingPoints(*sample, tuple(supported), tuple(cosines), np.bincount(who))
+        thresholds = _with_intervals(thresholds, points, len(names), replicates)
+    middles = (np.arange(BINS) + 0.5) * 2 / BINS - 1
+    g, i = np.flatnonzero(found.genuine), np.flatnonzero(found.impostor)
+    line = _likelihood(middles[g], middles[i], source, found.genuine[g], found.impostor[i])
+    return Calibration(thresholds, line, unsupported)
+
+
+def calibration_of_pairs(
+    cosines: NDArray[np.float64],
+    same: Bools,
+    people: People,
+    source: str,
+    fars: Sequence[float] = FARS,
+    replicates: int = REPLICATES,
+) -> Calibration:
+    """Calibrate on listed pairs alone.
+
+    Parameters
+    ----------
+    cosines : float64 ndarray of shape (n,)
+    same : bool ndarray of shape (n,)
+    people : People
+        Of the same n pairs.
+
+    Raises
+    ------
+    DataError
+        If a score is not finite, or a rate is out of range.
+    """
+    genuine, impostor = cosines[same], cosines[~same]
+    supported, unsupported = _by_support(fars, genuine.size, impostor.size, None)
     thresholds = []
-    for far in fars:
-        if len(impostor) < impostors_needed(far) or not len(genuine):
-            continue
+    for far in supported:
         cosine = threshold_at_far(impostor, far)
-        tar = tar_at_threshold(genuine, cosine)
-        thresholds.append(Threshold(far, float(cosine), source, len(impostor), float(tar)))
-    return thresholds
+        thresholds.append(Threshold(far, cosine, source, impostor.size, tar_at_threshold(genuine, cosine)))
+    if supported:
+        genuine_pairs, impostor_pairs = (_listed(cosines[kind], people, kind) for kind in (same, ~same))
+        points = OperatingPoints(genuine_pairs, impostor_pairs, tuple(supported), tuple(t.cosine for t in thresholds))
+        thresholds = _with_intervals(thresholds, points, people.count, replicates)
+    return Calibration(thresholds, _likelihood(genuine, impostor, source), unsupported)
+
+
+def thresholds_from(
+    embeddings: NDArray[np.float32],
+    identities: Sequence[str],
+    source: str,
+    fars: Sequence[float] = FARS,
+    replicates: int = REPLICATES,
+) -> list[Threshold]:
+    """The thresholds of `calibration_of_people` alone. Rates that the pairs can't support are left out."""
+    return calibration_of_people(embeddings, identities, source, fars, replicates).thresholds
+
+
+def _by_support(
+    fars: Sequence[float], genuine: int, impostors: int, people: int | None
+) -> tuple[list[float], dict[float, str]]:
+    """(rates that so many pairs support, what each other rate would take), each rate once."""
+    supported, unsupported = [], {}
+    for far in dict.fromkeys(fars):
+        needed = impostors_needed(far)
+        if genuine and impostors >= needed:
+            supported.append(far)
+            continue
+        text = f"FAR {far:g} takes {needed:,} pairs of different people, and there are {impostors:,}"
+        if people and impostors:  # pairs grow with the square of the people
+            more = math.ceil(people * math.sqrt(max(1.0, needed / impostors)))
+            text += f" of {people:,} people; {more:,} people with as many photographs each would do"
+        unsupported[far] = text if genuine else f"{text}; it takes a pair of one person too, and there is none"
+    return supported, unsupported
+
+
+def _listed(cosines: NDArray[np.float64], people: People, kind: Bools) -> PairSample:
+    return PairSample(cosines, people.a[kind], people.b[kind], np.ones(len(cosines)))
+
+
+def _with_intervals(
+    thresholds: list[Threshold], points: OperatingPoints, people: int, replicates: int
+) -> list[Threshold]:
+    found = point_intervals(points, people, replicates)
+    return [
+        replace(threshold, cosine_interval=intervals.threshold, far_interval=intervals.far_at_fixed)
+        for threshold, intervals in zip(thresholds, found, strict=True)
+    ]
+
+
+def _likelihood(
+    genuine: NDArray[np.float64],
+    impostor: NDArray[np.float64],
+    source: str,
+    genuine_counts: NDArray[np.int64] | None = None,
+    impostor_counts: NDArray[np.int64] | None = None,
+) -> Likelihood | None:
+    try:
+        return fit_likelihood(genuine, impostor, source, genuine_counts, impostor_counts)
+    except DataError:
+        return None

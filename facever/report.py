@@ -12,7 +12,7 @@ from rich.text import Text
 
 from facever.protocols import AllPairsResult, PairsResult
 from facever.verifier import Answer
-from facever.weights import WeightsInfo
+from facever.weights import Threshold, WeightsInfo
 
 Rows = Sequence[tuple[str, str]]
 
@@ -51,6 +51,12 @@ def answer_text(answer: Answer, a: str, b: str, rule: str) -> str:
         }[rule]
         several = f", {found} faces found, {which} taken" if found > 1 else ""
         lines.append(f"  {name}: norm {norm:.2f}{several}")
+    if answer.probability is not None:
+        lines.insert(
+            2,
+            f"  probability {answer.probability:.4g} of the same person at a prior of {answer.prior:g}, "
+            f"log-likelihood ratio {answer.log_likelihood_ratio:.2f}",
+        )
     return "\n".join(lines)
 
 
@@ -117,6 +123,14 @@ def _drawn(result: PairsResult) -> str:
     return "pairs taken as independent" if result.people is None else f"{result.people:,} people drawn anew"
 
 
+def _intervals(t: Threshold) -> str:
+    """The 95 % intervals of a stored threshold, where the record has them."""
+    if t.cosine_interval is None or t.far_interval is None:
+        return ""
+    (low, high), (least, most) = t.cosine_interval, t.far_interval
+    return f", 95 % interval {low:.4f} to {high:.4f}, FAR {least:.2g} to {most:.2g}"
+
+
 def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
     """The metadata of a weights file, a row each."""
     a, n = info.alignment, info.normalisation
@@ -134,10 +148,20 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
     rows += [
         (
             f"threshold for FAR {t.far:g}",
-            f"{t.cosine:.4f} (TAR {t.tar:.3f}; from {t.impostor_pairs:,} impostor pairs, {t.source})",
+            f"{t.cosine:.4f}{_intervals(t)} (TAR {t.tar:.3f}; from {t.impostor_pairs:,} impostor pairs, {t.source})",
         )
         for t in info.thresholds
     ]
+    if info.likelihood is not None:
+        line = info.likelihood
+        rows += [
+            (
+                "likelihood ratio",
+                f"natural logarithm {line.slope:.2f} · cosine {line.offset:+.2f}; "
+                f"Cllr {line.cllr:.3f} bits, at best {line.min_cllr:.3f}; from {line.genuine_pairs:,} genuine and "
+                f"{line.impostor_pairs:,} impostor pairs, {line.source}",
+            )
+        ]
     rows += [("licence", info.licence), ("credit", info.credit)]
     rows += [("seed", str(info.seed))] if info.seed is not None else []
     rows += [("versions", ", ".join(f"{key} {value}" for key, value in info.versions.items()))]

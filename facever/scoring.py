@@ -125,6 +125,12 @@ def impostors_needed(far: float, min_false_accepts: int = MIN_FALSE_ACCEPTS) -> 
     return math.ceil(min_false_accepts / Fraction(repr(float(far))))
 
 
+def people_needed(impostor_pairs: int) -> int:
+    """Return how many people with one photograph each make so many pairs: the least n with n (n - 1) / 2 of them."""
+    n = (1 + math.isqrt(8 * impostor_pairs + 1)) // 2
+    return n if n * (n - 1) // 2 >= impostor_pairs else n + 1
+
+
 def far_at_threshold(impostor_cosines: Scores, threshold: float) -> float:
     """Return the false accept rate: the share of impostor cosines >= threshold.
 

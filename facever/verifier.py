@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from facever import photographs
 from facever.detection import MIN_FACE, THRESHOLDS
 from facever.embedder import Embedder, choose_device
-from facever.errors import NoFaceError
+from facever.errors import NoFaceError, WeightsError
 from facever.images import load_image
 from facever.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, process_files
-from facever.weights import WeightsInfo, find_weights
+from facever.thresholds_file import read_thresholds
+from facever.weights import WeightsInfo, find_weights, read_info
 
 Source = str | Path | bytes | NDArray[Any]
 
 DEFAULT_FAR = 1e-3
+PRIOR = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,13 @@ class Answer:
         How many faces each photograph shows.
     weights : str
         Name of the weights.
+    prior : float
+        The probability of the same person before the photographs were seen.
+    log_likelihood_ratio : float or None
+        Natural logarithm of how much likelier the cosine is for the same person than for two; None where the weights
+        hold no fit of it.
+    probability : float or None
+        Of the same person, by the prior and that ratio.
     """
 
     cosine: float
@@ -54,6 +63,9 @@ class Answer:
     boxes: tuple[list[float], list[float]]
     faces_found: tuple[int, int]
     weights: str
+    prior: float = PRIOR
+    log_likelihood_ratio: float | None = None
+    probability: float | None = None
 
 
 class Verifier:
@@ -62,10 +74,11 @@ class Verifier:
     Make one with `Verifier.load`, and keep it: loading takes longer than answering.
     """
 
-    def __init__(self, embedder: Embedder, path: Path, stages: Stages) -> None:
+    def __init__(self, embedder: Embedder, path: Path, stages: Stages, info: WeightsInfo | None = None) -> None:
         self.embedder = embedder
         self.path = path
         self._stages = stages
+        self._info = info or embedder.info
 
     @classmethod
     def load(
@@ -74,6 +87,7 @@ class Verifier:
         device: str = "auto",
         min_face: int = MIN_FACE,
         thresholds: tuple[float, float, float] = THRESHOLDS,
+        calibration: str | Path | None = None,
     ) -> Verifier:
         """A verifier with these weights.
 
@@ -84,22 +98,27 @@ class Verifier:
         device : {"auto", "cpu", "cuda"}
         min_face, thresholds
             Of the detector, see `facever.detection.Detector`.
+        calibration : str or Path, optional
+            A file of thresholds that `facever calibrate` wrote for these weights, in place of their own.
 
         Raises
         ------
         WeightsError
             If the weights can't be found, read or used.
+        DataError
+            If the calibration can't be read or belongs to other weights.
         """
         path = find_weights(weights)
+        info = read_thresholds(Path(calibration), path, read_info(path)) if calibration is not None else None
         chosen = choose_device(device)
         embedder = Embedder.load(path, chosen)
         job = Job(embedder.info.alignment, path, str(chosen), "all", False, min_face, thresholds)
-        return cls(embedder, path, Stages(job, embedder))
+        return cls(embedder, path, Stages(job, embedder), info)
 
     @property
     def info(self) -> WeightsInfo:
         """The metadata of the weights: network, alignment, thresholds, terms."""
-        return self.embedder.info
+        return self._info
 
     @property
     def size(self) -> int:
@@ -128,6 +147,7 @@ class Verifier:
         faces: FaceRule = "largest",
         threshold: float | None = None,
         far: float = DEFAULT_FAR,
+        prior: float | None = None,
     ) -> Answer:
         """Compare the faces of two photographs.
 
@@ -140,12 +160,27 @@ class Verifier:
             In place of the one stored for `far`.
         far : float
             The false accept rate whose stored threshold decides.
+        prior : float, optional
+            The probability of the same person before the photographs are seen, in (0, 1), for the probability after;
+            one half by default.
 
         Raises
         ------
         ImageError, NoFaceError, WeightsError
-            If a photograph can't be read or shows no face, or if the weights hold no threshold for `far`.
+            If a photograph can't be read or shows no face, or if the weights hold no threshold for `far`, or no
+            likelihood ratio for a given prior.
+        ValueError
+            If the prior is not between 0 and 1.
         """
+        line = self.info.likelihood
+        if prior is not None and line is None:
+            raise WeightsError(
+                f"the weights {self.info.name!r} hold no likelihood ratio, so a prior leads to no probability; "
+                "find one by facever calibrate"
+            )
+        before = PRIOR if prior is None else prior
+        if not 0 < before < 1:
+            raise ValueError(f"a prior is a probability between 0 and 1, not {before}")
         decided = self.info.threshold(far).cosine if threshold is None else float(threshold)
         name_a, photograph_a = self._photograph(a, faces)
         name_b, photograph_b = self._photograph(b, faces)
@@ -165,6 +200,9 @@ class Verifier:
             boxes=(_rounded(face_a.face.box), _rounded(face_b.face.box)),
             faces_found=(photograph_a.found, photograph_b.found),
             weights=self.info.name,
+            prior=before,
+            log_likelihood_ratio=None if line is None else line.log_ratio(cosine),
+            probability=None if line is None else line.probability(cosine, before),
         )
 
     def embed_folder(

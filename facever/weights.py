@@ -22,10 +22,14 @@ from torch import Tensor
 from facever.alignment import Alignment
 from facever.errors import WeightsError
 from facever.files import written_whole
+from facever.likelihood import Likelihood
 from facever.networks import EmbeddingNetwork, build_network
+from facever.scoring import impostors_needed, people_needed
 
 FORMAT = 1
 KEY = "facever"
+# What files written by the first facever lack.
+_ADDED = frozenset({"likelihood"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,9 @@ class Threshold:
         How many pairs of different people that were.
     tar : float
         The share of those people's genuine pairs that it accepts.
+    cosine_interval, far_interval : (float, float), optional
+        95 % intervals over people drawn with replacement: of the cosine, chosen on them anew, and of the false accept
+        rate that this cosine has on them.
     """
 
     far: float
@@ -66,6 +73,19 @@ class Threshold:
     source: str
     impostor_pairs: int
     tar: float
+    cosine_interval: tuple[float, float] | None = None
+    far_interval: tuple[float, float] | None = None
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Threshold:
+        """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
+        intervals = {}
+        for name in ("cosine_interval", "far_interval"):
+            ends = fields.get(name)
+            if ends is not None:
+                low, high = (float(end) for end in ends)
+                intervals[name] = (low, high)
+        return cls(**{**fields, **intervals})
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.far) and math.isfinite(self.cosine)):
@@ -74,7 +94,11 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class WeightsInfo:
-    """The metadata of a weights file. `mirrored`: the feature is the mean of the crop's and its mirror image's."""
+    """The metadata of a weights file.
+
+    `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`: from a cosine to a
+    likelihood ratio; None where it was not fitted, as in files written before there was one.
+    """
 
     name: str
     network: str
@@ -90,6 +114,7 @@ class WeightsInfo:
     thresholds: list[Threshold] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    likelihood: Likelihood | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
@@ -97,12 +122,14 @@ class WeightsInfo:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> WeightsInfo:
         """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
-        known = {name: fields[name] for name in cls.__dataclass_fields__}
+        known = {name: fields[name] for name in cls.__dataclass_fields__ if name not in _ADDED or name in fields}
         known["alignment"] = Alignment.from_json(fields["alignment"])
         mean, scale = fields["normalisation"]["mean"], float(fields["normalisation"]["scale"])
         r, g, b = (float(m) for m in mean)
         known["normalisation"] = Normalisation((r, g, b), scale)
-        known["thresholds"] = [Threshold(**t) for t in fields["thresholds"]]
+        known["thresholds"] = [Threshold.from_json(t) for t in fields["thresholds"]]
+        if fields.get("likelihood") is not None:
+            known["likelihood"] = Likelihood(**fields["likelihood"])
         if not isinstance(fields["mirrored"], bool):
             raise TypeError(f"mirrored is true or false, not {fields['mirrored']!r}")
         return cls(**known)
@@ -113,8 +140,11 @@ class WeightsInfo:
             if abs(threshold.far - far) <= 1e-9:
                 return threshold
         stored = ", ".join(f"{t.far:g}" for t in self.thresholds) or "none"
+        needed = impostors_needed(far)  # refuses what is no rate
         raise WeightsError(
-            f"the weights {self.name!r} hold no threshold for FAR {far:g} (stored: {stored}); give --threshold"
+            f"the weights {self.name!r} hold no threshold for FAR {far:g} (stored: {stored}); give --threshold, or "
+            f"find one by facever calibrate, which takes {needed:,} pairs of different people: "
+            f"{people_needed(needed):,} people with a photograph each, or fewer with several"
         )
 
 
@@ -246,6 +276,8 @@ def _read(path: Path, tensors: bool = False) -> tuple[WeightsInfo, dict[str, Ten
         raise WeightsError(f"{path}: its metadata is broken ({error!r}); export it again") from error
 
 
-def with_thresholds(info: WeightsInfo, thresholds: list[Threshold]) -> WeightsInfo:
-    """A copy of the metadata with other thresholds."""
-    return replace(info, thresholds=thresholds)
+def with_thresholds(
+    info: WeightsInfo, thresholds: list[Threshold], likelihood: Likelihood | None = None
+) -> WeightsInfo:
+    """A copy of the metadata with other thresholds, and the likelihood that belongs to them, if any."""
+    return replace(info, thresholds=thresholds, likelihood=likelihood)

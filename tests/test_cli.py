@@ -8,6 +8,7 @@ import importlib.util
 import io
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -29,6 +30,7 @@ from PIL import Image, ImageOps
 from facever import Verifier, __version__
 from facever.cli import app, main
 from facever.report import print_table
+from facever.weights import find_weights, load_weights, save_weights
 
 COMMANDS = [command.name for command in app.registered_commands]
 
@@ -215,7 +217,11 @@ def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, hop
     outcome = facever("verify", hopper, hopper_again, "--json")
     assert (outcome.code, outcome.err) == (0, "")
     answer = outcome.json
-    assert set(answer) == {"cosine", "same", "threshold", "far", "norms", "boxes", "faces_found", "weights"}
+    assert set(answer) == {"cosine", "same", "threshold", "far", "norms", "boxes", "faces_found", "weights"} | {
+        "prior",
+        "log_likelihood_ratio",
+        "probability",
+    }
     expected = Verifier.load("default", "cpu").verify(hopper, hopper_again)
     assert answer["cosine"] == pytest.approx(expected.cosine, abs=1e-5)
     assert (answer["same"], answer["far"], answer["threshold"]) == (True, 0.001, expected.threshold)
@@ -524,7 +530,8 @@ def test_info_in_json_is_one_object() -> None:
     told = outcome.json
     assert (told["name"], told["format"]) == ("default", 1)
     assert len(told["alignment"]["landmarks"]) == 5
-    assert told["thresholds"][0].keys() == {"far", "cosine", "source", "impostor_pairs", "tar"}
+    known = {"far", "cosine", "source", "impostor_pairs", "tar", "cosine_interval", "far_interval"}
+    assert told["thresholds"][0].keys() == known
     assert Path(told["file"]).name == "default.safetensors"
 
 
@@ -567,9 +574,12 @@ def test_calibrate_stores_the_thresholds_of_the_people_given(
     out = tmp_path / "mine.safetensors"
     outcome = facever("calibrate", "default", people, "-o", out, "--json")
     assert outcome.code == 0
-    left_out, too_few = outcome.err.splitlines()
+    left_out, *too_few = outcome.err.splitlines()
     assert left_out.startswith(f"photographs left out: 2, the first: {people}/p00/broken.png: not a picture")
-    assert too_few == "too few impostor pairs for the lower rates, which were left out"  # 0.001 takes 10,000
+    assert [line[:40] for line in too_few] == [
+        "left out: FAR 0.001 takes 10,000 pairs o",
+        "left out: FAR 0.0001 takes 100,000 pairs",
+    ]
     assert outcome.json["weights"] == str(out)
     (stored,) = outcome.json["thresholds"]
     assert (stored["far"], stored["impostor_pairs"]) == (0.01, 1080)
@@ -593,9 +603,113 @@ def test_calibrate_with_too_few_people_says_how_many_it_takes(portrait: Path, tm
     tinted_people(tmp_path / "people", portrait, 2, 1)
     outcome = facever("calibrate", "default", tmp_path / "people", "-o", tmp_path / "out" / "mine.safetensors")
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"facever: {tmp_path / 'people'}: too few pairs")
-    assert "1,000 pairs of different people" in outcome.err
+    assert outcome.err.startswith(f"facever: {tmp_path / 'people'}: FAR 0.01 takes 1,000 pairs of different people")
+    assert "add people and photographs" in outcome.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def calibrated(portrait: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A copy of the default weights and a file of thresholds, from 1,080 impostor pairs of tinted "people"."""
+    place = tmp_path_factory.mktemp("calibrated")
+    tinted_people(place / "people", portrait, 16, 3)
+    copy, file = place / "mine.safetensors", place / "mine.json"
+    done = facever(
+        *("calibrate", "default", place / "people", "-o", copy, "--thresholds", file, "--far", "0.02", "--far", "0.01")
+    )
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0] == f"{copy}, {file}"
+    assert [line.split("\t")[0] for line in done.out.splitlines()[1:]] == [
+        "threshold for FAR 0.02",
+        "threshold for FAR 0.01",
+        "likelihood ratio",
+    ]
+    return copy, file
+
+
+def test_a_copy_and_a_file_of_thresholds_give_the_same_answer(calibrated: tuple[Path, Path], hopper: Path) -> None:
+    copy, file = calibrated
+    by_copy = facever("verify", hopper, hopper, "-w", copy, "--far", "0.02", "--json").json
+    by_file = facever("verify", hopper, hopper, "--thresholds", file, "--far", "0.02", "--json").json
+    assert by_copy.pop("weights") == "mine"
+    assert by_file.pop("weights") == "default"
+    assert by_copy == by_file
+    stored = json.loads(file.read_text())
+    assert by_file["threshold"] == stored["thresholds"][0]["cosine"]
+
+
+def test_a_probability_follows_from_the_prior_and_the_line(calibrated: tuple[Path, Path], hopper: Path) -> None:
+    line = json.loads(calibrated[1].read_text())["likelihood"]
+    for prior in (0.5, 0.001):
+        options = ["--prior", str(prior)] if prior != 0.5 else []
+        told = facever("verify", hopper, hopper, "-w", calibrated[0], "--far", "0.01", "--json", *options).json
+        expected = line["slope"] * told["cosine"] + line["offset"]
+        assert told["log_likelihood_ratio"] == pytest.approx(expected)
+        odds = math.exp(expected) * prior / (1 - prior)
+        assert told["probability"] == pytest.approx(odds / (1 + odds))
+        assert told["prior"] == prior
+    text = facever("verify", hopper, hopper, "-w", calibrated[0], "--far", "0.01", "--prior", "0.001").out
+    assert re.search(r"probability 0?[\d.e-]+ of the same person at a prior of 0\.001, log-likelihood ratio -?\d", text)
+
+
+def test_weights_without_a_line_give_no_probability_and_refuse_a_prior(hopper: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "plain.safetensors"
+    info, network = load_weights(find_weights("default"))
+    save_weights(weights, replace(info, likelihood=None), network)
+    told = facever("verify", hopper, hopper, "-w", weights, "--json").json
+    assert (told["log_likelihood_ratio"], told["probability"], told["prior"]) == (None, None, 0.5)
+    refused = facever("verify", hopper, hopper, "-w", weights, "--prior", "0.1")
+    assert (refused.code, refused.out) == (2, "")
+    assert "hold no likelihood ratio" in refused.err
+    assert "facever calibrate" in refused.err
+
+
+@pytest.mark.parametrize("prior", ["0", "1", "-0.5", "nan"])
+def test_what_is_no_prior_is_refused(prior: str, hopper: Path) -> None:
+    outcome = facever("verify", hopper, hopper, "--prior", prior)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--prior is a probability between 0 and 1" in outcome.err
+
+
+def test_a_rate_that_was_asked_for_and_is_not_supported_is_an_error(portrait: Path, tmp_path: Path) -> None:
+    tinted_people(tmp_path / "people", portrait, 5, 2)
+    out = tmp_path / "o.json"
+    outcome = facever("calibrate", "default", tmp_path / "people", "--thresholds", out, "--far", "0.3", "--far", "1e-3")
+    assert (outcome.code, outcome.out) == (2, "")
+    # 10 photographs have 45 pairs, 5 of them genuine; 5 people * sqrt(10,000 / 40) = 79.06.
+    assert (
+        "FAR 0.001 takes 10,000 pairs of different people, and there are 40 of 5 people; 80 people with" in outcome.err
+    )
+    assert not out.exists()
+
+
+def test_calibrate_takes_a_list_of_pairs(portrait: Path, blank: Path, tmp_path: Path) -> None:
+    tinted_people(tmp_path, portrait, 12, 2)
+    shutil.copy(blank, tmp_path / "wall.png")
+    names = [f"p{i:02d}" for i in range(12)]
+    rows = [f"{name}/0.png,{name}/1.png,1" for name in names]
+    rows += [f"{a}/{i}.png,{b}/{j}.png,0" for a, b in itertools.combinations(names, 2) for i in (0, 1) for j in (0, 1)]
+    rows += ["wall.png,p00/0.png,0"]
+    (tmp_path / "list.csv").write_text("\n".join(["path_a,path_b,same", *rows]) + "\n")
+    out = tmp_path / "t.json"
+    outcome = facever("calibrate", "default", tmp_path / "list.csv", "--thresholds", out, "--far", "0.1", "--json")
+    assert outcome.code == 0, outcome.err
+    assert "1 pairs left out: no face in one of their photographs" in outcome.err
+    (threshold,) = outcome.json["thresholds"]
+    assert (threshold["far"], threshold["impostor_pairs"]) == (0.1, 264)
+    assert threshold["source"] == "276 pairs of list.csv"
+    assert outcome.json["likelihood"]["genuine_pairs"] == 12
+    assert json.loads(out.read_text())["thresholds"] == [threshold]
+    refused = facever("calibrate", "default", tmp_path / "list.csv", "--thresholds", out, "--only", "a*")
+    assert refused.code == 2
+    assert "--only" in refused.err
+
+
+def test_verify_at_a_rate_that_is_not_stored_says_what_it_takes(hopper: Path) -> None:
+    outcome = facever("verify", hopper, hopper, "--far", "1e-7")
+    assert (outcome.code, outcome.out) == (2, "")
+    # n (n - 1) / 2 >= 10 / 1e-7 from n = 14,143 on.
+    assert "takes 100,000,000 pairs of different people: 14,143 people with a photograph each" in outcome.err
 
 
 @pytest.mark.parametrize("share", ["0", "-1", "1.5", "nan"])

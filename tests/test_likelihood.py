@@ -68,3 +68,15 @@ def test_the_number_of_impostors_does_not_move_the_line() -> None:
 def test_labels_the_wrong_way_round_are_noticed() -> None:
     with pytest.raises(DataError, match="check the labels"):
         fit_likelihood(np.array([0.1, 0.2, 0.3]), np.array([0.7, 0.8, 0.9]), "")
+
+
+def test_scores_that_stand_for_several_pairs_equal_the_pairs_written_out() -> None:
+    generator = np.random.default_rng(4)
+    genuine, impostor = generator.normal(0.6, 0.2, 40), generator.normal(0.1, 0.2, 60)
+    g, i = generator.integers(1, 5, 40), generator.integers(1, 5, 60)
+    by_counts = fit_likelihood(genuine, impostor, "s", g, i)
+    written_out = fit_likelihood(np.repeat(genuine, g), np.repeat(impostor, i), "s")
+    assert by_counts.slope == pytest.approx(written_out.slope, rel=1e-3)
+    assert by_counts.offset == pytest.approx(written_out.offset, rel=1e-3)
+    assert (by_counts.cllr, by_counts.min_cllr) == pytest.approx((written_out.cllr, written_out.min_cllr), abs=1e-6)
+    assert (by_counts.genuine_pairs, by_counts.impostor_pairs) == (g.sum(), i.sum())

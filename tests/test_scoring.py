@@ -16,6 +16,7 @@ from facever.scoring import (
     decide,
     far_at_threshold,
     impostors_needed,
+    people_needed,
     tar_at_threshold,
     threshold_at_far,
 )
@@ -173,3 +174,9 @@ def test_no_scores_and_other_shapes() -> None:
 
 def test_whole_numbers_are_taken_as_float64() -> None:
     assert threshold_at_far(np.repeat([0, 1], [95, 5]), 0.1) == math.nextafter(0.0, 1)
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 3, 10, 45, 46, 1000, 10**7])
+def test_people_needed_are_the_fewest_that_make_the_pairs(pairs: int) -> None:
+    n = people_needed(pairs)
+    assert n * (n - 1) // 2 >= pairs > (n - 1) * (n - 2) // 2

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from facever.alignment import Alignment
 from facever.errors import OutputError, WeightsError
+from facever.likelihood import Likelihood
 from facever.networks import EmbeddingNetwork, build_network
 from facever.weights import (
     Normalisation,
@@ -30,6 +31,7 @@ from facever.weights import (
     save_weights,
     shipped_folder,
     shipped_weights,
+    with_thresholds,
 )
 
 resource = pytest.importorskip("resource")  # POSIX
@@ -228,6 +230,26 @@ def test_a_folder_is_not_a_weights_file(tmp_path: Path) -> None:
 # --- thresholds
 
 
+def test_files_of_the_first_facever_lack_what_came_later_and_are_whole(weights: Path) -> None:
+    def old(kept: dict) -> dict:
+        del kept["likelihood"]
+        for threshold in kept["thresholds"]:
+            del threshold["cosine_interval"], threshold["far_interval"]
+        return kept
+
+    change(weights, old)
+    assert read_info(weights) == INFO
+
+
+def test_intervals_and_the_likelihood_line_are_read_as_they_were_written(network, tmp_path: Path) -> None:
+    threshold = replace(INFO.thresholds[0], cosine_interval=(0.4, 0.5), far_interval=(5e-4, 2e-3))
+    line = Likelihood(12.5, -3.0, 0.3, 0.25, "three people", 9, 1000)
+    info = with_thresholds(INFO, [threshold], line)
+    save_weights(tmp_path / "w.safetensors", info, network)
+    assert read_info(tmp_path / "w.safetensors") == info
+    assert with_thresholds(info, []).likelihood is None  # it belonged to the old ones
+
+
 @pytest.mark.parametrize(("far", "cosine"), [(0.001, 0.4375), (1e-4, 0.1 + 0.2), (1 / 1000, 0.4375)])
 def test_a_threshold_is_found_by_its_false_accept_rate(weights: Path, far: float, cosine: float) -> None:
     assert read_info(weights).threshold(far).cosine == cosine
@@ -414,6 +436,12 @@ def test_metadata_without_one_of_its_fields_are_refused(field: str, weights: Pat
         (("thresholds",), [{"far": 0.001, "cosine": None, "source": "a", "impostor_pairs": 9, "tar": 0.5}]),
         (("thresholds",), [{"far": 0.001, "cosine": "0.4", "source": "a", "impostor_pairs": 9, "tar": 0.5}]),
         (("mirrored",), "no"),
+        (("likelihood",), {"slope": 1.0}),
+        (("likelihood",), [1.0, 2.0]),
+        (
+            ("thresholds",),
+            [{"far": 0.1, "cosine": 0.4, "source": "", "impostor_pairs": 9, "tar": 1, "far_interval": [1]}],
+        ),
     ],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else None,
 )

@@ -1,4 +1,4 @@
-"""`facever calibrate`: thresholds for stated false accept rates, from a folder of identities."""
+"""`facever calibrate`: thresholds for stated false accept rates, and likelihood ratios."""
 
 from __future__ import annotations
 
@@ -22,9 +22,28 @@ def calibrate(
     ],
     data: Annotated[
         Path,
-        typer.Argument(help="A folder that holds one folder of photographs a person.", metavar="DATA", **UNCHECKED),
+        typer.Argument(
+            help="A folder that holds one folder of photographs a person, or a pair list as in eval-pairs.",
+            metavar="DATA",
+            **UNCHECKED,
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Copy of the weights to write, with the thresholds.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Copy of the weights to write, with the thresholds.", show_default=False),
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(help="JSON file to write, for verify and eval-* --thresholds.", show_default=False),
+    ] = None,
+    far: Annotated[
+        list[float] | None,
+        typer.Option(help="False accept rate; may be repeated.", show_default="1e-2, 1e-3, 1e-4 where supported"),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Folder that a pair list's paths start from.", show_default="the list's folder"),
+    ] = None,
     only: Annotated[str, typer.Option(help="People to use, as a pattern.", metavar="PATTERN")] = "*",
     held_out: Annotated[
         float, typer.Option(help="Use only the share of people that train holds out; 1 uses all.")
@@ -34,23 +53,36 @@ def calibrate(
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
-    """Choose the thresholds of weights for the photographs that you have.
+    """Choose the thresholds of weights for the photographs that you have, and fit their likelihood ratios.
 
-    The people must not be those that the weights were trained on. Rates that their pairs can't support are left out.
+    The people must not be those that the weights were trained on. Ten false accepts must be expected at a rate: one
+    asked for with --far that the pairs can't support is an error, a default one is left out.
     """
     from dataclasses import asdict, replace
 
-    from facever.calibration import FARS, thresholds_of_folder
+    from facever.calibration import FARS
+    from facever.datasets.pair_tables import read_pairs
     from facever.errors import DataError, FaceverError
     from facever.files import check_writable
+    from facever.protocols import calibrate_folder, calibrate_pairs
     from facever.report import info_rows, print_table
     from facever.scoring import impostors_needed
+    from facever.thresholds_file import write_thresholds
     from facever.verifier import Verifier
-    from facever.weights import load_weights, save_weights
+    from facever.weights import load_weights, save_weights, with_thresholds
 
+    if out is None and thresholds is None:
+        raise FaceverError("name what to write: a copy of the weights with --out, or a JSON file with --thresholds")
     if not 0 < held_out <= 1:
         raise FaceverError(f"--held-out is a share above 0 and at most 1, not {held_out}")
-    check_writable(out)
+    for rate in far or []:
+        impostors_needed(rate)  # refuses what is no rate
+    for file in (out, thresholds):
+        if file is not None:
+            check_writable(file)
+    if data.is_file() and (only != "*" or held_out < 1):
+        raise FaceverError("--only and --held-out choose people of a folder, and this is a file; leave them out")
+    listed = read_pairs(data, root) if data.is_file() else None
     verifier = Verifier.load(weights, device)
     left_out: list[str] = []
 
@@ -59,28 +91,31 @@ def calibrate(
             left_out.extend(photograph.problems[:1])
             yield photograph
 
-    thresholds = thresholds_of_folder(
-        verifier,
-        data,
-        only,
-        held_out,
-        seed,
-        workers,
-        through,
-    )
+    if listed is not None:
+        found = calibrate_pairs(verifier, listed, data.name, workers, through, far or FARS)
+    else:
+        found = calibrate_folder(verifier, data, only, held_out, seed, workers, through, far or FARS)
     if left_out:
         say(f"photographs left out: {len(left_out)}, the first: {left_out[0]}")
-    if not thresholds:
-        raise DataError(
-            f"{data}: too few pairs of photographs; FAR {FARS[0]:g} takes {impostors_needed(FARS[0]):,} pairs of "
-            "different people and one of the same person; add people and photographs"
-        )
-    if len(thresholds) < len(FARS):
-        say("too few impostor pairs for the lower rates, which were left out")
-    info, network = load_weights(verifier.path)
-    info = replace(info, name=out.stem, thresholds=thresholds)
-    save_weights(out, info, network)
+    for note in found.notes:
+        say(note)
+    if found.unsupported and (far or not found.thresholds):
+        raise DataError(f"{data}: {'; '.join(found.unsupported.values())}; add people and photographs")
+    for text in found.unsupported.values():
+        say(f"left out: {text}")
+    if found.likelihood is None:
+        say("no likelihood ratios: pairs of one person are no more alike than pairs of two; check the data")
+    info = with_thresholds(verifier.info, found.thresholds, found.likelihood)
+    if out is not None:
+        info = replace(info, name=out.stem)
+        save_weights(out, info, load_weights(verifier.path)[1])
+    if thresholds is not None:
+        write_thresholds(thresholds, verifier.path, verifier.info.name, found.thresholds, found.likelihood)
+    written = {"weights": out, "thresholds_file": thresholds}
     if json_:
-        print_json({"weights": str(out), "thresholds": [asdict(t) for t in thresholds]})
+        told = {name: str(path) for name, path in written.items() if path is not None}
+        line = found.likelihood and asdict(found.likelihood)
+        print_json({**told, "thresholds": [asdict(t) for t in found.thresholds], "likelihood": line})
     else:
-        print_table([row for row in info_rows(info) if row[0].startswith("threshold")], printable(str(out)))
+        rows = [row for row in info_rows(info) if row[0].startswith(("threshold", "likelihood"))]
+        print_table(rows, ", ".join(printable(str(path)) for path in written.values() if path is not None))

@@ -34,6 +34,15 @@ Embeddings = Annotated[
         **UNCHECKED,
     ),
 ]
+Thresholds = Annotated[
+    Path | None,
+    typer.Option(
+        "--thresholds",
+        help="File that calibrate --thresholds wrote for these weights, in place of what they hold.",
+        show_default=False,
+        **UNCHECKED,
+    ),
+]
 Scores = Annotated[Path | None, typer.Option("--scores", help="CSV file to write, one row a pair.", show_default=False)]
 Report = Annotated[Path | None, typer.Option("--report", help="Folder for a page and the scores.", show_default=False)]
 Compare = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Device, Json, MinFace, Weights, print_json, printable, say
+from facever.cli.common import UNCHECKED, Device, Json, MinFace, Thresholds, Weights, print_json, printable, say
 
 EXAMPLE = "Example: facever verify passport.jpg selfie.jpg"
 
@@ -25,11 +25,18 @@ def verify(
         float | None,
         typer.Option(help="Cosine that decides, in place of the stored one.", show_default=False),
     ] = None,
+    thresholds: Thresholds = None,
+    prior: Annotated[
+        float | None,
+        typer.Option(help="Probability of the same person before the photographs are seen.", show_default="0.5"),
+    ] = None,
     min_face: MinFace = 40,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
     """Compare the faces of two photographs.
+
+    Calibrated weights also give a log-likelihood ratio (natural logarithm) and a probability at the prior.
 
     Exit codes: 0 same person, 1 different people, 2 usage or bad input, 3 no face found.
     """
@@ -44,8 +51,10 @@ def verify(
         raise FaceverError(f"--faces is one of {', '.join(FACE_RULES)}, not {faces!r}")
     if threshold is not None and not -1 <= threshold <= 1:
         raise FaceverError(f"--threshold is a cosine in [-1, 1], not {threshold}")
-    verifier = Verifier.load(weights, device, min_face)
-    answer = verifier.verify(a, b, faces, threshold, far)  # type: ignore[arg-type]
+    if prior is not None and not 0 < prior < 1:
+        raise FaceverError(f"--prior is a probability between 0 and 1, not {prior}")
+    verifier = Verifier.load(weights, device, min_face, calibration=thresholds)
+    answer = verifier.verify(a, b, faces, threshold, far, prior)  # type: ignore[arg-type]
     if json_:
         print_json(asdict(answer))
     else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from facever.errors import DataError
 from facever.evaluation.rates import Integers
 
 
@@ -69,11 +71,14 @@ class AllPairs:
         Pairs by cosine; bin k holds [k, k + 1) * 2 / BINS - 1, the last one 1 as well.
     closest : list of (int, int, float)
         The impostor pairs with the highest cosines, highest first: label errors, twins, or the same photograph twice.
+    farthest : list of (int, int, float)
+        The genuine pairs with the lowest cosines, lowest first.
     """
 
     genuine: npt.NDArray[np.int64]
     impostor: npt.NDArray[np.int64]
     closest: list[tuple[int, int, float]]
+    farthest: list[tuple[int, int, float]] = field(default_factory=list)
 
     @property
     def genuine_pairs(self) -> int:
@@ -117,7 +122,7 @@ def all_pairs(
         Unit vectors.
     identities : ndarray of shape (n,), int
     closest : int
-        How many of the most alike impostor pairs to keep.
+        How many of the most alike impostor pairs to keep, and of the least alike genuine pairs.
     block : int
         Rows and columns of a product.
 
@@ -125,26 +130,55 @@ def all_pairs(
     ------
     ValueError
         If the shapes don't fit.
+    DataError
+        If an embedding is not finite.
+    """
+    genuine, impostor = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+    highest: list[tuple[int, int, float]] = []
+    lowest: list[tuple[int, int, float]] = []
+    for rows, columns, cosines, same, different in blocks(embeddings, identities, block):
+        bins = bin_of(cosines)
+        impostor += np.bincount(bins[different], minlength=BINS)
+        highest = _closest(highest, np.where(different, cosines, -np.inf), rows.start, columns.start, closest)
+        if same.any():
+            genuine += np.bincount(bins[same], minlength=BINS)
+            lowest = _closest(lowest, np.where(same, -cosines, -np.inf), rows.start, columns.start, closest)
+    return AllPairs(genuine, impostor, highest, [(i, j, -negative) for i, j, negative in lowest])
+
+
+def bin_of(cosines: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+    """The number of each cosine's bin; a cosine at or above an edge is never counted below it."""
+    return np.clip(((cosines + 1) * (BINS / 2)).astype(np.int32), 0, BINS - 1)
+
+
+Block = tuple[slice, slice, npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
+
+
+def blocks(embeddings: npt.NDArray[np.float32], identities: Integers, block: int = 512) -> Iterator[Block]:
+    """The products of blocks of rows and columns: (rows, columns, cosines, genuine, impostor).
+
+    Each pair i < j is marked as genuine or impostor in one block, and none of a photograph with itself is.
+
+    Raises
+    ------
+    ValueError
+        If the shapes don't fit.
+    DataError
+        If an embedding is not finite.
     """
     identities = _checked(embeddings, identities)
-    genuine, impostor = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
-    kept: list[tuple[int, int, float]] = []
-    for top in range(0, len(embeddings), block):
-        for left in range(top, len(embeddings), block):
-            cosines = embeddings[top : top + block] @ embeddings[left : left + block].T
-            same = identities[top : top + block, None] == identities[None, left : left + block]
-            bins = np.clip(((cosines + 1) * (BINS / 2)).astype(np.int32), 0, BINS - 1)
-            if left == top:  # each pair once, and none of a photograph with itself
-                upper = np.triu(np.ones(cosines.shape, bool), 1)
-                genuine += np.bincount(bins[same & upper], minlength=BINS)
-                different = ~same & upper
+    n = len(embeddings)
+    for top in range(0, n, block):
+        rows = slice(top, min(top + block, n))
+        for left in range(top, n, block):
+            columns = slice(left, min(left + block, n))
+            cosines = np.clip(embeddings[rows] @ embeddings[columns].T, -1.0, 1.0)  # (rows, columns)
+            same = identities[rows, None] == identities[None, columns]
+            if left > top:
+                yield rows, columns, cosines, same, ~same
             else:
-                if same.any():
-                    genuine += np.bincount(bins[same], minlength=BINS)
-                different = ~same
-            impostor += np.bincount(bins[different], minlength=BINS)
-            kept = _closest(kept, np.where(different, cosines, -np.inf), top, left, closest)
-    return AllPairs(genuine, impostor, kept)
+                upper = np.triu(np.ones(cosines.shape, bool), 1)
+                yield rows, columns, cosines, same & upper, ~same & upper
 
 
 def _checked(embeddings: npt.NDArray[np.float32], identities: Integers) -> Integers:
@@ -152,6 +186,9 @@ def _checked(embeddings: npt.NDArray[np.float32], identities: Integers) -> Integ
     identities = np.asarray(identities)
     if embeddings.ndim != 2 or identities.shape != embeddings.shape[:1]:
         raise ValueError(f"shapes (n, d) and (n,) are needed, not {embeddings.shape} and {identities.shape}")
+    broken = int(np.count_nonzero(~np.isfinite(embeddings).all(axis=1)))
+    if broken:
+        raise DataError(f"{broken:,} of {len(embeddings):,} embeddings are not finite; leave out their photographs")
     return identities
 
 
@@ -159,9 +196,11 @@ def _closest(
     kept: list[tuple[int, int, float]], cosines: npt.NDArray[np.float32], top: int, left: int, count: int
 ) -> list[tuple[int, int, float]]:
     """The `count` highest of those kept and of a block, highest first."""
+    if not count:
+        return kept
     least = kept[-1][2] if len(kept) == count else -np.inf
     rows, columns = np.nonzero(cosines > least)
-    if not len(rows) or not count:
+    if not len(rows):
         return kept
     found = cosines[rows, columns]
     if len(found) > count:

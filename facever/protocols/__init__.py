@@ -3,6 +3,7 @@
 The figures themselves come from `facever.evaluation`, which knows nothing of photographs or networks.
 """
 
+from facever.protocols.calibrating import calibrate_folder, calibrate_pairs
 from facever.protocols.embedded import Photographs, embed_each, foreign_photographs, name_below
 from facever.protocols.every_pair import AllPairsResult, evaluate_all
 from facever.protocols.pairs import (
@@ -19,6 +20,8 @@ __all__ = [
     "KeptThreshold",
     "PairsResult",
     "Photographs",
+    "calibrate_folder",
+    "calibrate_pairs",
     "embed_each",
     "evaluate_all",
     "evaluate_embedded",
