@@ -9,6 +9,7 @@ M features of d components in a batch, C identities.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -220,6 +221,38 @@ class CenterLoss(nn.Module):
         # Only rows of the batch are touched: with many identities, most are absent from it.
         steps = center_steps(self.centers, x, labels).to(self.centers.dtype)
         self.centers.index_add_(0, labels, steps, alpha=self.rate)
+
+
+class BranchLoss(nn.Module):
+    """The mean of one loss for each branch of a network whose feature is joined of several.
+
+    Parameters
+    ----------
+    losses : sequence of as many losses as the network has branches, all over features of the same size
+    """
+
+    def __init__(self, losses: Sequence[Softmax | CenterLoss]) -> None:
+        super().__init__()
+        self.losses = nn.ModuleList(losses)
+
+    @property
+    def alpha_value(self) -> float:
+        """That of the first branch."""
+        return next(iter(self._each())).alpha_value
+
+    def constrain(self) -> None:
+        for loss in self._each():
+            loss.constrain()
+
+    def _each(self) -> list[Softmax | CenterLoss]:
+        return list(self.losses)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor, labels: Tensor) -> LossOutput:  # (M, d), (M,)
+        parts = features.chunk(len(self.losses), dim=1)
+        outputs = [loss(part, labels) for loss, part in zip(self._each(), parts, strict=True)]
+        loss = torch.stack([output.loss for output in outputs]).mean()
+        logits = torch.stack([output.logits for output in outputs]).mean(0)
+        return LossOutput(loss, logits)
 
 
 def _precise(values: Tensor) -> Tensor:

@@ -5,13 +5,16 @@
   *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
 - `face_resnet_slim`: the same plan for processors: fewer channels, strided convolutions, batch normalisation.
 - `resnet29`: the layout of dlib's `dlib_face_recognition_resnet_model_v1` (D. E. King, 2017).
+- `resnet29_twin`: grown out of it, its last two stages doubled, so that one may keep what the other unlearns.
 
 Shapes: N crops, C channels, H and W pixels, d components of the feature.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,10 +37,13 @@ class EmbeddingNetwork(nn.Module):
         d, the number of components of the feature.
     input_size : (int, int)
         Height and width of the crops.
+    branches : int
+        Of how many features of equal size, each with a classifier of its own in training, the feature is joined.
     """
 
     embedding_size: int
     input_size: tuple[int, int]
+    branches: int = 1
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W) -> (N, d)
         raise NotImplementedError
@@ -151,6 +157,7 @@ class FaceResNetSlim(EmbeddingNetwork):
             layers += [ResidualBlock(channels_of_stage, batch_norm=True) for _ in range(blocks)]
             channels = channels_of_stage
             height, width = (height + 1) // 2, (width + 1) // 2
+        self.map_size = (height, width)
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(channels * height * width, embedding_size, bias=False)
@@ -161,6 +168,8 @@ class FaceResNetSlim(EmbeddingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W)
         x = self.features(x)  # (N, widths[-1], H / 2^stages, W / 2^stages)
+        if x.shape[2:] != self.map_size:  # crops of another size, as the first part of a training may take them
+            x = F.interpolate(x, self.map_size, mode="nearest")
         return self.norm(self.dense(self.dropout(x.flatten(1))))  # (N, d)
 
 
@@ -217,6 +226,61 @@ class ResNet29(EmbeddingNetwork):
         return self.dense(x.mean((2, 3)))  # (N, 128)
 
 
+class ResNet29Twin(EmbeddingNetwork):
+    """`resnet29` with its last two stages twice, each with a dense layer: two features that are joined.
+
+    Each branch's feature is scaled to length 1, and the centre of its initial features, which lie in a narrow cone, is
+    taken out. Both are again scaled to length 1 and joined, so that the cosine of two joined features is the weighted
+    mean of the branches' cosines.
+
+    Parameters
+    ----------
+    embedding_size : int
+        Of both branches together.
+    second_share : float in (0, 1)
+        The weight of the second branch in the cosine.
+    """
+
+    centres: Tensor
+
+    TRUNK = sum(blocks for _, blocks in ResNet29.STAGES[:3])  # how many blocks both branches share
+    branches = 2
+
+    def __init__(
+        self, embedding_size: int = 256, input_size: Sequence[int] = (150, 150), second_share: float = 0.5
+    ) -> None:
+        super().__init__()
+        _require(embedding_size % self.branches == 0, f"two branches share an embedding of {embedding_size} unevenly")
+        _require(0 < second_share < 1, f"the second branch's share is in (0, 1), not {second_share}")
+        half = embedding_size // self.branches
+        single = ResNet29(half, input_size)
+        self.embedding_size, self.input_size = embedding_size, single.input_size
+        self.lengths = (math.sqrt(1 - second_share), math.sqrt(second_share))
+        self.stem, self.trunk = single.stem, single.blocks[: self.TRUNK]
+        rest = single.blocks[self.TRUNK :]
+        self.tails = nn.ModuleList(copy.deepcopy(rest) for _ in range(self.branches))
+        self.dense = nn.ModuleList(copy.deepcopy(single.dense) for _ in range(self.branches))
+        self.register_buffer("centres", torch.zeros(self.branches, half))
+
+    @torch.no_grad()
+    def grow_from(self, single: ResNet29, centre: Tensor) -> None:
+        """Begin with the parameters of a single network, and the mean (d,) of its unit features as both centres."""
+        self.stem.load_state_dict(single.stem.state_dict())
+        self.trunk.load_state_dict(single.blocks[: self.TRUNK].state_dict())
+        for tail, dense in zip(self.tails, self.dense, strict=True):
+            tail.load_state_dict(single.blocks[self.TRUNK :].state_dict())
+            dense.load_state_dict(single.dense.state_dict())
+        self.centres.copy_(centre.expand_as(self.centres))
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3, 150, 150) -> (N, d), of length 1
+        x = self.trunk(F.max_pool2d(F.relu(self.stem(x)), 3, 2))  # (N, 128, 8, 8)
+        parts = []
+        for tail, dense, centre, length in zip(self.tails, self.dense, self.centres, self.lengths, strict=True):
+            feature = dense(tail(x).mean((2, 3))).float()
+            parts.append(length * F.normalize(F.normalize(feature) - centre))
+        return torch.cat(parts, 1)
+
+
 def _checked(embedding_size: int, input_size: Sequence[int]) -> tuple[int, int]:
     _require(embedding_size >= 1, f"an embedding needs at least one component, not {embedding_size}")
     _require(len(input_size) == 2, f"input_size is (height, width), not {tuple(input_size)}")
@@ -229,6 +293,7 @@ NETWORKS: dict[str, Callable[..., EmbeddingNetwork]] = {
     "face_resnet": FaceResNet,
     "face_resnet_slim": FaceResNetSlim,
     "resnet29": ResNet29,
+    "resnet29_twin": ResNet29Twin,
 }
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 from torch import Tensor
 
-from facever.losses import CenterLoss, L2Softmax, LossOutput, Softmax, alpha_lower_bound, l2_normalise
+from facever.losses import BranchLoss, CenterLoss, L2Softmax, LossOutput, Softmax, alpha_lower_bound, l2_normalise
 
 
 def a_batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -476,3 +476,24 @@ def test_without_a_bound_alpha_goes_where_it_is_driven() -> None:
 def test_a_bound_without_meaning_is_refused(arguments: dict[str, float], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         L2Softmax(**{"embedding_size": 5, "num_classes": 10, **arguments})  # type: ignore[arg-type]
+
+
+def test_the_loss_of_branches_is_the_mean_of_each_ones_own() -> None:
+    torch.manual_seed(0)
+    losses = [L2Softmax(3, 4, 8.0), L2Softmax(3, 4, 8.0)]
+    features, labels = torch.randn(5, 6), torch.tensor([0, 1, 2, 3, 0])
+    joined = BranchLoss(losses)(features, labels)
+    apart = [loss(features[:, 3 * k : 3 * k + 3], labels) for k, loss in enumerate(losses)]
+    assert joined.loss.item() == pytest.approx((apart[0].loss.item() + apart[1].loss.item()) / 2)
+    assert torch.allclose(joined.logits, (apart[0].logits + apart[1].logits) / 2)
+
+
+def test_the_loss_of_branches_keeps_every_alpha_above_its_bound() -> None:
+    loss = BranchLoss([L2Softmax(3, 4, 50.0, learned=True, alpha_bound=0.9) for _ in range(2)])
+    with torch.no_grad():
+        for each in loss.losses:
+            each.alpha.fill_(0.1)
+    loss.constrain()
+    bound = alpha_lower_bound(4, 0.9)
+    assert [each.alpha.item() for each in loss.losses] == pytest.approx([bound, bound])
+    assert loss.alpha_value == pytest.approx(bound)

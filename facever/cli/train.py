@@ -20,9 +20,13 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, log and checkpoint.")] = Path(
         "runs/train"
     ),
-    network: Annotated[str, typer.Option(help="face_resnet, face_resnet_slim or resnet29.")] = "face_resnet_slim",
+    network: Annotated[
+        str, typer.Option(help="face_resnet, face_resnet_slim, resnet29 or resnet29_twin.")
+    ] = "face_resnet_slim",
     network_args: Annotated[str, typer.Option(help="Arguments of the network, as JSON.", metavar="JSON")] = "{}",
-    alignment: Annotated[str, typer.Option(help="tight-64x56, face-112x96 or dlib-150x150.")] = "tight-64x56",
+    alignment: Annotated[
+        str, typer.Option(help="tight-64x56, face-112x96, dlib-150x150 or close-150x150.")
+    ] = "tight-64x56",
     loss: Annotated[str, typer.Option(help="l2-softmax, softmax, center or l2-center.")] = "l2-softmax",
     alpha: Annotated[str, typer.Option(help="Radius of L2-softmax: a number, or learned.", metavar="FLOAT|learned")] = (
         "16"
@@ -45,8 +49,46 @@ def train(
         typer.Option(help="Length of the training by the clock; 30 if neither is given.", show_default=False),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Photographs a step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate of SGD.")] = 0.1,
-    weight_decay: Annotated[float, typer.Option(help="Weight decay of SGD.")] = 5e-4,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 0.1,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay.")] = 5e-4,
+    optimiser: Annotated[str, typer.Option(help="sgd or adamw.")] = "sgd",
+    loss_rate: Annotated[
+        float | None, typer.Option(help="Learning rate of the classifier.", show_default="as --learning-rate")
+    ] = None,
+    loss_weight_decay: Annotated[
+        float | None, typer.Option(help="Weight decay of the classifier.", show_default="as --weight-decay")
+    ] = None,
+    head_start: Annotated[
+        float, typer.Option(help="Share of the training in which the classifier alone learns.")
+    ] = 0.0,
+    clip: Annotated[float | None, typer.Option(help="Longest gradient.", show_default="any")] = None,
+    ema: Annotated[float, typer.Option(help="Decay of the average of the parameters; 0 keeps none.")] = 0.0,
+    sampling: Annotated[str, typer.Option(help="plain, or even over sources and identities.")] = "plain",
+    augmentation: Annotated[
+        str, typer.Option(help='Changes to the augmentation, as JSON: {"shift": 6}.', metavar="JSON")
+    ] = "{}",
+    init: Annotated[
+        str | None, typer.Option(help="Weights to train on from.", metavar="WEIGHTS", show_default=False)
+    ] = None,
+    pull: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Pull of some identities towards the initial embedding; may be repeated.",
+            metavar="PATTERN=WEIGHT",
+            show_default=False,
+        ),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(help="Parameters that stay; may be repeated.", metavar="PATTERN", show_default=False),
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Weights to learn from.", metavar="WEIGHTS", show_default=False)
+    ] = None,
+    teacher_weight: Annotated[float, typer.Option(help="Weight of the agreement with the teacher.")] = 4.0,
+    similarity_weight: Annotated[float, typer.Option(help="Weight of the similarities within it.")] = 10.0,
+    softmax_weight: Annotated[float, typer.Option(help="Weight of the loss beside the teacher.")] = 1.0,
+    half_size: Annotated[float, typer.Option(help="Share of the training, its first, on halved crops.")] = 0.0,
     held_out: Annotated[float, typer.Option(help="Share of the identities kept for validation.")] = 0.15,
     calibrate_on: Annotated[
         str,
@@ -69,23 +111,19 @@ def train(
 
     Photographs are detected and aligned once and kept in a cache. An interrupted training goes on with --resume.
     """
-    import json
-
     from facever.cli.training_bars import TrainingBars
+    from facever.datasets.augmentation import Augmentation
     from facever.datasets.crops import default_cache_folder
     from facever.errors import FaceverError
     from facever.training import TrainingSettings
     from facever.training import train as run
-    from facever.training.settings import parse_alpha
+    from facever.training.settings import parse_alpha, parse_pull
 
     try:
         value, learned = parse_alpha(alpha)
-        arguments = json.loads(network_args)
-        if not isinstance(arguments, dict):
-            raise ValueError(f'--network-args is a JSON object such as {{"dropout": 0.2}}, not {network_args}')
         settings = TrainingSettings(
             network=network,
-            network_arguments=arguments,
+            network_arguments=_object("--network-args", network_args),
             alignment=alignment,
             loss=loss,
             alpha=value,
@@ -100,6 +138,22 @@ def train(
             batch_size=batch_size,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
+            optimiser=optimiser,
+            loss_rate=loss_rate,
+            loss_weight_decay=loss_weight_decay,
+            head_start=head_start,
+            clip=clip,
+            ema=ema,
+            sampling=sampling,
+            augmentation=Augmentation(**_object("--augmentation", augmentation)),
+            init=init,
+            pull=parse_pull(pull or []),
+            freeze=freeze or [],
+            teacher=teacher,
+            teacher_weight=teacher_weight,
+            similarity_weight=similarity_weight,
+            softmax_weight=softmax_weight,
+            half_size=half_size,
             held_out=held_out,
             seed=seed,
             precision=precision,
@@ -118,6 +172,15 @@ def train(
         print_json(_as_json(result))
     else:
         print(_as_text(result))
+
+
+def _object(option: str, text: str) -> dict[str, Any]:
+    import json
+
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f'{option} is a JSON object such as {{"dropout": 0.2}}, not {text}')
+    return value
 
 
 def _as_json(result: TrainingResult) -> dict[str, Any]:

@@ -11,6 +11,12 @@ from facever.training.validation import Validation
 from facever.training.watcher import Progress, Watcher
 
 
+def _by_source(validation: Validation) -> str:
+    """Where there are several sources, TAR within each."""
+    each = validation.tar_by_source
+    return f" ({', '.join(f'{s} {tar:.3f}' for s, tar in each.items())})" if len(each) > 1 else ""
+
+
 class TrainingBars(Watcher):
     """Progress bars on a terminal; in a pipe or a log file a line every half minute."""
 
@@ -34,6 +40,11 @@ class TrainingBars(Watcher):
             say(f"detecting and aligning {total} photographs")
         self._show("detecting and aligning", done, total, "")
 
+    def teaching(self, done: int, total: int) -> None:
+        if self._bars.disable and done == total:
+            say(f"the teacher has embedded {total} photographs")
+        self._show("embedding by the teacher", done, total, "")
+
     def progress(self, progress: Progress) -> None:
         note = (
             f"epoch {progress.epoch}  loss {progress.loss:.3f}  accuracy {100 * progress.accuracy:.1f} %  "
@@ -47,7 +58,7 @@ class TrainingBars(Watcher):
     def validated(self, epoch: int, validation: Validation, best: bool) -> None:
         say(
             f"epoch {epoch}: held-out accuracy {100 * validation.accuracy:.2f} %, "
-            f"TAR {validation.tar:.3f} at FAR 1e-3{' (best)' if best else ''}"
+            f"TAR {validation.tar:.3f} at FAR 1e-3{_by_source(validation)}{' (best)' if best else ''}"
         )
 
     def _show(self, name: str, done: int, total: int, note: str) -> None:

@@ -77,6 +77,12 @@ def group_of(identity: str) -> str:
     return match["family"] if match else identity
 
 
+def source_of(identity: str) -> str:
+    """The data set that an identity's name says it comes from: what stands before the first "_", or "" without one."""
+    source, mark, _ = identity.partition("_")
+    return source if mark else ""
+
+
 def split_identities(identities: Iterable[str], share: float, seed: int = 0) -> tuple[list[str], list[str]]:
     """(training, held out): whole groups of identities, by a hash of their names.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 
 from facever.calibration import thresholds_from
-from facever.datasets.crops import CropSet
 from facever.datasets.identities import matching
 from facever.embedder import Embedder
 from facever.networks import build_network
+from facever.training.data import TrainingData
+from facever.training.held_out import TRANSFERRED_FAR, held_out_figures
 from facever.training.settings import TrainingSettings
-from facever.training.trainer import NORMALISATION
-from facever.weights import Threshold, WeightsInfo, save_weights, versions
+from facever.weights import Normalisation, Threshold, WeightsInfo, read_info, save_weights, versions
 
 
-def weights_info(name: str, settings: TrainingSettings, training: CropSet, alpha: float, data_name: str) -> WeightsInfo:
+def weights_info(
+    name: str, settings: TrainingSettings, data: TrainingData, alpha: float, normalisation: Normalisation
+) -> WeightsInfo:
     """The metadata of a training's weights, without thresholds. `alpha` is where it ended, if it was learned."""
     loss: dict[str, Any] = {"name": settings.loss}
     if settings.has_alpha:
@@ -28,23 +30,25 @@ def weights_info(name: str, settings: TrainingSettings, training: CropSet, alpha
         loss |= {"alpha_bound": settings.alpha_bound}
     if settings.has_centers:
         loss |= {"center_weight": settings.center_weight, "center_rate": settings.center_rate}
-    data = {
-        "name": data_name,
-        "identities": len(set(training.identities)),
-        "photographs": len(training),
+    people = data.people()
+    record = {
+        "name": data.name,
+        "identities": people["training_identities"],
+        "photographs": people["training_photographs"],
         "terms": settings.terms,
     }
+    began_from = read_info(Path(settings.init)) if settings.init else None
     return WeightsInfo(
         name=name,
         network=settings.network,
         network_arguments=settings.all_network_arguments(),
-        alignment=training.alignment,
-        normalisation=NORMALISATION,
+        alignment=data.training.alignment,
+        normalisation=normalisation,
         mirrored=True,
         loss=loss,
-        training_data=[data],
+        training_data=[*(began_from.training_data if began_from else []), record],
         licence=settings.licence,
-        credit="trained with facever",
+        credit=f"{began_from.credit}; trained on with facever" if began_from else "trained with facever",
         seed=settings.seed,
         settings=settings.to_json(),
         versions=versions(),
@@ -58,18 +62,29 @@ def export_weights(path: Path, info: WeightsInfo, state: Mapping[str, Tensor]) -
     save_weights(path, info, network)
 
 
-def held_out_thresholds(
-    weights: Path,
-    held_out: CropSet,
-    pattern: str,
-    data_name: str,
-    fars: Sequence[float],
-    device: torch.device,
-) -> list[Threshold]:
-    """Thresholds from the held-out people whose names fit the pattern, embedded as every command will embed them."""
-    people = held_out.of(matching(held_out.identities, pattern))
-    if not len(people):
-        return []
-    embeddings, _ = Embedder.load(weights, device)(people.inner(slice(None)))
-    source = f"{len(set(people.identities))} held-out people of {data_name} ({pattern})"
-    return thresholds_from(embeddings, people.identities, source, fars)
+def judge(
+    weights: Path, data: TrainingData, pattern: str, device: torch.device
+) -> tuple[list[Threshold], dict[str, Any]]:
+    """What finished weights make of the held-out people, embedded as every command will embed them.
+
+    Parameters
+    ----------
+    pattern : str
+        Shell pattern of those from whom the thresholds come.
+
+    Returns
+    -------
+    thresholds : list of Threshold
+    figures : dict
+        As `facever.training.held_out.held_out_figures`, with the threshold for FAR 1e-3.
+    """
+    held_out = data.held_out
+    embeddings, _ = Embedder.load(weights, device)(held_out.inner(slice(None)))
+    fitting = set(matching(held_out.identities, pattern))
+    rows = [i for i, name in enumerate(held_out.identities) if name in fitting]
+    thresholds = []
+    if rows:
+        source = f"{len(fitting)} held-out people of {data.name} ({pattern})"
+        thresholds = thresholds_from(embeddings[rows], [held_out.identities[i] for i in rows], source)
+    cosine = next((t.cosine for t in thresholds if t.far == TRANSFERRED_FAR), None)
+    return thresholds, held_out_figures(embeddings, held_out.identities, cosine)

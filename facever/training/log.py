@@ -11,7 +11,12 @@ from facever.files import written_whole
 from facever.training.validation import Validation
 from facever.training.watcher import Progress
 
-COLUMNS = [*(f.name for f in fields(Progress) if f.name != "minutes_left"), "validation_accuracy", "validation_tar"]
+COLUMNS = [
+    *(f.name for f in fields(Progress) if f.name != "minutes_left"),
+    "validation_accuracy",
+    "validation_tar",
+    "validation_score",
+]
 
 
 class TrainingLog:
@@ -25,7 +30,11 @@ class TrainingLog:
 
     def add_validation(self, validation: Validation) -> None:
         if self.rows:
-            self.rows[-1] |= {"validation_accuracy": validation.accuracy, "validation_tar": validation.tar}
+            self.rows[-1] |= {
+                "validation_accuracy": validation.accuracy,
+                "validation_tar": validation.tar,
+                "validation_score": validation.score,
+            }
 
     def write(self, path: Path) -> None:
         """As CSV, whole or not at all. Raises OutputError."""

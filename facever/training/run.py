@@ -9,34 +9,32 @@ out/training.json         settings, versions, people, result
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from facever.alignment import ALIGNMENTS
 from facever.calibration import FARS
-from facever.datasets.crops import CropSet, cut_crops
-from facever.datasets.identities import read_identities, split_identities
+from facever.datasets.crops import CropSet
 from facever.embedder import choose_device
 from facever.errors import DataError, FaceverError, OutputError
 from facever.files import check_writable, write_json
 from facever.losses import alpha_lower_bound
 from facever.training.checkpoint import check_same, load_checkpoint, save_checkpoint
-from facever.training.export import export_weights, held_out_thresholds, weights_info
+from facever.training.data import TrainingData, prepare
+from facever.training.export import export_weights, judge, weights_info
 from facever.training.log import TrainingLog
 from facever.training.settings import TrainingSettings
+from facever.training.signals import stopped_by_signal
 from facever.training.trainer import Trainer
 from facever.training.validation import validate
 from facever.training.watcher import Progress, Watcher
-from facever.weights import versions, with_thresholds
+from facever.weights import WeightsInfo, versions, with_thresholds
 
-MARGIN = 8
+WEIGHTS = "weights.safetensors"
 LOG_EVERY = 20  # steps
 CHECKPOINT_MINUTES = 5.0
 
@@ -89,39 +87,23 @@ def train(
     """
     watcher = watcher or Watcher()
     chosen = choose_device(device)
-    check_writable(out / "weights.safetensors")
+    check_writable(out / WEIGHTS)
     if resume and not (out / "checkpoint.pt").exists():
         raise DataError(f"{out}: no checkpoint to go on from; train without --resume")
     if not resume and ((out / "checkpoint.pt").exists() or (out / "training.json").exists()):
         raise OutputError(f"{out} holds a training already; go on with --resume, or choose another --out")
-    folder = read_identities(data, least=2)
-    if folder.lonely:
-        watcher.say(f"{folder.lonely} identities with a single photograph were left out")
-    alignment = ALIGNMENTS[settings.alignment]
-    crops = cut_crops(folder, alignment, MARGIN, cache, str(chosen), workers, watcher.cropping)
-    if crops.problems:
-        watcher.say(f"{len(crops.problems)} photographs left out, the first: {crops.problems[0]}")
-    training, held_out = _split(crops, settings)
-    _report_alpha(settings, training, watcher)
-    run = _Run(settings, training, held_out, out, chosen, watcher, data.name)
+    prepared = prepare(settings, data, cache, chosen, workers, watcher)
+    _report_alpha(settings, prepared.training, watcher)
+    run = _Run(settings, prepared, out, chosen, watcher)
     if resume:
         run.resume()
-    with _stopped_by_signal() as stopped:
+    with stopped_by_signal() as stopped:
         while not run.done:
             run.advance()
             if stopped:
                 run.save()
                 raise Interrupted(f"stopped after {run.trainer.step} steps; go on with --resume")
     return run.finish()
-
-
-def _split(crops: CropSet, settings: TrainingSettings) -> tuple[CropSet, CropSet]:
-    training, held_out = split_identities(crops.identities, settings.held_out, settings.seed)
-    if len(training) < 3:
-        raise DataError(
-            f"{len(training)} identities to train on (and {len(held_out)} held out); a classifier needs at least 3"
-        )
-    return crops.of(training), crops.of(held_out)
 
 
 def _report_alpha(settings: TrainingSettings, training: CropSet, watcher: Watcher) -> None:
@@ -145,16 +127,13 @@ class _Run:
     def __init__(
         self,
         settings: TrainingSettings,
-        training: CropSet,
-        held_out: CropSet,
+        data: TrainingData,
         out: Path,
         device: torch.device,
         watcher: Watcher,
-        data_name: str,
     ) -> None:
-        self.settings, self.out, self.device, self.watcher = settings, out, device, watcher
-        self.training, self.held_out, self.data_name = training, held_out, data_name
-        self.trainer = Trainer(settings, training, device, watcher.say)
+        self.settings, self.data, self.out, self.device, self.watcher = settings, data, out, device, watcher
+        self.trainer = Trainer(settings, data.training, device, watcher.say, targets=data.targets)
         self.log = TrainingLog()
         self.best: dict[str, Any] | None = None  # validation figures and the network's state
         self.minutes_before = 0.0  # of the run before a resume
@@ -196,7 +175,7 @@ class _Run:
         """Checkpoint, log, and the best weights so far."""
         state = {
             "settings": self.settings.to_json(),
-            "people": self._people(),
+            "people": self.data.people(),
             "trainer": self.trainer.state(),
             "log": self.log.rows,
             "best": self.best,
@@ -207,7 +186,7 @@ class _Run:
         save_checkpoint(self.out / "checkpoint.pt", state)
         self.log.write(self.out / "log.csv")
         if self.best is not None:
-            self._export([])
+            self._export()
         self._saved = time.monotonic()
 
     def resume(self) -> None:
@@ -216,7 +195,7 @@ class _Run:
         # By way of today's record, so that a checkpoint written before a setting existed has that setting's default.
         saved = TrainingSettings.from_json(state["settings"]).to_json()
         check_same(path, "settings", saved, self.settings.to_json())
-        check_same(path, "photographs", state["people"], self._people())
+        check_same(path, "photographs", state["people"], self.data.people())
         self.trainer.restore(state["trainer"])
         self.log, self.best, self._window = TrainingLog(state["log"]), state["best"], state["window"]
         self.minutes_before, self.loss = state["minutes"], state["loss"]
@@ -225,15 +204,24 @@ class _Run:
     def finish(self) -> TrainingResult:
         """Export the best network with thresholds from the held-out people, and sum up."""
         if self.best is None:  # nobody was held out: the last is all there is
-            self.best = {"accuracy": None, "tar": None, "network": self.trainer.network.state_dict()}
-        weights = self._export(FARS)
+            self.best = {"accuracy": None, "tar": None, "network": self._network()}
+        info = self._export()
+        weights = self.out / WEIGHTS
+        figures: dict[str, Any] = {}
+        if len(self.data.held_out):
+            thresholds, figures = judge(weights, self.data, self.settings.calibrate_on, self.device)
+            if len(thresholds) < len(FARS):
+                self.watcher.say("too few held-out pairs for some thresholds; verify will need --threshold for those")
+            export_weights(weights, with_thresholds(info, thresholds), self.best["network"])
         self.log.write(self.out / "log.csv")
         accuracy, tar = self.best["accuracy"], self.best["tar"]
         step, epoch, minutes = self.trainer.step, self.trainer.epoch, round(self.minutes, 2)
         result = TrainingResult(weights, step, epoch, minutes, self.loss, accuracy, tar)
-        record = {"settings": self.settings.to_json(), "people": self._people(), "device": str(self.device)}
-        figures = {**asdict(result), "weights": weights.name}
-        write_json(self.out / "training.json", {**record, "result": figures, "versions": versions()})
+        record = {"settings": self.settings.to_json(), "people": self.data.people(), "device": str(self.device)}
+        summary = {**asdict(result), "weights": weights.name}
+        write_json(
+            self.out / "training.json", {**record, "result": summary, "held_out": figures, "versions": versions()}
+        )
         (self.out / "checkpoint.pt").unlink(missing_ok=True)  # done: there is nothing to go on with
         return result
 
@@ -253,57 +241,29 @@ class _Run:
         self.watcher.progress(progress)
 
     def _validate(self) -> None:
-        if not len(self.held_out):
+        if not len(self.data.held_out):
             return
         start = time.monotonic()
-        embeddings = self.trainer.embed(self.held_out)
-        validation = validate(embeddings, self.held_out.identities, self.settings.seed)
+        embeddings = self.trainer.embed(self.data.held_out)
+        validation = validate(embeddings, self.data.held_out.identities, self.settings.seed)
         if validation is None:
             return
-        best = self.best is None or validation.accuracy >= self.best["accuracy"]
+        best = self.best is None or validation.score >= self.best["score"]
         if best:
-            state = {name: tensor.detach().clone() for name, tensor in self.trainer.network.state_dict().items()}
-            self.best = {**asdict(validation), "network": state}
+            self.best = {**asdict(validation), "score": validation.score, "network": self._network()}
         self.log.add_validation(validation)
         self.watcher.validated(self.trainer.epoch, validation, best)
         self._reported += time.monotonic() - start  # not counted as training
 
-    def _people(self) -> dict[str, int]:
-        """Enough to notice that the data changed between a checkpoint and its resume."""
-        return {
-            "training_photographs": len(self.training),
-            "training_identities": len(self.trainer.identities),
-            "held_out_photographs": len(self.held_out),
-            "held_out_identities": len(set(self.held_out.identities)),
-        }
+    def _network(self) -> dict[str, Tensor]:
+        """A copy of the averaged network's state."""
+        state = self.trainer.average.averaged.state_dict()
+        return {name: tensor.detach().clone() for name, tensor in state.items()}
 
-    def _export(self, fars: Sequence[float]) -> Path:
+    def _export(self) -> WeightsInfo:
+        """Write the best weights so far, without thresholds, and return their metadata."""
         assert self.best is not None
-        path = self.out / "weights.safetensors"
-        info = weights_info(self.out.name, self.settings, self.training, self.trainer.loss.alpha_value, self.data_name)
-        export_weights(path, info, self.best["network"])
-        if fars:
-            found = held_out_thresholds(
-                path, self.held_out, self.settings.calibrate_on, self.data_name, fars, self.device
-            )
-            if len(found) < len(fars):
-                self.watcher.say("too few held-out pairs for some thresholds; verify will need --threshold for those")
-            export_weights(path, with_thresholds(info, found), self.best["network"])
-        return path
-
-
-@contextmanager
-def _stopped_by_signal() -> Iterator[list[int]]:
-    """A list that a SIGINT or SIGTERM makes non-empty, so that the step in hand is finished first."""
-    received: list[int] = []
-    names = (signal.SIGINT, signal.SIGTERM)
-    try:
-        before = [signal.signal(name, lambda number, frame: received.append(number)) for name in names]
-    except ValueError:  # not in the main thread: the caller minds the signals
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for name, handler in zip(names, before, strict=True):
-            signal.signal(name, handler)
+        trainer = self.trainer
+        info = weights_info(self.out.name, self.settings, self.data, trainer.loss.alpha_value, trainer.normalisation)
+        export_weights(self.out / WEIGHTS, info, self.best["network"])
+        return info

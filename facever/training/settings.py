@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from facever.alignment import ALIGNMENTS
 from facever.datasets.augmentation import Augmentation
-from facever.losses import ALPHA_START, CENTER_RATE, CENTER_WEIGHT, CenterLoss, L2Softmax, Softmax
+from facever.losses import ALPHA_START, CENTER_RATE, CENTER_WEIGHT, BranchLoss, CenterLoss, L2Softmax, Softmax
 from facever.networks import EmbeddingNetwork, build_network
 
 LOSSES = ("l2-softmax", "softmax", "center", "l2-center")
 PRECISIONS = ("auto", "bf16", "fp32")
+OPTIMISERS = ("sgd", "adamw")
+SAMPLINGS = ("plain", "even")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,32 @@ class TrainingSettings:
         Of center loss: what it counts beside softmax (lambda), and how fast centres move.
     epochs, minutes
         How long: one of the two is given.
+    optimiser : {"sgd", "adamw"}
     learning_rate, momentum, weight_decay, batch_size
-        Of SGD with Nesterov momentum. Weight decay spares biases, normalisation and PReLU; alpha has its own.
+        Of the optimiser; SGD's momentum is Nesterov's. Weight decay spares biases, normalisation and PReLU; alpha has
+        its own.
+    loss_rate, loss_decay : float, optional
+        Learning rate and weight decay of the loss's parameters (the classifier); those of the network if not given.
+    head_start : float
+        Share of the training in which only the loss's parameters learn, before the network's rate begins to rise.
+    clip : float, optional
+        Longest gradient, of all parameters together.
+    ema : float
+        Decay of the running average of the parameters that is validated and exported; 0 exports the parameters.
+    sampling : {"plain", "even"}
+        Whether photographs are drawn equally often, or sources, and identities within each.
+    init : str, optional
+        Weights to begin from (`facever.training.initial`).
+    pull : dict
+        From shell patterns of identities to the weight of the pull towards the initial embedding; the first that fits.
+    freeze : list of str
+        Shell patterns of the network's parameters that stay as they are.
+    teacher : str, optional
+        Weights whose embeddings the network learns to agree with (`facever.training.teacher`).
+    teacher_weight, similarity_weight, softmax_weight : float
+        Of the agreement, of the similarities within it, and of the loss over identities beside it.
+    half_size : float
+        Share of the training, from its beginning, in which crops are halved in height and width.
     warmup : float
         Share of the training in which the learning rate rises from 0; then it falls to 0 as a cosine.
     held_out : float
@@ -73,6 +99,21 @@ class TrainingSettings:
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    optimiser: str = "sgd"
+    loss_rate: float | None = None
+    loss_weight_decay: float | None = None
+    head_start: float = 0.0
+    clip: float | None = None
+    ema: float = 0.0
+    sampling: str = "plain"
+    init: str | None = None
+    pull: dict[str, float] = field(default_factory=dict)
+    freeze: list[str] = field(default_factory=list)
+    teacher: str | None = None
+    teacher_weight: float = 4.0
+    similarity_weight: float = 10.0
+    softmax_weight: float = 1.0
+    half_size: float = 0.0
     warmup: float = 0.03
     held_out: float = 0.15
     seed: int = 0
@@ -99,7 +140,20 @@ class TrainingSettings:
         require(self.alignment in ALIGNMENTS, f"the alignment is one of {', '.join(ALIGNMENTS)}")
         require(self.batch_size >= 2, f"batch normalisation needs at least 2 crops a batch, not {self.batch_size}")
         require(self.learning_rate > 0, f"a learning rate above 0, not {self.learning_rate}")
-        require(0 <= self.warmup < 1, f"warmup is a share in [0, 1), not {self.warmup}")
+        require(self.optimiser in OPTIMISERS, f"the optimiser is sgd or adamw, not {self.optimiser!r}")
+        require(self.sampling in SAMPLINGS, f"sampling is plain or even, not {self.sampling!r}")
+        require(0 <= self.ema < 1, f"ema is a decay in [0, 1), not {self.ema}")
+        require(self.clip is None or self.clip > 0, f"clip is a length above 0, not {self.clip}")
+        require(self.init is not None or not self.pull, "pull is towards initial weights, and there is no init")
+        require(all(0 <= w < math.inf for w in self.pull.values()), f"pulls are numbers from 0 on, not {self.pull}")
+        teaching = (self.teacher_weight, self.similarity_weight, self.softmax_weight)
+        require(all(0 <= w < math.inf for w in teaching), f"weights are numbers from 0 on, not {teaching}")
+        require(0 <= self.half_size <= 1, f"half_size is a share in [0, 1], not {self.half_size}")
+        require(self.loss_rate is None or self.loss_rate > 0, f"a learning rate above 0, not {self.loss_rate}")
+        require(
+            min(self.warmup, self.head_start) >= 0 and self.warmup + self.head_start < 1,
+            f"warmup and head_start are shares in [0, 1), not {self.warmup} and {self.head_start}",
+        )
         require(0 <= self.held_out < 1, f"held_out is a share in [0, 1), not {self.held_out}")
         require(self.alpha > 0, f"alpha is the radius of a sphere and must be positive, not {self.alpha}")
         learns = self.has_alpha and self.alpha_learned
@@ -138,11 +192,24 @@ class TrainingSettings:
         alignment = ALIGNMENTS[self.alignment]
         return {**self.network_arguments, "input_size": [alignment.height, alignment.width]}
 
-    def build(self, num_classes: int) -> tuple[EmbeddingNetwork, Softmax | CenterLoss]:
+    @property
+    def loss_decay(self) -> float:
+        return self.weight_decay if self.loss_weight_decay is None else self.loss_weight_decay
+
+    def build(self, num_classes: int) -> tuple[EmbeddingNetwork, Softmax | CenterLoss | BranchLoss]:
         """Network and loss, their parameters drawn from torch's random generator."""
         network = build_network(self.network, **self.all_network_arguments())
-        loss = self._softmax(network.embedding_size, num_classes)
-        return network, CenterLoss(loss, self.center_weight, self.center_rate) if self.has_centers else loss
+        return network, self.build_loss(network, num_classes)
+
+    def build_loss(self, network: EmbeddingNetwork, num_classes: int) -> Softmax | CenterLoss | BranchLoss:
+        """The loss for a network, with a classifier for each of its branches."""
+        size = network.embedding_size // network.branches
+        losses = [self._loss(size, num_classes) for _ in range(network.branches)]
+        return losses[0] if len(losses) == 1 else BranchLoss(losses)
+
+    def _loss(self, size: int, num_classes: int) -> Softmax | CenterLoss:
+        loss = self._softmax(size, num_classes)
+        return CenterLoss(loss, self.center_weight, self.center_rate) if self.has_centers else loss
 
     def _softmax(self, size: int, num_classes: int) -> Softmax:
         if not self.has_alpha:
@@ -150,11 +217,26 @@ class TrainingSettings:
         return L2Softmax(size, num_classes, self.alpha, self.alpha_learned, self.label_smoothing, self.alpha_bound)
 
     def learning_rate_at(self, progress: float) -> float:
-        """The learning rate after that share of the training, in [0, 1]: a linear rise, then half a cosine."""
-        if progress < self.warmup:
-            return self.learning_rate * progress / self.warmup
-        fallen = (progress - self.warmup) / (1 - self.warmup)
-        return self.learning_rate * (1 + math.cos(math.pi * min(1.0, fallen))) / 2
+        """The network's rate after that share of the training, in [0, 1]: a linear rise, then half a cosine.
+
+        Before the rise it is 0 for the `head_start`.
+        """
+        if progress < self.head_start:
+            return 0.0
+        return self.learning_rate * _one_cycle(progress - self.head_start, 1 - self.head_start, self.warmup)
+
+    def loss_rate_at(self, progress: float) -> float:
+        """The same for the loss's parameters: without a head start, and without a rise if there is one."""
+        top = self.learning_rate if self.loss_rate is None else self.loss_rate
+        return top * _one_cycle(progress, 1.0, 0.0 if self.head_start else self.warmup)
+
+
+def _one_cycle(passed: float, whole: float, rise: float) -> float:
+    """In [0, 1]: L. N. Smith, N. Topin, *Super-Convergence*, 2019, with the cosine of Loshchilov, Hutter 2017."""
+    if passed < rise:
+        return passed / rise
+    fallen = (passed - rise) / (whole - rise)
+    return (1 + math.cos(math.pi * min(1.0, fallen))) / 2
 
 
 def parse_alpha(text: str) -> tuple[float, bool]:
@@ -165,3 +247,14 @@ def parse_alpha(text: str) -> tuple[float, bool]:
     if not (alpha > 0 and math.isfinite(alpha)):
         raise ValueError(f"alpha must be positive, not {text}")
     return alpha, False
+
+
+def parse_pull(texts: Sequence[str]) -> dict[str, float]:
+    """{"kin_*": 1.2} from "kin_*=1.2". Raises ValueError for anything else."""
+    pulls = {}
+    for text in texts:
+        pattern, mark, weight = text.rpartition("=")
+        if not (mark and pattern):
+            raise ValueError(f"a pull is PATTERN=WEIGHT, such as 'kin_*=1.2', not {text!r}")
+        pulls[pattern] = float(weight)
+    return pulls

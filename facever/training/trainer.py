@@ -14,16 +14,21 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facever.datasets.augmentation import Augmenter
 from facever.datasets.crops import CropSet
 from facever.datasets.identities import labels_of
+from facever.networks import EmbeddingNetwork
+from facever.training.averaging import Average
+from facever.training.initial import Initial, pull_loss, pull_of
+from facever.training.optimiser import make_optimiser
+from facever.training.sampling import Order
 from facever.training.settings import TrainingSettings
+from facever.training.teacher import Teaching
 from facever.weights import Normalisation
-
-NORMALISATION = Normalisation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,15 @@ class Trainer:
     device : torch.device
     say : callable
         Told in a line what the user should know.
+    network : EmbeddingNetwork, optional
+        To train in place of the one that the settings name.
+    targets : Tensor of shape (m, k), optional
+        A teacher's embedding of each crop, of length 1, with which the network learns to agree.
+
+    Raises
+    ------
+    WeightsError
+        If the settings' initial weights can't be begun from.
     """
 
     def __init__(
@@ -53,23 +67,37 @@ class Trainer:
         crops: CropSet,
         device: torch.device,
         say: Callable[[str], None] = lambda message: None,
+        network: EmbeddingNetwork | None = None,
+        targets: Tensor | None = None,
     ) -> None:
         self.settings, self.crops, self.device, self.say = settings, crops, device, say
         labels, self.identities = labels_of(crops.identities)
         self.labels = np.array(labels, np.int64)
         torch.manual_seed(settings.seed)
-        network, loss = settings.build(len(self.identities))
+        if network is None:
+            network, loss = settings.build(len(self.identities))
+        else:
+            loss = settings.build_loss(network, len(self.identities))
+        self.initial = Initial(settings.init, crops, device) if settings.init else None
+        self.normalisation = self.initial.info.normalisation if self.initial else Normalisation()
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
+        if self.initial:
+            self.initial.start(self.network)
+        self.pull = pull_of(crops.identities, settings.pull).to(device)
         self.loss = loss.to(device).train()
+        self.targets, self.teaching = targets, None
+        if targets is not None:
+            size = self.network.embedding_size
+            self.teaching = Teaching(size, targets.shape[1], settings.similarity_weight).to(device)
+        self.average = Average(self.network, settings.ema)
         alignment = crops.alignment
         self.augment = Augmenter(settings.augmentation, alignment.height, alignment.width, crops.margin)
-        self.optimiser = self._make_optimiser()
-        self.batch_size = min(settings.batch_size, len(crops))
-        self.steps_per_epoch = max(1, len(crops) // self.batch_size)
+        self.optimiser = make_optimiser(settings, self.network, self._loss_parameters())
+        self.order = Order(crops.identities, settings.batch_size, settings.sampling == "even", settings.seed)
+        self.batch_size, self.steps_per_epoch = self.order.batch_size, self.order.batches
         self.step = 0
         self.half = _computes_in_bf16(settings.precision, device)
         self._forward = self._compiled() if settings.compile else self.network
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     @property
     def epoch(self) -> int:
@@ -78,24 +106,39 @@ class Trainer:
 
     def train_step(self, progress: float) -> StepResult:
         """One batch; `progress` in [0, 1] sets the learning rate."""
-        rows = self._rows()
+        rows = self.order.rows(self.step)
         generator = torch.Generator().manual_seed(_mixed(self.settings.seed, self.step))
         torch.manual_seed(_mixed(self.settings.seed, self.step) + 1)  # dropout
         labels = torch.from_numpy(self.labels[rows]).to(self.device)
         crops = torch.from_numpy(self.crops.crops[self.crops.rows[rows]]).to(self.device)
-        x = NORMALISATION(self.augment(crops, generator))
+        x = self.normalisation(self.augment(crops, generator))
+        if progress < self.settings.half_size:
+            x = _halved(x)
 
+        rates = (self.settings.learning_rate_at(progress), self.settings.loss_rate_at(progress))
         for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate_at(progress)
+            group["lr"] = rates[group["of_loss"]]
         with self._autocast():
-            output = self.loss(self._forward(x), labels)
+            features = self._forward(x)
+            output = self.loss(features, labels)
+            total = output.loss
+            if self.teaching and self.targets is not None:
+                agreement = self.teaching(features, self.targets[rows])
+                total = self.settings.softmax_weight * total + self.settings.teacher_weight * agreement
+            if self.initial and self.settings.pull:
+                total = total + pull_loss(features, self.initial.targets(x), self.pull[rows])
         self.optimiser.zero_grad(set_to_none=True)
-        output.loss.backward()
+        total.backward()
+        if self.settings.clip is not None:
+            nn.utils.clip_grad_norm_(
+                [p for group in self.optimiser.param_groups for p in group["params"]], self.settings.clip
+            )
         self.optimiser.step()
         self.loss.constrain()
         self.step += 1
+        self.average.update(self.step)
         correct = (output.logits.argmax(1) == labels).float().mean()
-        return StepResult(output.loss.item(), correct.item())
+        return StepResult(total.item(), correct.item())
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs, tensors and plain values only."""
@@ -103,6 +146,8 @@ class Trainer:
             "network": self.network.state_dict(),
             "loss": self.loss.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state(),
+            "teaching": self.teaching.state_dict() if self.teaching else None,
             "step": self.step,
         }
 
@@ -110,46 +155,29 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.loss.load_state_dict(state["loss"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.average.restore(state["average"])
+        if self.teaching:
+            self.teaching.load_state_dict(state["teaching"])
         self.step = int(state["step"])
 
     @torch.inference_mode()
     def embed(self, crops: CropSet, batch_size: int = 256) -> NDArray[np.float32]:
-        """Unit embeddings, float32 (m, d), of crops as inference cuts them, without the mirror image."""
-        self.network.eval()
+        """Unit embeddings, float32 (m, d), of crops as inference cuts them, without the mirror image.
+
+        By the average of the parameters, if one is kept.
+        """
+        network = self.average.averaged.eval()
         parts = []
         for i in range(0, len(crops), batch_size):
             pixels = torch.from_numpy(crops.inner(slice(i, i + batch_size))).to(self.device)
             with self._autocast():
-                features = self.network(NORMALISATION(pixels.permute(0, 3, 1, 2)))
+                features = network(self.normalisation(pixels.permute(0, 3, 1, 2)))
             parts.append(nn.functional.normalize(features.float(), dim=1).cpu())
-        self.network.train()
+        network.train()
         return torch.cat(parts).numpy()
 
-    def _make_optimiser(self) -> torch.optim.SGD:
-        s = self.settings
-        parameters = [*self.network.parameters(), *self.loss.parameters()]
-        # Vectors are biases, normalisation and PReLU; the one scalar is a learned alpha, which decays like the
-        # weights in the paper's code.
-        weights = [p for p in parameters if p.dim() > 1]
-        vectors = [p for p in parameters if p.dim() == 1]
-        alpha = [p for p in parameters if p.dim() == 0]
-        groups = [
-            {"params": weights, "weight_decay": s.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        if alpha:
-            decay = s.weight_decay if s.alpha_decay is None else s.alpha_decay
-            groups.append({"params": alpha, "weight_decay": decay})
-        return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum, nesterov=s.momentum > 0)
-
-    def _rows(self) -> NDArray[np.int64]:
-        """Positions in the crop set of the next batch: a fresh permutation each epoch, the odd rest left out."""
-        epoch, batch = divmod(self.step, self.steps_per_epoch)
-        if self._order[0] != epoch:
-            generator = np.random.default_rng([self.settings.seed, epoch])
-            self._order = (epoch, generator.permutation(len(self.crops)))
-        # Sorted, so that the crops are read from the disk's cache in one direction.
-        return np.sort(self._order[1][batch * self.batch_size : (batch + 1) * self.batch_size])
+    def _loss_parameters(self) -> list[nn.Parameter]:
+        return [*self.loss.parameters(), *(self.teaching.parameters() if self.teaching else ())]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half)
@@ -161,13 +189,15 @@ class Trainer:
             return self.network
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a remark on CUDA, of no use here
         before = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
-        compiled = torch.compile(self.network)
+        compiled = torch.compile(self.network, dynamic=False)
         alignment = self.crops.alignment
         trial = torch.zeros(self.batch_size, 3, alignment.height, alignment.width, device=self.device)
+        trial = trial.contiguous(memory_format=torch.channels_last)
         try:
-            with self._autocast():
-                features = compiled(trial.contiguous(memory_format=torch.channels_last))
-            features.float().sum().backward()
+            for x in (trial, _halved(trial)) if self.settings.half_size else (trial,):
+                with self._autocast():
+                    features = compiled(x)
+                features.float().sum().backward()
         except Exception as error:  # whatever a compiler throws, training goes on without it
             self.say(f"torch.compile failed ({type(error).__name__}), so training goes uncompiled")
             return self.network
@@ -177,6 +207,10 @@ class Trainer:
                 buffer.copy_(before[name])
             self.network.zero_grad(set_to_none=True)
         return compiled
+
+
+def _halved(x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H / 2, W / 2)
+    return F.interpolate(x, scale_factor=0.5, mode="area").contiguous(memory_format=torch.channels_last)
 
 
 def _mixed(seed: int, step: int) -> int:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of
 from facever.evaluation import best_threshold, pairwise_cosines, tar_at_far
+from facever.training.held_out import tar_by_source
 
 PAIRS = 6000
 
@@ -23,10 +24,18 @@ class Validation:
         On at most `PAIRS` pairs, half of them genuine, at the best threshold for them.
     tar : float
         TAR at FAR 1e-3 over all pairs.
+    tar_by_source : dict
+        TAR at FAR 1e-3 within each source, relatives left out.
     """
 
     accuracy: float
     tar: float
+    tar_by_source: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        """By which the best network of a training is chosen: the mean of the sources' TAR, so that each counts."""
+        return sum(self.tar_by_source.values()) / len(self.tar_by_source) if self.tar_by_source else self.tar
 
 
 def validate(embeddings: NDArray[np.float32], identities: list[str], seed: int) -> Validation | None:
@@ -48,4 +57,4 @@ def validate(embeddings: NDArray[np.float32], identities: list[str], seed: int) 
     drawn = [generator.choice(scores, count, replace=False) for scores in (genuine, impostor)]
     cosines, same = np.concatenate(drawn), np.repeat([True, False], count)
     accuracy = float(np.mean((cosines >= best_threshold(cosines, same)) == same))
-    return Validation(accuracy, tar_at_far(genuine, impostor, 1e-3))
+    return Validation(accuracy, tar_at_far(genuine, impostor, 1e-3), tar_by_source(embeddings, identities))

@@ -32,6 +32,9 @@ class Watcher:
     def cropping(self, done: int, total: int) -> None:
         """So many of the photographs that were not in the cache have been detected and aligned."""
 
+    def teaching(self, done: int, total: int) -> None:
+        """So many crops have been embedded by the teacher."""
+
     def progress(self, progress: Progress) -> None:
         """Every few steps."""
 

@@ -1,0 +1,84 @@
+"""What a training is made with: crops of the people to train on, of those held out, and a teacher's word on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from facever.alignment import ALIGNMENTS
+from facever.datasets.crops import CropSet, cut_crops
+from facever.datasets.identities import IdentityFolder, read_identities, split_identities
+from facever.errors import DataError
+from facever.training.settings import TrainingSettings
+from facever.training.teacher import teacher_embeddings
+from facever.training.watcher import Watcher
+from facever.weights import read_info
+
+MARGIN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """`name` is the folder's; `targets` (m, k) is the teacher's embedding of each training crop, if there is one."""
+
+    name: str
+    training: CropSet
+    held_out: CropSet
+    targets: Tensor | None = None
+
+    def people(self) -> dict[str, int]:
+        """Enough to notice that the data changed between a checkpoint and its resume."""
+        return {
+            "training_photographs": len(self.training),
+            "training_identities": len(set(self.training.identities)),
+            "held_out_photographs": len(self.held_out),
+            "held_out_identities": len(set(self.held_out.identities)),
+        }
+
+
+def prepare(
+    settings: TrainingSettings, data: Path, cache: Path, device: torch.device, workers: int | None, watcher: Watcher
+) -> TrainingData:
+    """Detect and align what the cache does not hold yet, and split the people.
+
+    Raises
+    ------
+    DataError, OutputError, WeightsError
+    """
+    folder = read_identities(data, least=2)
+    if folder.lonely:
+        watcher.say(f"{folder.lonely} identities with a single photograph were left out")
+    alignment = ALIGNMENTS[settings.alignment]
+    crops = cut_crops(folder, alignment, MARGIN, cache, str(device), workers, watcher.cropping)
+    if crops.problems:
+        watcher.say(f"{len(crops.problems)} photographs left out, the first: {crops.problems[0]}")
+    names, others = split_identities(crops.identities, settings.held_out, settings.seed)
+    if len(names) < 3:
+        raise DataError(
+            f"{len(names)} identities to train on (and {len(others)} held out); a classifier needs at least 3"
+        )
+    training = crops.of(names)
+    targets = _targets(settings.teacher, folder, training, cache, device, workers, watcher)
+    return TrainingData(data.name, training, crops.of(others), targets)
+
+
+def _targets(
+    teacher: str | None,
+    folder: IdentityFolder,
+    training: CropSet,
+    cache: Path,
+    device: torch.device,
+    workers: int | None,
+    watcher: Watcher,
+) -> Tensor | None:
+    if teacher is None:
+        return None
+    alignment = read_info(Path(teacher)).alignment  # the teacher looks at crops of its own
+    crops = cut_crops(folder, alignment, MARGIN, cache, str(device), workers, watcher.cropping)
+    crops = crops.of(sorted(set(training.identities)))
+    if crops.paths != training.paths:  # a face is found or not whatever the alignment
+        raise DataError(f"{cache}: the crops of {alignment.name} show other photographs; clear this cache")
+    return teacher_embeddings(teacher, crops, cache, device, watcher.teaching)

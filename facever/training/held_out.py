@@ -1,0 +1,110 @@
+"""What a network makes of people whom it was not trained on: each source apart, relatives apart from strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facever.datasets.identities import group_of, labels_of, source_of
+from facever.evaluation import tar_at_far
+from facever.scoring import far_at_threshold, tar_at_threshold
+
+FARS = (1e-2, 1e-3, 1e-4)
+TRANSFERRED_FAR = 1e-3
+ROWS = 512  # of the product of embeddings at a time
+
+
+@dataclass(frozen=True, slots=True)
+class PairCosines:
+    """Cosines of all pairs of some people, float32: of the same person, of relatives, of strangers.
+
+    Relatives are different people of one group (`facever.datasets.identities.group_of`).
+    """
+
+    genuine: NDArray[np.float32]
+    relatives: NDArray[np.float32]
+    strangers: NDArray[np.float32]
+
+
+def pair_cosines(embeddings: NDArray[np.float32], identities: Sequence[str]) -> PairCosines:
+    """All pairs i < j. `embeddings` is float32 (n, d) of unit length; 2 n² bytes are held."""
+    labels, names = labels_of(identities)
+    person = np.array(labels, np.int64)
+    groups = np.array(labels_of([group_of(name) for name in names])[0], np.int64)[person]
+    parts: tuple[list[NDArray[np.float32]], ...] = ([], [], [])
+    for i in range(0, len(embeddings), ROWS):
+        cosines = np.clip(embeddings[i : i + ROWS] @ embeddings[i:].T, -1, 1)
+        later = np.triu(np.ones(cosines.shape, bool), 1)
+        same = person[i : i + ROWS, None] == person[None, i:]
+        akin = groups[i : i + ROWS, None] == groups[None, i:]
+        for part, chosen in zip(parts, (same, akin & ~same, ~akin), strict=True):
+            part.append(cosines[later & chosen])
+    empty = [np.empty(0, np.float32)]
+    return PairCosines(*(np.concatenate(part or empty) for part in parts))
+
+
+def by_source(embeddings: NDArray[np.float32], identities: Sequence[str]) -> dict[str, PairCosines]:
+    """The pairs within each source that has genuine pairs and strangers; "" where names tell no source."""
+    sources = np.array([source_of(name) for name in identities])
+    found = {}
+    for source in sorted(set(sources)):
+        rows = np.flatnonzero(sources == source).tolist()
+        pairs = pair_cosines(embeddings[rows], [identities[i] for i in rows])
+        if len(pairs.genuine) and len(pairs.strangers):
+            found[str(source)] = pairs
+    return found
+
+
+def tar_by_source(embeddings: NDArray[np.float32], identities: Sequence[str], far: float = 1e-3) -> dict[str, float]:
+    """TAR within each source at a threshold of its own that gives this FAR among strangers."""
+    return {s: tar_at_far(p.genuine, p.strangers, far) for s, p in by_source(embeddings, identities).items()}
+
+
+def held_out_figures(
+    embeddings: NDArray[np.float32], identities: Sequence[str], threshold: float | None = None
+) -> dict[str, Any]:
+    """TAR at FARs within each source; and what the threshold of one source does on the others.
+
+    Parameters
+    ----------
+    embeddings : float32 ndarray of shape (n, d), unit length
+    identities : n str
+    threshold : float, optional
+        A cosine by which all sources are judged.
+
+    Returns
+    -------
+    dict
+        A record for each source: `people`, `photographs`, the numbers of `genuine`, `relative` and `stranger` pairs,
+        `tar` at each FAR that its strangers support, and, if there is a threshold, `far_at_threshold` of strangers,
+        `far_of_relatives` and `tar_at_threshold`.
+    """
+    return {
+        source: _figures(source, pairs, identities, threshold)
+        for source, pairs in by_source(embeddings, identities).items()
+    }
+
+
+def _figures(source: str, pairs: PairCosines, identities: Sequence[str], threshold: float | None) -> dict[str, Any]:
+    own = [name for name in identities if source_of(name) == source]
+    figures: dict[str, Any] = {
+        "people": len(set(own)),
+        "photographs": len(own),
+        **{kind: len(cosines) for kind, cosines in asdict(pairs).items()},
+        "tar": {
+            f"{far:g}": tar_at_far(pairs.genuine, pairs.strangers, far)
+            for far in FARS
+            if len(pairs.strangers) * far >= 10
+        },
+    }
+    if threshold is not None:
+        figures["threshold"] = threshold
+        figures["far_at_threshold"] = far_at_threshold(pairs.strangers, threshold)
+        figures["tar_at_threshold"] = tar_at_threshold(pairs.genuine, threshold)
+        if len(pairs.relatives):
+            figures["far_of_relatives"] = far_at_threshold(pairs.relatives, threshold)
+    return figures

@@ -1,0 +1,102 @@
+"""Training on: the network that a training begins from, and the pull back towards it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facever.datasets.crops import CropSet
+from facever.embedder import Embedder
+from facever.errors import WeightsError
+from facever.networks import EmbeddingNetwork, ResNet29, ResNet29Twin
+from facever.weights import find_weights, load_weights
+
+CENTRE_CROPS = 4096
+
+
+class Initial:
+    """A network as it was before the training, frozen.
+
+    Parameters
+    ----------
+    weights : str
+        As for `facever.weights.find_weights`.
+    crops : CropSet
+        Of the training; the initial embeddings' centre is taken from a part of them.
+    device : torch.device
+
+    Raises
+    ------
+    WeightsError
+        If there are no such weights, or they take crops of another size.
+    """
+
+    def __init__(self, weights: str, crops: CropSet, device: torch.device) -> None:
+        self.info, self.network = load_weights(find_weights(weights), device)
+        size = (crops.alignment.height, crops.alignment.width)
+        if tuple(self.network.input_size) != size:
+            raise WeightsError(
+                f"{weights}: takes crops of {self.network.input_size}, not {size}; "
+                f"train with --alignment {self.info.alignment.name}, or another of its size"
+            )
+        self.weights, self.device, self._crops = weights, device, crops
+        self.network = self.network.to(memory_format=torch.channels_last).requires_grad_(False)
+        self.centre = torch.zeros(self.network.embedding_size, device=device)
+
+    def start(self, network: EmbeddingNetwork) -> None:
+        """Give `network` the initial parameters.
+
+        Raises
+        ------
+        WeightsError
+            If it is neither the same network nor one that grows out of it.
+        """
+        if isinstance(network, ResNet29Twin) and isinstance(self.network, ResNet29):
+            self.centre = self._mean_embedding()
+            network.grow_from(self.network, self.centre)
+            return
+        try:
+            network.load_state_dict(self.network.state_dict())
+        except RuntimeError as error:
+            raise WeightsError(
+                f"{self.weights}: parameters of {self.info.network} {self.info.network_arguments}, with which a "
+                "training of another network can't begin; give the same --network and --network-args"
+            ) from error
+
+    def targets(self, x: Tensor) -> Tensor:
+        """What the initial network says of a batch: features without their centre, of length 1. (N, d)"""
+        with torch.no_grad():
+            return F.normalize(F.normalize(self.network(x).float()) - self.centre)
+
+    def _mean_embedding(self) -> Tensor:
+        some = np.linspace(0, len(self._crops) - 1, min(len(self._crops), CENTRE_CROPS)).astype(np.int64)
+        embeddings, _ = Embedder(self.info, self.network, self.device)(self._crops.inner(some))
+        return torch.from_numpy(embeddings).to(self.device).mean(0)
+
+
+def pull_of(identities: Sequence[str], weights: Mapping[str, float]) -> Tensor:
+    """How strongly each row is pulled: the weight of the first pattern that fits its identity, or 0. (n,)"""
+    by_name = {
+        name: next((weight for pattern, weight in weights.items() if fnmatchcase(name, pattern)), 0.0)
+        for name in set(identities)
+    }
+    return torch.tensor([by_name[name] for name in identities])
+
+
+def pull_loss(features: Tensor, targets: Tensor, strengths: Tensor) -> Tensor:
+    """The mean over a batch of strength · |f/|f| - t|², f the leading components of the feature.
+
+    Parameters
+    ----------
+    features : Tensor of shape (N, d)
+        Of which the first k are pulled: in a twin, the first branch.
+    targets : Tensor of shape (N, k), unit length
+    strengths : Tensor of shape (N,)
+    """
+    own = F.normalize(features[:, : targets.shape[1]].float())
+    return (strengths * (own - targets).square().sum(1)).mean()
