@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of
 from facever.errors import DataError
-from facever.evaluation.all_pairs import BINS, all_pairs
+from facever.evaluation.all_pairs import all_pairs
 from facever.evaluation.bootstrap import REPLICATES, People
 from facever.evaluation.operating_points import OperatingPoints, point_intervals
 from facever.evaluation.rates import Bools
@@ -89,9 +89,8 @@ def calibration_of_people(
     if sample is not None:
         points = OperatingPoints(*sample, tuple(supported), tuple(cosines), np.bincount(who))
         thresholds = _with_intervals(thresholds, points, len(names), replicates)
-    middles = (np.arange(BINS) + 0.5) * 2 / BINS - 1
-    g, i = np.flatnonzero(found.genuine), np.flatnonzero(found.impostor)
-    line = _likelihood(middles[g], middles[i], source, found.genuine[g], found.impostor[i])
+    scores, counts, same = found.scores()
+    line = _likelihood(scores[same], scores[~same], source, counts[same], counts[~same])
     return Calibration(thresholds, line, unsupported)
 
 

@@ -7,6 +7,7 @@ A broken photograph becomes a result with a problem, never an exception, so that
 from __future__ import annotations
 
 import functools
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +29,7 @@ from facever.photographs import Source, read
 ImageArray = NDArray[np.uint8]
 FaceRule = Literal["largest", "center", "all"]
 FACE_RULES: tuple[str, ...] = get_args(FaceRule)
+STAGES = ("decode", "detect", "align", "embed")
 
 BATCH = 16
 # A batch also ends after so many pixels, so that memory is bounded for large photographs too.
@@ -65,6 +67,8 @@ class Photograph:
         The centre crop, where no face was found and one was asked for.
     readable : bool
         Whether it could be read at all.
+    seconds : dict from a name of `STAGES` to float
+        How long each stage took for it. Where a stage takes several photographs at once, each has an equal share.
     """
 
     source: str
@@ -73,6 +77,7 @@ class Photograph:
     problems: list[str] = field(default_factory=list)
     centre: EmbeddedFace | None = None
     readable: bool = True
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
 
 # Wraps a stream of photographs, of which it is told the number: the place for a progress bar.
@@ -125,13 +130,18 @@ class Stages:
         `rule` stands in for the job's.
         """
         readable = [image for _, image in images if not isinstance(image, ImageError)]
+        start = time.perf_counter()
         detected = iter(self.detector.detect_batch(readable))
+        share = (time.perf_counter() - start) / max(len(readable), 1)
         done = []
         for name, image in images:
             if isinstance(image, ImageError):
                 done.append(Photograph(name, problems=[str(image)], readable=False))
             else:
-                done.append(self._crop(name, image, next(detected), rule or self.job.rule))
+                start = time.perf_counter()
+                cropped = self._crop(name, image, next(detected), rule or self.job.rule)
+                cropped.seconds.update(detect=share, align=time.perf_counter() - start)
+                done.append(cropped)
         return self._embed(done) if self.embedder is not None else done
 
     def _crop(self, name: str, image: ImageArray, faces: list[Face], rule: FaceRule) -> Photograph:
@@ -158,17 +168,21 @@ class Stages:
         crops = [f.crop for p in photographs for f in [*p.faces, *([p.centre] if p.centre else [])]]
         if not crops:
             return photographs
+        start = time.perf_counter()
         embeddings, norms = self.embedder(np.stack(crops))
+        share = (time.perf_counter() - start) / len(crops)
         values = iter(zip(embeddings, norms, strict=True))
 
         def embedded(face: EmbeddedFace) -> EmbeddedFace:
             embedding, norm = next(values)
             return EmbeddedFace(face.face, face.crop, embedding, float(norm))
 
-        return [
-            replace(p, faces=[embedded(f) for f in p.faces], centre=p.centre and embedded(p.centre))
-            for p in photographs
-        ]
+        done = []
+        for p in photographs:
+            seconds = {**p.seconds, "embed": share * (len(p.faces) + bool(p.centre))}
+            faces, centre = [embedded(f) for f in p.faces], p.centre and embedded(p.centre)
+            done.append(replace(p, faces=faces, centre=centre, seconds=seconds))
+        return done
 
 
 def process_files(paths: Iterable[Source], job: Job, workers: int | None = None) -> Iterator[Photograph]:
@@ -204,11 +218,21 @@ def _in_this_process(paths: list[Source], job: Job) -> Iterator[Photograph]:
             yield from _by_pixels(_read_ahead(batch, pool), stages)
 
 
-def _read_ahead(batch: list[Source], pool: ThreadPoolExecutor) -> Iterator[tuple[str, ImageArray | ImageError]]:
+Decoded = tuple[str, ImageArray | ImageError, float]
+
+
+def _decode(source: Source) -> Decoded:
+    """The photograph's name, its pixels or why there are none, and the seconds that took."""
+    start = time.perf_counter()
+    name, image = read(source)
+    return name, image, time.perf_counter() - start
+
+
+def _read_ahead(batch: list[Source], pool: ThreadPoolExecutor) -> Iterator[Decoded]:
     """Decode a few photographs ahead of their use; not the whole batch, which may be large photographs."""
-    waiting: deque[Future[tuple[str, ImageArray | ImageError]]] = deque()
+    waiting: deque[Future[Decoded]] = deque()
     for source in batch:
-        waiting.append(pool.submit(read, source))
+        waiting.append(pool.submit(_decode, source))
         if len(waiting) > READ_AHEAD:
             yield waiting.popleft().result()
     while waiting:
@@ -229,7 +253,7 @@ def _in_workers(paths: list[Source], job: Job, workers: int) -> Iterator[Photogr
 
 
 def _process_batch(paths: list[Source], job: Job) -> list[Photograph]:
-    return list(_by_pixels(map(read, paths), _stages_of_worker(job)))
+    return list(_by_pixels(map(_decode, paths), _stages_of_worker(job)))
 
 
 @functools.lru_cache(maxsize=1)
@@ -238,17 +262,24 @@ def _stages_of_worker(job: Job) -> Stages:
     return Stages(job)
 
 
-def _by_pixels(images: Iterable[tuple[str, ImageArray | ImageError]], stages: Stages) -> Iterator[Photograph]:
+def _by_pixels(images: Iterable[Decoded], stages: Stages) -> Iterator[Photograph]:
     """Run the stages over parts of a batch that hold a bounded number of pixels."""
-    part: list[tuple[str, ImageArray | ImageError]] = []
+    part: list[Decoded] = []
     pixels = 0
-    for name, image in images:
-        part.append((name, image))
-        pixels += 0 if isinstance(image, ImageError) else image.shape[0] * image.shape[1]
+    for decoded in images:
+        part.append(decoded)
+        pixels += 0 if isinstance(decoded[1], ImageError) else decoded[1].shape[0] * decoded[1].shape[1]
         if pixels > BATCH_PIXELS:
-            yield from stages(part)
+            yield from _run(part, stages)
             part, pixels = [], 0
-    yield from stages(part)
+    yield from _run(part, stages)
+
+
+def _run(part: list[Decoded], stages: Stages) -> Iterator[Photograph]:
+    done = stages([(name, image) for name, image, _ in part])
+    for photograph, (_, _, seconds) in zip(done, part, strict=True):
+        photograph.seconds["decode"] = seconds
+        yield photograph
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

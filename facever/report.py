@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from facever.protocols import AllPairsResult, PairsResult
+from facever.evaluation.rates import Bools
+from facever.protocols import AllPairsResult, KeptThreshold, PairsResult, StageTimes
 from facever.verifier import Answer
 from facever.weights import Threshold, WeightsInfo
 
@@ -31,6 +34,14 @@ def print_table(rows: Rows, title: str = "") -> None:
     for name, value in rows:
         table.add_row(Text(name), Text(value))
     Console().print(table)
+
+
+def print_roc(cosines: NDArray[np.float64], same: Bools, counts: NDArray[np.int64] | None = None) -> None:
+    """A small ROC, on a terminal only: in a pipe a drawing is no use."""
+    if sys.stdout.isatty():
+        from facever.terminal_roc import roc_text
+
+        print(roc_text(cosines, same, Console().width, counts))
 
 
 def answer_text(answer: Answer, a: str, b: str, rule: str) -> str:
@@ -92,27 +103,65 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
         )
         few = "; too few pairs to rely on" if g.few else ""
         rows.append((f"group {g.name}", f"{', '.join(figures)}; {g.genuine_pairs + g.impostor_pairs} pairs{few}"))
-    return rows + [
-        (
-            f"stored threshold {t.cosine:.4f}",
-            f"promises FAR {t.far:g}; here FAR {t.measured_far:.4f}, TAR {t.measured_tar:.4f}",
-        )
-        for t in result.thresholds
-    ]
+    if result.likelihood is not None:
+        rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, at best {result.likelihood.min_cllr:.4f}"))
+    return rows + _kept_rows(result.thresholds)
 
 
 def all_pairs_rows(result: AllPairsResult, weights: str) -> list[tuple[str, str]]:
     """The figures of all pairs, a row each, and the most suspicious pairs."""
     missing = len(result.without_face)
+    alone = f", {result.lonely:,} with one photograph" if result.lonely else ""
     rows = [
         ("weights", weights),
-        ("photographs", f"{result.photographs:,} of {result.people:,} people, {missing} without a detected face"),
+        (
+            "photographs",
+            f"{result.photographs:,} of {result.people:,} people{alone}; {missing} without a detected face",
+        ),
         ("pairs", f"{result.genuine_pairs:,} genuine, {result.impostor_pairs:,} impostor"),
     ]
     for far, tar in result.tar_at_far.items():
-        text = "too few impostor pairs to say" if tar is None else f"{tar:.4f} at {result.threshold_at_far[far]:.4f}"
+        text = "too few impostor pairs to say"
+        if tar is not None:
+            (low, high), (least, most) = result.tar_intervals[far], result.threshold_intervals[far]
+            threshold = f"{result.threshold_at_far[far]:.4f} ({least:.4f} to {most:.4f})"
+            text = f"{tar:.4f} ({low:.4f} to {high:.4f}), threshold {threshold}"
         rows.append((f"TAR at FAR {far:g}", text))
+    if result.likelihood is not None:
+        rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, at best {result.likelihood.min_cllr:.4f}"))
+    rows += _kept_rows(result.thresholds)
     return rows + [(f"alike, {cosine:.4f}", f"{a} and {b}") for a, b, cosine in result.suspicious]
+
+
+def timing_rows(times: StageTimes | None, score: float, total: float) -> list[tuple[str, str]]:
+    """What each stage took, a row each, and what that means."""
+    rows = [("seconds in all", f"{total:.1f}")]
+    if times is None:
+        rows.append(("embeddings", "made elsewhere, so decode, detect, align and embed were not run"))
+    elif not times.embedded:
+        rows.append(
+            ("embeddings", f"all {times.cached:,} from the cache, so decode, detect, align and embed were not run")
+        )
+    else:
+        rows += [(f"seconds to {stage}", f"{seconds:.1f}") for stage, seconds in times.seconds.items()]
+        rows.append(
+            (
+                "embeddings",
+                f"{times.embedded:,} made now, {times.cached:,} from the cache; the stages' seconds are summed over "
+                "processes and threads that work side by side",
+            )
+        )
+    return [*rows, ("seconds to score", f"{score:.1f}, with figures and intervals")]
+
+
+def _kept_rows(thresholds: Sequence[KeptThreshold]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"stored threshold {t.cosine:.4f}",
+            f"promises FAR {t.far:g}; here FAR {t.measured_far:.2g}, TAR {t.measured_tar:.4f}",
+        )
+        for t in thresholds
+    ]
 
 
 def _percent(interval: tuple[float, float]) -> str:

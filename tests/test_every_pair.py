@@ -9,7 +9,9 @@ import pytest
 from facever.datasets.foreign import ForeignEmbeddings
 from facever.datasets.pairs import Pair
 from facever.errors import DataError
-from facever.protocols import Photographs, evaluate_all, evaluate_foreign
+from facever.protocols import Photographs, StageTimes, evaluate_all, evaluate_foreign
+from facever.report import all_pairs_rows, timing_rows
+from facever.weights import Threshold
 
 
 def photographs(degrees: list[float]) -> Photographs:
@@ -67,3 +69,70 @@ def test_embeddings_of_another_program_are_scored_by_the_same_code(tmp_path: Pat
     assert result.people is None  # the list names nobody
     assert result.to_json()["intervals_over"] == "pairs"
     assert result.notes == ["a note"]
+
+
+def many() -> tuple[Photographs, list[str]]:
+    generator = np.random.default_rng(0)
+    degrees = (generator.uniform(0, 360, 40)[:, None] + generator.normal(size=(40, 3))).ravel()
+    return photographs(list(degrees)), [f"p{i // 3}" for i in range(120)]
+
+
+def test_rates_have_intervals_over_people_that_hold_them() -> None:
+    embedded, identities = many()
+    result = evaluate_all(embedded, identities, replicates=200)
+    assert set(result.tar_intervals) == set(result.threshold_intervals) == {1e-1, 1e-2}
+    for far, (low, high) in result.tar_intervals.items():
+        assert low <= (result.tar_at_far[far] or -1) <= high
+    for far, (low, high) in result.threshold_intervals.items():
+        assert low < (result.threshold_at_far[far] or -2) < high
+    told = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert told["tar_intervals"].keys() == {"0.1", "0.01"}
+    assert told["cllr"] >= told["min_cllr"] >= 0
+
+
+def test_stored_thresholds_are_measured_on_all_pairs() -> None:
+    # As in the first test: genuine cos 10, cos 5; impostors cos 80, 85, 90, 95. At 0.1: cos 80 = 0.174 passes alone.
+    stored = Threshold(0.01, 0.1, "elsewhere", 1000, 0.9)
+    (kept,) = evaluate_all(photographs([0, 10, 90, 95]), ["a", "a", "b", "b"], thresholds=[stored]).thresholds
+    assert (kept.far, kept.cosine, kept.measured_far, kept.measured_tar) == (0.01, 0.1, 0.25, 1.0)
+
+
+def test_people_with_one_photograph_are_counted_and_take_part() -> None:
+    result = evaluate_all(photographs([0, 10, 90, 200]), ["a", "a", "b", "c"])
+    assert (result.lonely, result.genuine_pairs, result.impostor_pairs) == (2, 1, 5)
+    assert result.to_json()["people_with_one_photograph"] == 2
+    assert dict(all_pairs_rows(result, "m"))["photographs"].startswith("4 of 3 people, 2 with one photograph")
+
+
+def test_the_least_alike_pair_of_a_person_is_listed_first() -> None:
+    result = evaluate_all(photographs([0, 10, 50, 90, 95]), ["a", "a", "a", "b", "b"])
+    assert [pair[:2] for pair in result.least_alike] == [
+        ("0.jpg", "50.jpg"),
+        ("10.jpg", "50.jpg"),
+        ("0.jpg", "10.jpg"),
+        ("90.jpg", "95.jpg"),
+    ]
+
+
+def test_embeddings_that_are_no_numbers_are_counted_and_refused() -> None:
+    embedded, identities = many()
+    embedded.vectors[[4, 9, 11]] = np.nan
+    with pytest.raises(DataError, match="3 of 120 embeddings are not finite"):
+        evaluate_all(embedded, identities)
+
+
+@pytest.mark.parametrize(
+    ("times", "says"),
+    [
+        (None, "made elsewhere"),
+        (StageTimes(dict.fromkeys(("decode", "detect"), 0.0), 0, 1200), "all 1,200 from the cache"),
+        (StageTimes({"decode": 1.25, "detect": 7.5}, 3, 1197), "3 made now, 1,197 from the cache"),
+    ],
+)
+def test_times_of_stages_are_told_for_what_was_run(times: StageTimes | None, says: str) -> None:
+    rows = dict(timing_rows(times, 2.0, 11.0))
+    assert says in rows["embeddings"]
+    assert rows["seconds in all"] == "11.0"
+    run = times is not None and times.embedded
+    assert rows.get("seconds to detect") == ("7.5" if run else None)
+    assert rows["seconds to score"].startswith("2.0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,3 +228,18 @@ def test_each_device_gives_the_embeddings_of_the_cpu(folder: Path, job: Job, dev
     assert [len(p.faces) for p in found] == [1, 0, 1]
     for i in (0, 2):
         np.testing.assert_allclose(embedding_of(found[i]), embedding_of(expected[i]), atol=5e-3)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_photograph_tells_what_its_stages_took(folder: Path, job: Job, workers: int) -> None:
+    paths = [folder / name for name in ("a.png", "empty_room.png", "broken.jpg", "b.png")]
+    start = time.perf_counter()
+    face, room, broken, other = process_files(paths, job, workers)
+    passed = time.perf_counter() - start
+    assert set(face.seconds) == set(other.seconds) == {"decode", "detect", "align", "embed"}
+    assert all(value > 0 for value in face.seconds.values())
+    assert face.seconds["detect"] == room.seconds["detect"]  # they were one batch
+    assert room.seconds["embed"] == 0
+    assert broken.seconds["decode"] > 0
+    assert "detect" not in broken.seconds
+    assert max(sum(p.seconds[stage] for p in (face, room, other)) for stage in ("detect", "embed")) < passed

@@ -15,10 +15,13 @@ from facever.cli.common import (
     Embeddings,
     Json,
     MinFace,
+    Report,
+    Thresholds,
     Weights,
     Workers,
     print_json,
     printable,
+    say,
 )
 
 EXAMPLE = "Example: facever eval-all lfw/ --suspicious 20"
@@ -31,6 +34,8 @@ def eval_all(
     ],
     weights: Weights = "default",
     embeddings: Embeddings = None,
+    thresholds: Thresholds = None,
+    report: Report = None,
     only: Annotated[str, typer.Option(help="People to use, as a pattern.", metavar="PATTERN")] = "*",
     suspicious: Annotated[
         int, typer.Option(help="How many of the most alike pairs of different people to list.", min=0)
@@ -46,21 +51,34 @@ def eval_all(
     The most alike pairs of different people are listed: label errors, relatives, or the same photograph twice.
     Photographs without a face take part with their centre crop.
     """
-    from facever.cli.evaluating import embedded_photographs, say_missing
+    from facever.cli.evaluating import Model, crops_of, embed, json_of, made_by, say_missing
     from facever.datasets.identities import read_identities
+    from facever.files import check_writable
+    from facever.pages.all_pairs import wanted_names, write_report
     from facever.protocols import evaluate_all
-    from facever.report import all_pairs_rows, print_table
-    from facever.weights import versions
+    from facever.report import all_pairs_rows, print_roc, print_table
 
+    model = Model(weights, embeddings, thresholds, "center", cache, min_face, device, workers)
+    model.check()
+    if report is not None:
+        check_writable(report / "index.html")
     start = time.monotonic()
     people = read_identities(folder, only=only)
-    embedded, _, model = embedded_photographs(
-        people.paths, folder, weights, embeddings, "center", cache, min_face, device, workers
-    )
-    result = evaluate_all(embedded, people.identities, suspicious)
-    seconds = time.monotonic() - start
-    say_missing(embedded.without_face, embeddings)
+    found = embed(people.paths, folder, model)
+    scoring = time.monotonic()
+    result = evaluate_all(found.embedded, people.identities, suspicious, found.thresholds)
+    times = (time.monotonic() - scoring, time.monotonic() - start)
+    if report is not None:
+        paths = dict(zip(found.embedded.names, people.paths, strict=True))
+        wanted = {paths[name]: name for name in wanted_names(result)}
+        crops = {wanted[path]: crop for path, crop in crops_of(list(wanted), model).items()}  # type: ignore[index]
+        made = made_by(model, found, times)
+        page = write_report(report, f"All pairs of {folder.name}", found.named["name"], result, crops, made)
+        say(f"report: {page}")
+    say_missing(found.embedded.without_face, embeddings)
     if json_:
-        print_json({**result.to_json(), "weights": model, "seconds": round(seconds, 1), "versions": versions()})
+        print_json({**result.to_json(), **json_of(found, times)})
     else:
-        print_table(all_pairs_rows(result, model["name"]), printable(str(folder)))
+        print_table(all_pairs_rows(result, found.named["name"]), printable(str(folder)))
+        cosines, counts, same = result.scores.scores()
+        print_roc(cosines, same, counts)

@@ -17,6 +17,7 @@ from facever.cli.common import (
     MinFace,
     Report,
     Scores,
+    Thresholds,
     Weights,
     Workers,
 )
@@ -38,6 +39,7 @@ def eval_pairs(
     ] = None,
     weights: Weights = "default",
     embeddings: Embeddings = None,
+    thresholds: Thresholds = None,
     scores: Scores = None,
     report: Report = None,
     compare: Compare = None,
@@ -54,25 +56,10 @@ def eval_pairs(
     without identities, the folder of a photograph names its person. All pairs count, and what is odd about the list is
     said.
     """
-    from facever.cli.evaluating import check_pairs, evaluate
+    from facever.cli.evaluating import Model, check_pairs, evaluate
     from facever.datasets.pair_tables import read_pairs
 
     listed = read_pairs(pairs, root)
     check_pairs(pairs, listed)
-    folder = root or pairs.parent
-    evaluate(
-        pairs.name,
-        listed,
-        folder,
-        weights,
-        embeddings,
-        scores,
-        report,
-        compare,
-        faces,
-        cache,
-        min_face,
-        device,
-        workers,
-        json_,
-    )
+    model = Model(weights, embeddings, thresholds, faces, cache, min_face, device, workers)
+    evaluate(pairs.name, listed, root or pairs.parent, model, scores, report, compare, json_)

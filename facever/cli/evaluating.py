@@ -1,20 +1,56 @@
-"""What the commands that evaluate pairs share: run the protocol, print it, write its scores."""
+"""What the commands that evaluate share: options in one object, embeddings, tables, scores and reports."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facever.cli.common import counted, print_json, say
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from facever.datasets.pair_tables import PairList
     from facever.pages.evaluation import Saved
     from facever.photographs import Source
     from facever.protocols import PairsResult, Photographs
     from facever.weights import Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is evaluated, and how its embeddings are made: options of all commands that evaluate."""
+
+    weights: str
+    embeddings: Path | None
+    thresholds: Path | None
+    faces: str
+    cache: bool
+    min_face: int
+    device: str
+    workers: int | None
+
+    def check(self) -> None:
+        """Raises FaceverError."""
+        from facever.errors import FaceverError
+
+        if self.faces not in ("center", "largest"):
+            raise FaceverError(f"--faces is center or largest, not {self.faces!r}")
+        if self.embeddings is not None and self.thresholds is not None:
+            raise FaceverError("--thresholds belong to weights, and --embeddings come without; leave one of them out")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Embeddings, the thresholds stored with them, and the model's name and hash."""
+
+    embedded: Photographs
+    thresholds: list[Threshold]
+    named: dict[str, str]
 
 
 def check_pairs(file: Path, listed: PairList) -> None:
@@ -31,97 +67,101 @@ def evaluate(
     title: str,
     listed: PairList,
     root: Path,
-    weights: str,
-    embeddings: Path | None,
+    model: Model,
     scores: Path | None,
     report: Path | None,
     compare: list[Path] | None,
-    faces: str,
-    cache: bool,
-    min_face: int,
-    device: str,
-    workers: int | None,
     json_: bool,
 ) -> None:
     """Evaluate weights, or embeddings made elsewhere, on a list of pairs."""
+    import numpy as np
+
     from facever.datasets.pairs import photographs
     from facever.errors import FaceverError
     from facever.files import check_writable
     from facever.protocols import evaluate_embedded
-    from facever.report import pairs_rows, print_table
-    from facever.weights import versions
+    from facever.report import pairs_rows, print_roc, print_table
 
-    if faces not in ("center", "largest"):
-        raise FaceverError(f"--faces is center or largest, not {faces!r}")
+    model.check()
     if compare and report is None:
         raise FaceverError("--compare draws into a page; name its folder with --report")
     if scores is not None:
         check_writable(scores)
-    others = []
-    if report is not None:
-        from facever.pages.evaluation import Saved
-
-        check_writable(report / "index.html")
-        others = [Saved.read(path) for path in compare or []]
+    others = _others(report, compare)
     start = time.monotonic()
-    embedded, thresholds, model = embedded_photographs(
-        photographs(listed.pairs), root, weights, embeddings, faces, cache, min_face, device, workers
-    )
-    result = evaluate_embedded(listed.pairs, embedded, thresholds, listed.notes)
-    seconds = time.monotonic() - start
+    found = embed(photographs(listed.pairs), root, model)
+    scoring = time.monotonic()
+    result = evaluate_embedded(listed.pairs, found.embedded, found.thresholds, listed.notes)
+    times = (time.monotonic() - scoring, time.monotonic() - start)
     if scores is not None:
         _write_scores(scores, root, result)
     if report is not None:
-        settings = {
-            "model": f"{model['name']}, sha256 {model['sha256']}",
-            "face of a photograph": faces,
-            "smallest face": f"{min_face} pixels",
-            "seconds": f"{seconds:.1f}",
-            **versions(),
-        }
-        page = _write_report(report, title, model["name"], result, root, weights, embeddings, faces, settings, others)
+        page = _write_report(report, title, result, root, model, found, made_by(model, found, times), others)
         say(f"report: {page}")
     for note in listed.notes:
         say(note)
-    say_missing(result.images_without_face, embeddings)
+    say_missing(result.images_without_face, model.embeddings)
     if json_:
-        print_json({**result.to_json(), "weights": model, "seconds": round(seconds, 1), "versions": versions()})
+        print_json({**result.to_json(), **json_of(found, times)})
     else:
-        print_table(pairs_rows(result, model["name"]), title)
+        print_table(pairs_rows(result, found.named["name"]), title)
+        print_roc(result.cosines, np.array([pair.same for pair in result.pairs]))
 
 
-def embedded_photographs(
-    paths: Sequence[Source],
-    root: Path,
-    weights: str,
-    embeddings: Path | None,
-    faces: Any,
-    cache: bool,
-    min_face: int,
-    device: str,
-    workers: int | None,
-) -> tuple[Photographs, list[Threshold], dict[str, str]]:
-    """Embeddings of photographs by weights, or made elsewhere; the thresholds stored with them; name and hash."""
+def embed(paths: Sequence[Source], root: Path, model: Model) -> Evaluated:
+    """Embeddings of photographs by weights, or made elsewhere."""
     from facever.datasets.foreign import ForeignEmbeddings
     from facever.embedding_cache import EmbeddingCache, default_cache_file
     from facever.files import sha256_of
     from facever.protocols import embed_each, foreign_photographs
     from facever.verifier import Verifier
 
-    if embeddings is not None:
-        found = foreign_photographs(ForeignEmbeddings.read(embeddings), paths, root)
-        return found, [], {"name": embeddings.name, "sha256": sha256_of(embeddings)}
-    verifier = Verifier.load(weights, device, min_face)
-    found = embed_each(
+    if model.embeddings is not None:
+        foreign = foreign_photographs(ForeignEmbeddings.read(model.embeddings), paths, root)
+        return Evaluated(foreign, [], {"name": model.embeddings.name, "sha256": sha256_of(model.embeddings)})
+    verifier = Verifier.load(model.weights, model.device, model.min_face, calibration=model.thresholds)
+    embedded = embed_each(
         verifier,
         paths,
-        faces,
-        workers,
+        model.faces,  # type: ignore[arg-type]
+        model.workers,
         lambda stream, total: counted(stream, total, "embedding"),
-        EmbeddingCache(default_cache_file()) if cache else None,
+        EmbeddingCache(default_cache_file()) if model.cache else None,
         root,
     )
-    return found, verifier.info.thresholds, {"name": weights, "sha256": sha256_of(verifier.path)}
+    named = {"name": model.weights, "sha256": sha256_of(verifier.path)}
+    return Evaluated(embedded, verifier.info.thresholds, named)
+
+
+def json_of(found: Evaluated, times: tuple[float, float]) -> dict[str, Any]:
+    """What every evaluation tells beside its figures; `times` are the seconds to score and those in all."""
+    from facever.weights import versions
+
+    stages = found.embedded.times
+    seconds = {"score": times[0], **(stages.seconds if stages is not None and stages.embedded else {})}
+    return {
+        "weights": found.named,
+        "seconds": round(times[1], 1),
+        "stages": {name: round(value, 2) for name, value in seconds.items()},
+        "photographs_embedded": stages.embedded if stages is not None else 0,
+        "photographs_from_cache": stages.cached if stages is not None else 0,
+        "versions": versions(),
+    }
+
+
+def made_by(model: Model, found: Evaluated, times: tuple[float, float]) -> dict[str, str]:
+    """Settings, times and versions, for the end of a report."""
+    from facever.report import timing_rows
+    from facever.weights import versions
+
+    return {
+        "model": f"{found.named['name']}, sha256 {found.named['sha256']}",
+        "face of a photograph": model.faces,
+        "smallest face": f"{model.min_face} pixels",
+        **({"thresholds from": model.thresholds.name} if model.thresholds is not None else {}),
+        **dict(timing_rows(found.embedded.times, *times)),
+        **versions(),
+    }
 
 
 def say_missing(names: Sequence[str], embeddings: Path | None) -> None:
@@ -130,32 +170,46 @@ def say_missing(names: Sequence[str], embeddings: Path | None) -> None:
         say(f"{name}: no face found, so its centre crop was used" if embeddings is None else f"{name}: no embedding")
 
 
-def _write_report(
-    folder: Path,
-    title: str,
-    model: str,
-    result: PairsResult,
-    root: Path,
-    weights: str,
-    embeddings: Path | None,
-    faces: Any,
-    settings: dict[str, str],
-    others: list[Saved],
-) -> Path:
-    from facever.pages.evaluation import wanted_crops, write_report
+def crops_of(photographs: Sequence[Source], model: Model) -> Mapping[Source, NDArray[np.uint8]]:
+    """The aligned crop of each photograph that has one, for a report."""
     from facever.pipeline import Job, process_files
     from facever.weights import find_weights, read_info
 
     # Embeddings made elsewhere come without crops; the default weights' alignment shows the same faces.
-    alignment = read_info(find_weights(weights if embeddings is None else "default")).alignment
-    photographs = wanted_crops(result)
+    alignment = read_info(find_weights(model.weights if model.embeddings is None else "default")).alignment
     crops = {}
-    done = process_files(photographs, Job(alignment, rule=faces, centre_fallback=True))
-    for photograph, found in zip(photographs, done, strict=True):
+    job = Job(alignment, rule=model.faces, centre_fallback=True, min_face=model.min_face)  # type: ignore[arg-type]
+    for photograph, found in zip(photographs, process_files(photographs, job), strict=True):
         chosen = found.faces[0] if found.faces else found.centre
         if chosen is not None:
             crops[photograph] = chosen.crop
-    return write_report(folder, title, model, result, root, crops, settings, others)
+    return crops
+
+
+def _others(report: Path | None, compare: list[Path] | None) -> list[Saved]:
+    if report is None:
+        return []
+    from facever.files import check_writable
+    from facever.pages.evaluation import Saved
+
+    check_writable(report / "index.html")
+    return [Saved.read(path) for path in compare or []]
+
+
+def _write_report(
+    folder: Path,
+    title: str,
+    result: PairsResult,
+    root: Path,
+    model: Model,
+    found: Evaluated,
+    made: dict[str, str],
+    others: list[Saved],
+) -> Path:
+    from facever.pages.evaluation import wanted_crops, write_report
+
+    crops = crops_of(wanted_crops(result), model)
+    return write_report(folder, title, found.named["name"], result, root, crops, made, others)
 
 
 def _write_scores(path: Path, root: Path, result: PairsResult) -> None:

@@ -103,6 +103,18 @@ class AllPairs:
         bin_ = round((self.threshold_at_far(far) + 1) * BINS / 2)
         return float(self.genuine[bin_:].sum() / max(self.genuine_pairs, 1))
 
+    def scores(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """(cosines, counts, same) of the bins that hold pairs, (m,) each; its middle stands for a bin's cosines."""
+        middles = (np.arange(BINS) + 0.5) * 2 / BINS - 1
+        g, i = np.flatnonzero(self.genuine), np.flatnonzero(self.impostor)
+        counts = np.concatenate([self.genuine[g], self.impostor[i]])
+        return np.concatenate([middles[g], middles[i]]), counts, np.repeat([True, False], [len(g), len(i)])
+
+    def tar_at(self, threshold: float) -> float:
+        """The share of genuine pairs at or above a threshold, to the resolution of a bin."""
+        bin_ = min(BINS, max(0, int(np.ceil((threshold + 1) * BINS / 2))))
+        return float(self.genuine[bin_:].sum() / max(self.genuine_pairs, 1))
+
     def far_at(self, threshold: float) -> float:
         """The share of impostor pairs at or above a threshold, to the resolution of a bin."""
         bin_ = min(BINS, max(0, int(np.ceil((threshold + 1) * BINS / 2))))

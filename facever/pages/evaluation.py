@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
-from PIL import Image
 
 from facever.errors import DataError
 from facever.evaluation.comparison import mcnemar, tar_differences
 from facever.files import write_json, written_whole
+from facever.pages.parts import rendered, shown_pair
 from facever.pages.plots import Scored, calibration, det, histograms, quality, roc
 from facever.protocols import PairsResult, name_below, people_of
 from facever.report import pairs_rows
@@ -128,10 +125,8 @@ def _page(
     plots += [found] if (found := quality(result.norms, result.correct)) else []
     low, high = result.intervals["accuracy"]
     drawn = "pairs taken as independent" if result.people is None else f"{result.people:,} people drawn anew"
-    environment = Environment(
-        loader=PackageLoader("facever.pages", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("evaluation.html").render(
+    return rendered(
+        "evaluation.html",
         title=title,
         model=own.model,
         headline=f"{100 * figures.accuracy:.2f} ± {100 * figures.accuracy_standard_error:.2f} %",
@@ -147,7 +142,6 @@ def _page(
             (kind, [_shown(result, i, names[i], crops) for i in indices]) for kind, indices in _worst(result).items()
         ],
         without_face=result.images_without_face,
-        without_face_note="In these no face was found. Their pairs count like all others.",
         made=[*made.items(), *(("note", note) for note in result.notes)],
     )
 
@@ -171,15 +165,7 @@ def _shown(
     result: PairsResult, index: int, names: tuple[str, str], crops: Mapping[Any, NDArray[np.uint8]]
 ) -> dict[str, Any]:
     pair = result.pairs[index]
-    blank = np.full((8, 8, 3), 128, np.uint8)
-    pictures = [_data_uri(crops.get(photograph, blank)) for photograph in (pair.path_a, pair.path_b)]
-    return {"cosine": result.cosines[index], "names": names, "pictures": list(zip(pictures, names, strict=True))}
-
-
-def _data_uri(crop: NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(crop).save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return shown_pair(result.cosines[index], names, (pair.path_a, pair.path_b), crops)
 
 
 def _comparison(own: Saved, other: Saved, result: PairsResult) -> list[dict[str, Any]]:

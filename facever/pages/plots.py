@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,16 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A model's scores of some pairs, (n,) each."""
+    """A model's scores of some pairs, (n,) each; `counts` says for how many pairs each stands, one by default."""
 
     name: str
     cosines: Floats
     same: Bools
+    counts: NDArray[np.integer[Any]] | None = None
+
+    @property
+    def weights(self) -> Floats:
+        return np.ones(len(self.cosines)) if self.counts is None else self.counts.astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +55,10 @@ def roc(models: Sequence[Scored]) -> Plot:
     figure, axes = _axes("FAR", "TAR")
     said = []
     for model, colour in zip(models, SERIES, strict=False):
-        far, tar, _ = roc_curve(model.same, model.cosines)
-        axes.step(np.maximum(far, _least(model)), tar, where="post", color=colour, label=model.name)
-        said.append(f"{model.name}: AUC {roc_auc_score(model.same, model.cosines):.5f}")
+        far, tar, _ = roc_curve(model.same, model.cosines, sample_weight=model.weights)
+        shown = _thinned(np.maximum(far, _least(model)), tar)
+        axes.step(*shown, where="post", color=colour, label=model.name)
+        said.append(f"{model.name}: AUC {roc_auc_score(model.same, model.cosines, sample_weight=model.weights):.5f}")
     axes.set_xscale("log")
     _legend(axes, models)
     return Plot("ROC", _svg(figure), f"True accept rate over false accept rate. {'; '.join(said)}.")
@@ -65,9 +71,10 @@ def det(models: Sequence[Scored]) -> Plot:
     figure, axes = _axes("FAR", "1 − TAR")
     said = []
     for model, colour in zip(models, SERIES, strict=False):
-        far, tar, _ = roc_curve(model.same, model.cosines)
+        far, tar, _ = roc_curve(model.same, model.cosines, sample_weight=model.weights)
         miss = 1 - tar
-        axes.step(np.maximum(far, _least(model)), np.maximum(miss, 0.5 / model.same.sum()), where="post", color=colour)
+        floor = 0.5 / model.weights[model.same].sum()
+        axes.step(*_thinned(np.maximum(far, _least(model)), np.maximum(miss, floor)), where="post", color=colour)
         crossing = int(np.argmin(np.abs(miss - far)))
         said.append(f"{model.name}: both rates meet near {max(far[crossing], miss[crossing]):.4f}")
     axes.set(xscale="log", yscale="log")
@@ -75,15 +82,17 @@ def det(models: Sequence[Scored]) -> Plot:
     return Plot("DET", _svg(figure), f"False reject rate over false accept rate. {'; '.join(said)}.")
 
 
-def histograms(model: Scored, threshold: float) -> Plot:
-    """Genuine and impostor cosines, each as a density, with the threshold."""
+def histograms(model: Scored, threshold: float | None) -> Plot:
+    """Genuine and impostor cosines, each as a density, with the threshold if there is one."""
     figure, axes = _axes("cosine", "density")
     bins = np.linspace(model.cosines.min(), model.cosines.max() + 1e-9, 60).tolist()
     for kind, chosen, colour in (("impostor", ~model.same, SERIES[1]), ("genuine", model.same, SERIES[0])):
-        axes.hist(model.cosines[chosen], bins, density=True, color=colour, alpha=0.6, label=f"{kind} pairs")
-    axes.axvline(threshold, color=INK, linestyle="--", linewidth=1, label=f"threshold {threshold:.4f}")
+        values, weights = model.cosines[chosen], model.weights[chosen]
+        axes.hist(values, bins, weights=weights, density=True, color=colour, alpha=0.6, label=f"{kind} pairs")
+    if threshold is not None:
+        axes.axvline(threshold, color=INK, linestyle="--", linewidth=1, label=f"threshold {threshold:.4f}")
     axes.legend(frameon=False)
-    genuine, impostor = np.median(model.cosines[model.same]), np.median(model.cosines[~model.same])
+    genuine, impostor = _median(model, model.same), _median(model, ~model.same)
     text = f"Histograms: genuine pairs around {genuine:.3f}, impostor pairs around {impostor:.3f}."
     return Plot("Cosines", _svg(figure), text)
 
@@ -93,7 +102,8 @@ def calibration(model: Scored, line: Likelihood, bins: int = 12) -> Plot:
     figure, axes = _axes("probability by the likelihood ratio, prior ½", "share of genuine pairs")
     log_ratio = line.slope * model.cosines + line.offset
     probability = 1 / (1 + np.exp(-np.clip(log_ratio, -60, 60)))
-    weight = np.where(model.same, 0.5 / model.same.sum(), 0.5 / (~model.same).sum())
+    weight = np.where(model.same, 0.5 / model.weights[model.same].sum(), 0.5 / model.weights[~model.same].sum())
+    weight = weight * model.weights
     which = np.minimum((probability * bins).astype(int), bins - 1)
     total = np.bincount(which, weight, bins)
     there = total > 0
@@ -123,7 +133,24 @@ def quality(norms: Floats, correct: Bools, bins: int = 5) -> Plot | None:
 
 def _least(model: Scored) -> float:
     """Where a FAR of zero is drawn on a logarithmic axis: half of what one false accept makes."""
-    return float(0.5 / (~model.same).sum())
+    return float(0.5 / model.weights[~model.same].sum())
+
+
+def _median(model: Scored, kind: Bools) -> float:
+    values, weights = model.cosines[kind], model.weights[kind]
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    # The mean of the two in the middle where their number is even.
+    middle = np.searchsorted(total, [total[-1] / 2, np.nextafter(total[-1] / 2, np.inf)])
+    return float(values[order][middle].mean())
+
+
+def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """A curve with one point for each step that can be seen: a thousandth of either axis, x being logarithmic."""
+    cells = np.stack([np.round(np.log10(x) * 250), np.round(y * 1000), np.round(np.log10(np.maximum(y, 1e-9)) * 250)])
+    changed = np.append(True, (np.diff(cells, axis=1) != 0).any(axis=0))
+    changed[-1] = True
+    return x[changed], y[changed]
 
 
 def _axes(x: str, y: str) -> tuple[Figure, Axes]:

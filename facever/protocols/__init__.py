@@ -4,7 +4,7 @@ The figures themselves come from `facever.evaluation`, which knows nothing of ph
 """
 
 from facever.protocols.calibrating import calibrate_folder, calibrate_pairs
-from facever.protocols.embedded import Photographs, embed_each, foreign_photographs, name_below
+from facever.protocols.embedded import Photographs, StageTimes, embed_each, foreign_photographs, name_below
 from facever.protocols.every_pair import AllPairsResult, evaluate_all
 from facever.protocols.pairs import (
     KeptThreshold,
@@ -20,6 +20,7 @@ __all__ = [
     "KeptThreshold",
     "PairsResult",
     "Photographs",
+    "StageTimes",
     "calibrate_folder",
     "calibrate_pairs",
     "embed_each",

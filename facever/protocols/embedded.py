@@ -14,8 +14,26 @@ from facever.embedding_cache import Embedded, EmbeddingCache, keys_of
 from facever.errors import DataError
 from facever.files import sha256_of
 from facever.photographs import Source
-from facever.pipeline import FaceRule, Through
+from facever.pipeline import STAGES, FaceRule, Through
 from facever.verifier import Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """What the stages of the pipeline took in this run.
+
+    Attributes
+    ----------
+    seconds : dict from a name of `STAGES` to float
+        Summed over photographs, and so over all processes and threads: more than the time that passed, where several
+        work at once.
+    embedded, cached : int
+        Photographs that went through the stages now, and those whose embeddings came from the cache.
+    """
+
+    seconds: dict[str, float]
+    embedded: int
+    cached: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +49,15 @@ class Photographs:
     without_face : list of str
         Failures to acquire: the centre crop was embedded in place of a face, or, with embeddings made elsewhere, there
         was none, and every cosine with it is 0.
+    times : StageTimes or None
+        What they took; None for embeddings made elsewhere.
     """
 
     names: list[str]
     vectors: NDArray[np.float32]
     norms: NDArray[np.float64]
     without_face: list[str]
+    times: StageTimes | None = None
 
 
 def embed_each(
@@ -66,7 +87,10 @@ def embed_each(
     broken: list[str] = []
     new: dict[str, Embedded] = {}
     stream = verifier.embed_files([paths[i] for i in missing], rule, workers, centre_fallback=True)
+    seconds = dict.fromkeys(STAGES, 0.0)
     for i, photograph in zip(missing, through(stream, len(missing)), strict=True):
+        for stage, value in photograph.seconds.items():
+            seconds[stage] += value
         found[i] = embedded = Embedded.of(photograph)
         key = keys[i]
         if embedded is None:
@@ -87,6 +111,7 @@ def embed_each(
         np.array([embedded.embedding for embedded in there], np.float32),
         np.array([embedded.norm for embedded in there], np.float64),
         [name for name, embedded in zip(names, there, strict=True) if not embedded.found],
+        StageTimes(seconds, len(missing), len(paths) - len(missing)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,11 +11,20 @@ import numpy as np
 
 from facever.datasets.identities import labels_of
 from facever.errors import DataError
-from facever.evaluation.all_pairs import all_pairs
+from facever.evaluation.all_pairs import AllPairs, all_pairs
+from facever.evaluation.bootstrap import REPLICATES, Interval
+from facever.evaluation.operating_points import OperatingPoints, point_intervals
+from facever.evaluation.sampling import sample_pairs
+from facever.likelihood import Likelihood, fit_likelihood
 from facever.protocols.embedded import Photographs
+from facever.protocols.pairs import KeptThreshold
 from facever.scoring import impostors_needed
+from facever.weights import Threshold
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+WORST = 20
+
+NamedPair = tuple[str, str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,49 +33,141 @@ class AllPairsResult:
 
     Attributes
     ----------
+    lonely : int
+        People with one photograph, who have impostor pairs only.
+    scores : AllPairs
+        The histograms of all cosines.
     tar_at_far, threshold_at_far : dict from FAR to float or None
         None where the impostor pairs are too few for that FAR.
+    tar_intervals, threshold_intervals : dict from FAR to (float, float)
+        95 % over people drawn with replacement, at the FARs that are supported.
+    thresholds : list of KeptThreshold
+        What stored thresholds do on these pairs.
+    likelihood : Likelihood or None
+        Fitted to these very pairs, for C_llr; None where the scores separate nothing.
     suspicious : list of (name, name, cosine)
         The most alike pairs of different people, the most alike first.
+    most_alike, least_alike : list of (name, name, cosine)
+        The worst `WORST` pairs of different people, and of one person.
     """
 
     photographs: int
     people: int
+    lonely: int
     without_face: list[str]
-    genuine_pairs: int
-    impostor_pairs: int
+    scores: AllPairs
     tar_at_far: dict[float, float | None]
     threshold_at_far: dict[float, float | None]
-    suspicious: list[tuple[str, str, float]]
+    tar_intervals: dict[float, Interval]
+    threshold_intervals: dict[float, Interval]
+    thresholds: list[KeptThreshold]
+    likelihood: Likelihood | None
+    suspicious: list[NamedPair]
+    most_alike: list[NamedPair]
+    least_alike: list[NamedPair]
+
+    @property
+    def genuine_pairs(self) -> int:
+        return self.scores.genuine_pairs
+
+    @property
+    def impostor_pairs(self) -> int:
+        return self.scores.impostor_pairs
 
     def to_json(self) -> dict[str, Any]:
-        rates = {
-            name: {f"{far:g}": value for far, value in getattr(self, name).items()}
-            for name in ("tar_at_far", "threshold_at_far")
+        """Every figure, without the histograms."""
+        return {
+            "photographs": self.photographs,
+            "people": self.people,
+            "people_with_one_photograph": self.lonely,
+            "without_face": self.without_face,
+            "genuine_pairs": self.genuine_pairs,
+            "impostor_pairs": self.impostor_pairs,
+            "tar_at_far": _by_text(self.tar_at_far),
+            "threshold_at_far": _by_text(self.threshold_at_far),
+            "tar_intervals": _by_text(self.tar_intervals),
+            "threshold_intervals": _by_text(self.threshold_intervals),
+            "intervals_over": f"{self.people} people",
+            "stored_thresholds": [asdict(threshold) for threshold in self.thresholds],
+            "cllr": self.likelihood and self.likelihood.cllr,
+            "min_cllr": self.likelihood and self.likelihood.min_cllr,
+            "suspicious": self.suspicious,
+            "least_alike": self.least_alike,
         }
-        return asdict(self) | rates
 
 
-def evaluate_all(embedded: Photographs, identities: Sequence[str], suspicious: int = 10) -> AllPairsResult:
+def evaluate_all(
+    embedded: Photographs,
+    identities: Sequence[str],
+    suspicious: int = 10,
+    thresholds: Sequence[Threshold] = (),
+    replicates: int = REPLICATES,
+) -> AllPairsResult:
     """Score every pair of the photographs, `identities[i]` being the person in photograph i.
+
+    Parameters
+    ----------
+    suspicious : int
+        How many of the most alike impostor pairs to list.
+    thresholds : sequence of Threshold
+        Stored ones, to be measured on these pairs.
+    replicates : int
+        How often people are drawn anew for the intervals.
 
     Raises
     ------
     DataError
-        If there is no pair of a kind.
+        If there is no pair of a kind, or an embedding is not finite.
     """
     labels, names = labels_of(identities)
-    found = all_pairs(embedded.vectors, np.array(labels, np.int64), closest=suspicious)
+    who = np.array(labels, np.int64)
+    found = all_pairs(embedded.vectors, who, closest=max(suspicious, WORST))
     if not (found.genuine_pairs and found.impostor_pairs):
         raise DataError("all pairs take two people, and two photographs of one of them; add photographs")
-    supported = {far: found.impostor_pairs >= impostors_needed(far) for far in FARS}
+    fars = tuple(far for far in FARS if found.impostor_pairs >= impostors_needed(far))
+    chosen = tuple(found.threshold_at_far(far) for far in fars)
+    counts = np.bincount(who)
+    intervals = []
+    if fars:
+        sample = sample_pairs(embedded.vectors, who, found)
+        intervals = point_intervals(OperatingPoints(*sample, fars, chosen, counts), len(names), replicates)
+
+    def named(pairs: Sequence[tuple[int, int, float]], count: int) -> list[NamedPair]:
+        return [(embedded.names[i], embedded.names[j], value) for i, j, value in pairs[:count]]
+
     return AllPairsResult(
         photographs=len(labels),
         people=len(names),
+        lonely=int(np.count_nonzero(counts == 1)),
         without_face=embedded.without_face,
-        genuine_pairs=found.genuine_pairs,
-        impostor_pairs=found.impostor_pairs,
-        tar_at_far={far: found.tar_at_far(far) if there else None for far, there in supported.items()},
-        threshold_at_far={far: found.threshold_at_far(far) if there else None for far, there in supported.items()},
-        suspicious=[(embedded.names[i], embedded.names[j], value) for i, j, value in found.closest],
+        scores=found,
+        tar_at_far={far: found.tar_at_far(far) if far in fars else None for far in FARS},
+        threshold_at_far={far: found.threshold_at_far(far) if far in fars else None for far in FARS},
+        tar_intervals={far: each.tar for far, each in zip(fars, intervals, strict=True)},
+        threshold_intervals={far: each.threshold for far, each in zip(fars, intervals, strict=True)},
+        thresholds=[KeptThreshold(t.far, t.cosine, found.far_at(t.cosine), found.tar_at(t.cosine)) for t in thresholds],
+        likelihood=_likelihood(found),
+        suspicious=named(found.closest, suspicious),
+        most_alike=named(found.closest, WORST),
+        least_alike=named(found.farthest, WORST),
     )
+
+
+def _likelihood(found: AllPairs) -> Likelihood | None:
+    """The likelihood line of every pair, from the middles of the bins; None where the scores separate nothing."""
+    cosines, counts, same = found.scores()
+    try:
+        return fit_likelihood(cosines[same], cosines[~same], "these pairs", counts[same], counts[~same])
+    except DataError:
+        return None
+
+
+def _by_text(values: dict[float, Any]) -> dict[str, Any]:
+    """FARs as keys such as "0.001"; JSON knows no number that is none."""
+    return {f"{far:g}": _finite(value) for far, value in values.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_finite(each) for each in value]
+    return value if value is None or math.isfinite(value) else None
