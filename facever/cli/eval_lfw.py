@@ -17,6 +17,7 @@ from facever.cli.common import (
     MinFace,
     Report,
     Scores,
+    Thresholds,
     Weights,
     Workers,
 )
@@ -25,15 +26,27 @@ EXAMPLE = "Example: facever eval-lfw lfw/ --pairs pairs.txt"
 
 
 def eval_lfw(
-    lfw: Annotated[Path, typer.Argument(help="LFW's folder, with one folder a person.", metavar="LFW", **UNCHECKED)],
+    lfw: Annotated[
+        Path | None,
+        typer.Argument(
+            help="LFW's folder, with one folder a person; by default where scikit-learn keeps it.",
+            metavar="[LFW]",
+            show_default=False,
+            **UNCHECKED,
+        ),
+    ] = None,
     pairs: Annotated[
         Path | None,
         typer.Option(
             "--pairs", help="LFW's pair file.", show_default="pairs.txt in LFW's folder or beside", **UNCHECKED
         ),
     ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch LFW with scikit-learn if it is not there.")
+    ] = False,
     weights: Weights = "default",
     embeddings: Embeddings = None,
+    thresholds: Thresholds = None,
     scores: Scores = None,
     report: Report = None,
     compare: Compare = None,
@@ -49,16 +62,20 @@ def eval_lfw(
     The threshold of each fold comes from the nine others; all pairs count: a photograph without a detected face gets
     its centre crop and is reported.
     """
-    from facever.cli.evaluating import check_pairs, evaluate
+    from facever.cli.evaluating import Model, check_pairs, evaluate
+    from facever.datasets.lfw_home import download_lfw, found_lfw
     from facever.datasets.pair_tables import noted
     from facever.datasets.pairs import read_lfw_pairs
+    from facever.errors import FaceverError
 
-    file = pairs or _find_pairs(lfw)
-    listed = noted(read_lfw_pairs(file, lfw))
+    if lfw is not None and download:
+        raise FaceverError("--download fetches LFW to where scikit-learn keeps it; leave out the folder")
+    folder = lfw or (download_lfw() if download else found_lfw())
+    file = pairs or _find_pairs(folder)
+    listed = noted(read_lfw_pairs(file, folder))
     check_pairs(file, listed)
-    evaluate(
-        "LFW", listed, lfw, weights, embeddings, scores, report, compare, faces, cache, min_face, device, workers, json_
-    )
+    model = Model(weights, embeddings, thresholds, faces, cache, min_face, device, workers)
+    evaluate("LFW", listed, folder, model, scores, report, compare, json_)
 
 
 def _find_pairs(lfw: Path) -> Path:
