@@ -16,7 +16,19 @@ import typer
 from typer.core import TyperGroup
 
 from facever import __version__
-from facever.cli import calibrate, convert_dlib, embed, eval_all, eval_lfw, eval_pairs, info, inspect, train, verify
+from facever.cli import (
+    calibrate,
+    convert_dlib,
+    embed,
+    eval_all,
+    eval_lfw,
+    eval_pairs,
+    info,
+    inspect,
+    study,
+    train,
+    verify,
+)
 from facever.cli.common import say
 from facever.errors import FaceverError
 
@@ -82,6 +94,7 @@ app.command("eval-lfw", epilog=eval_lfw.EXAMPLE)(eval_lfw.eval_lfw)
 app.command("eval-pairs", epilog=eval_pairs.EXAMPLE)(eval_pairs.eval_pairs)
 app.command("eval-all", epilog=eval_all.EXAMPLE)(eval_all.eval_all)
 app.command("train", epilog=train.EXAMPLE)(train.train)
+app.command("study", epilog=study.EXAMPLE)(study.study)
 app.command("calibrate", epilog=calibrate.EXAMPLE)(calibrate.calibrate)
 app.command("inspect", epilog=inspect.EXAMPLE)(inspect.inspect)
 app.command("info", epilog=info.EXAMPLE)(info.info)

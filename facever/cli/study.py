@@ -1,0 +1,76 @@
+"""`facever study`: a claim of the paper, made into figures, plots and a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facever.cli.common import UNCHECKED, Device, Json, Workers, print_json, say
+
+if TYPE_CHECKING:
+    from facever.studies.outcome import Outcome
+
+EXAMPLE = "Example: facever study digits --out studies/digits"
+
+
+def study(
+    name: Annotated[str, typer.Argument(help="digits, losses, alpha or norm.", metavar="NAME")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for runs, results.json, plots and index.html.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of one folder of photographs a person, to train on.", **UNCHECKED),
+    ] = None,
+    lfw: Annotated[Path | None, typer.Option("--lfw", help="LFW's folder, to test on.", **UNCHECKED)] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs", help="LFW's pair file.", show_default="pairs.txt in LFW's folder or beside", **UNCHECKED
+        ),
+    ] = None,
+    mnist: Annotated[
+        Path | None, typer.Option("--mnist", help="Folder of MNIST's IDX files, for digits.", **UNCHECKED)
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A shorter look; its page says so.")] = False,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="How many seeds.", show_default="the study's own number")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder of crop caches.", show_default="~/.cache/facever/crops")
+    ] = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    json_: Json = False,
+) -> None:
+    """See a claim of the L2-softmax paper for yourself.
+
+    digits: features of two components. losses: the losses compared. alpha: the radius and its lower bound. norm: the
+    norm as a measure of quality. An interrupted study goes on where it was when it is called again.
+    """
+    from facever.cli.training_bars import TrainingBars
+    from facever.pages.study import write_study
+    from facever.studies import run_study
+    from facever.studies.runs import Options
+
+    options = Options(out, data, lfw, pairs, mnist, quick, seeds, device, workers, cache)
+    with TrainingBars() as watcher:
+        outcome = run_study(name, options, watcher)
+    say(f"page: {write_study(out, outcome)}")
+    if json_:
+        print_json(outcome.to_json())
+    else:
+        _print(outcome)
+
+
+def _print(outcome: Outcome) -> None:
+    from facever.pages.study import interval_text
+    from facever.report import print_table
+
+    rows = [("verdict", outcome.verdict + (" (a quick look)" if outcome.quick else ""))]
+    rows += [
+        (check.what, f"{check.difference:+.4g} ({interval_text(check.ci95)}): {check.speaks}")
+        for check in outcome.checks
+    ]
+    rows += [(f.name, f"{f.value:.4g} ({interval_text(f.ci95)})") for f in outcome.figures]
+    print_table(rows, outcome.title)

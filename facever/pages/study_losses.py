@@ -1,0 +1,45 @@
+"""The pictures of the study of losses: each metric, the differences to softmax, and the sweep of learning rates."""
+
+from __future__ import annotations
+
+import math
+
+from facever.pages.study_plots import Curve, Drawing, curves, points
+from facever.studies.losses import SOFTMAX
+from facever.studies.outcome import Outcome
+
+
+def drawings(outcome: Outcome) -> list[Drawing]:
+    """A pair of plots for each metric, and one of the sweep."""
+    losses = list(outcome.settings["losses"])
+    metrics = [f.name.removeprefix(f"{SOFTMAX}: ") for f in outcome.figures if f.name.startswith(f"{SOFTMAX}: ")]
+    found = []
+    for metric in metrics:
+        name = "".join(c if c.isalnum() else "-" for c in metric.lower()).replace("--", "-")
+        values = {
+            f.name.removesuffix(f": {metric}"): (f.value, f.ci95) for f in outcome.figures if f.name.endswith(metric)
+        }
+        said = ", ".join(f"{loss} {value:.4f}" for loss, (value, _) in values.items())
+        text = f"{metric}, mean over {len(outcome.seeds)} seeds with a 95 % interval: {said}."
+        found.append(points(name, metric, text, metric.split(", ")[-1], values))
+        gaps = {
+            row.loss: (row.difference, row.ci95)
+            for row in outcome.comparisons
+            if row.metric == metric and row.baseline == SOFTMAX
+        }
+        said = ", ".join(f"{loss} {gap:+.4f}" for loss, (gap, _) in gaps.items())
+        text = f"{metric}: difference to softmax over the same seeds, with a paired 95 % interval: {said}."
+        found.append(
+            points(f"{name}-difference", f"{metric}: difference to softmax", text, "difference", gaps, zero=True)
+        )
+    return [*found, *_sweep(outcome, losses)]
+
+
+def _sweep(outcome: Outcome, losses: list[str]) -> list[Drawing]:
+    swept = {loss: outcome.data["sweep"][loss] for loss in losses}
+    if max(map(len, swept.values())) < 2:
+        return []  # a quick look does not sweep
+    lines = [Curve(loss, [math.log10(float(r)) for r in found], list(found.values())) for loss, found in swept.items()]
+    best = ", ".join(f"{loss} {max(found, key=lambda rate: found[rate])}" for loss, found in swept.items())
+    text = f"TAR at FAR 1e-2 of held-out people over the learning rate. Best: {best}."
+    return [curves("sweep", "Learning rates", text, "log10 of the learning rate", "TAR at FAR 1e-2", lines, marks=True)]

@@ -1,0 +1,40 @@
+"""The claims of the L2-softmax paper as studies that anyone can run: one file a study, over the training and the
+evaluation that users have.
+
+R. Ranjan, C. D. Castillo, R. Chellappa, *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
+
+A study gives an `Outcome`: figures with intervals, and a verdict that follows from them by a stated rule.
+`facever.pages.study` makes plots and a page of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from facever.errors import DataError
+
+if TYPE_CHECKING:
+    from facever.studies.outcome import Outcome
+    from facever.studies.runs import Options
+    from facever.training.watcher import Watcher
+
+STUDIES = ("digits", "losses", "alpha", "norm")
+
+
+def run_study(name: str, options: Options, watcher: Watcher) -> Outcome:
+    """Run a study, or what of it was not yet done in `options.out`.
+
+    Raises
+    ------
+    DataError
+        If there is no such study, its data is missing or unfit, or the folder holds one with other settings.
+    OutputError
+        If the folder can't be written.
+    Interrupted
+        If it was told to stop; the same call goes on.
+    """
+    if name not in STUDIES:
+        raise DataError(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
+    outcome: Outcome = importlib.import_module(f"facever.studies.{name}").run(options, watcher)
+    return outcome

@@ -1,0 +1,146 @@
+"""What a study came to: figures with intervals, checks, and the verdict that follows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Interval = tuple[float, float]
+
+RULE = (
+    "Each check is a difference with a 95 % interval, signed so that the claim expects it above zero. It speaks for "
+    "the claim where the whole interval lies above zero, against it where it lies below, and is open where it holds "
+    "zero or there is none. All for: holds. Some for: holds in part. None for, none against: not seen at this scale. "
+    "None for, some against: contradicted."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of the study. `ci95` is None where nothing was repeated; `interval` says what was."""
+
+    name: str
+    value: float
+    ci95: Interval | None
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A loss minus a baseline in one metric."""
+
+    loss: str
+    baseline: str
+    metric: str
+    difference: float
+    ci95: Interval | None
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that the claim expects, as a difference that should lie above zero."""
+
+    what: str
+    difference: float
+    ci95: Interval | None
+    interval: str
+
+    @property
+    def speaks(self) -> str:
+        """ "for", "against" or "open"."""
+        if self.ci95 is None or not all(map(math.isfinite, self.ci95)):
+            return "open"
+        return "for" if self.ci95[0] > 0 else "against" if self.ci95[1] < 0 else "open"
+
+
+def verdict_of(checks: Sequence[Check]) -> str:
+    """The verdict by `RULE`: "holds", "holds in part", "not seen at this scale" or "contradicted"."""
+    said = [check.speaks for check in checks]
+    if said and all(word == "for" for word in said):
+        return "holds"
+    if "for" in said:
+        return "holds in part"
+    return "contradicted" if "against" in said else "not seen at this scale"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A study, done.
+
+    Attributes
+    ----------
+    study, title, claim : str
+        The claim in the paper's sense, with its section.
+    method : list of str
+        What was done, a sentence or two each.
+    settings : mapping
+        All that it depends on beside the data.
+    figures, comparisons, checks
+    data : mapping
+        Whatever else belongs into results.json: curves, sweeps, courses.
+    runs : mapping from name to result
+    minutes : float
+        Of all runs, in whatever sittings they were made.
+    arrays : mapping
+        What is drawn and not written: features, photographs.
+    """
+
+    study: str
+    title: str
+    claim: str
+    method: list[str]
+    quick: bool
+    seeds: list[int]
+    settings: Mapping[str, Any]
+    figures: list[Figure]
+    checks: list[Check]
+    runs: Mapping[str, Any]
+    minutes: float
+    comparisons: list[Comparison] = field(default_factory=list)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        return verdict_of(self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """What results.json holds; numbers that are not finite are null."""
+        from facever.weights import versions
+
+        checks = [{**asdict(check), "speaks": check.speaks} for check in self.checks]
+        told = {
+            "study": self.study,
+            "title": self.title,
+            "quick": self.quick,
+            "claim": self.claim,
+            "method": self.method,
+            "verdict": self.verdict,
+            "rule": RULE,
+            "checks": checks,
+            "figures": [asdict(figure) for figure in self.figures],
+            "comparisons": [asdict(comparison) for comparison in self.comparisons],
+            "seeds": self.seeds,
+            "settings": dict(self.settings),
+            "versions": versions(),
+            "minutes": round(self.minutes, 2),
+            **self.data,
+            "runs": dict(self.runs),
+        }
+        return dict(_plain(told))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

@@ -1,0 +1,136 @@
+"""A study's runs: what one training or measurement came to is written when it ends, and is never done again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from facever.errors import DataError
+from facever.files import check_writable, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a study is told.
+
+    Attributes
+    ----------
+    out : Path
+        Folder of its runs, results, plots and page.
+    data : Path, optional
+        One folder of photographs a person, to train on.
+    lfw, pairs : Path, optional
+        LFW's folder and its pair list, to test on.
+    mnist : Path, optional
+        Folder of MNIST's IDX files.
+    quick : bool
+        A shorter look.
+    seeds : int, optional
+        How many seeds; by default the study's own number.
+    device : str
+        "auto", "cpu" or "cuda".
+    workers : int, optional
+        Processes for detecting faces.
+    cache : Path, optional
+        Folder of crop caches; by default the user's.
+    """
+
+    out: Path
+    data: Path | None = None
+    lfw: Path | None = None
+    pairs: Path | None = None
+    mnist: Path | None = None
+    quick: bool = False
+    seeds: int | None = None
+    device: str = "auto"
+    workers: int | None = None
+    cache: Path | None = None
+
+    def seed_list(self, count: int) -> list[int]:
+        """0, 1, …: as many as were asked for, or `count`. Raises DataError."""
+        count = count if self.seeds is None else self.seeds
+        if count < 1:
+            raise DataError(f"a study needs at least one seed, not {count}; choose another number with --seeds")
+        return list(range(count))
+
+
+@dataclass(slots=True)
+class Runs:
+    """The runs in `out/runs`, each one NAME.json with the settings that it was made with.
+
+    Attributes
+    ----------
+    out : Path
+    say : callable
+        Told in a line which run is made, and which were there.
+    done : dict from name to result
+        Those of this study so far, in order.
+    """
+
+    out: Path
+    say: Callable[[str], None] = lambda message: None
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+    minutes: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_writable(self.out / "results.json")
+
+    def folder(self, name: str) -> Path:
+        """Where a run may keep what is larger than its figures."""
+        return self.out / "runs" / name
+
+    def __call__(
+        self, name: str, settings: Mapping[str, Any], make: Callable[[Path], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The result of a run, made now unless it is there already.
+
+        Parameters
+        ----------
+        settings : mapping
+            All that the result depends on, as JSON knows it.
+        make : callable
+            From the run's own folder (not yet there) to its result. What it leaves in the folder is kept, and is
+            there again if it was interrupted and is called anew.
+
+        Raises
+        ------
+        DataError
+            If the run is there with other settings, or its file is broken.
+        """
+        path = self.out / "runs" / f"{name}.json"
+        asked = json.loads(json.dumps(settings))
+        if path.exists():
+            record = _read(path)
+            _check(path, record["settings"], asked)
+        else:
+            self.say(f"run {name}")
+            start = time.monotonic()
+            result = make(self.folder(name))
+            record = {"settings": asked, "minutes": round((time.monotonic() - start) / 60, 2), "result": result}
+            write_json(path, record)
+            record = _read(path)  # the same whether it was made now or before
+        self.minutes += record["minutes"]
+        self.done[name] = record["result"]
+        return self.done[name]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not {"settings", "minutes", "result"} <= set(record):
+            raise ValueError("not a run")
+        return dict(record)
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: not the record of a run; delete it, and the run is made again") from error
+
+
+def _check(path: Path, saved: dict[str, Any], asked: dict[str, Any]) -> None:
+    # What the record lacks is a setting that came later, and has its default here.
+    changed = [key for key in saved if saved[key] != asked.get(key)]
+    if changed:
+        details = ", ".join(f"{key} {saved.get(key)!r} -> {asked.get(key)!r}" for key in sorted(changed))
+        raise DataError(f"{path}: made with other settings ({details}); choose another --out, or settings as before")

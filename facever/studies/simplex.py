@@ -1,0 +1,56 @@
+"""How sure a classifier on the hypersphere can be: class directions as far apart as they can be.
+
+Ranjan et al. 2017, section 4.3. With C unit class directions w and a feature alpha · w_y, the probability of the right
+class is softmax(alpha · <w_k, w_y>)[y].
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+EXPLICIT = 1000  # classes up to which the directions are written out
+
+
+def simplex_directions(classes: int) -> NDArray[np.float64]:
+    """C unit vectors (C, C) of equal angles to each other, cosine -1 / (C - 1): the corners of a regular simplex.
+
+    No C directions lie farther apart. They span C - 1 dimensions.
+    """
+    corners = np.eye(classes) - 1 / classes
+    return np.asarray(corners / np.linalg.norm(corners, axis=1, keepdims=True))
+
+
+def axis_directions(classes: int) -> NDArray[np.float64]:
+    """C unit vectors (C, C / 2), both ways along each axis, C even: the arrangement behind the paper's bound."""
+    axes = np.eye(classes // 2)
+    return np.concatenate([axes, -axes])
+
+
+def measured_probability(directions: NDArray[np.float64], alpha: float) -> float:
+    """The mean probability of the right class over features alpha · w of every direction w (C, d)."""
+    logits = alpha * directions @ directions.T  # (C, C)
+    own = np.diag(logits)
+    return float(np.mean(1 / np.exp(logits - own[:, None]).sum(axis=1)))
+
+
+def simplex_probability(classes: int, alpha: float) -> float:
+    """The same for a simplex of any size, from its two cosines: 1 for the right class, -1 / (C - 1) for all others.
+
+    1 / (1 + (C - 1) exp(-alpha C / (C - 1))): exact, and no C x C matrix is needed.
+    """
+    return 1 / (1 + (classes - 1) * math.exp(-alpha * classes / (classes - 1)))
+
+
+def probability(classes: int, alpha: float) -> tuple[float, str]:
+    """The probability on a simplex and how it was had: "explicit" directions, or the simplex's exact "structure"."""
+    if classes <= EXPLICIT:
+        return measured_probability(simplex_directions(classes), alpha), "explicit"
+    return simplex_probability(classes, alpha), "structure"
+
+
+def bound_probability(classes: int, alpha: float) -> float:
+    """The closed bound turned round: e^alpha / (e^alpha + C - 2), which is p at alpha_low(C, p). Eq. 7 and 8."""
+    return 1 / (1 + (classes - 2) * math.exp(-alpha))
