@@ -105,13 +105,40 @@ def notes(*pairs: Pair) -> str:
 def test_what_a_reader_should_know_is_counted_and_named_and_nothing_dropped() -> None:
     a, b, c = Path("a"), Path("b"), Path("c")
     clean = Pair(a, b, True, 0, "x", "x")
-    assert noted([clean]).notes == []
+    assert noted([clean, Pair(a, c, False, 0, "x", "y")]).notes == []
     assert "1 pairs are listed more than once" in notes(clean, Pair(b, a, True, 0, "x", "x"))
     assert "1 pairs are listed as the same and as different" in notes(clean, Pair(b, a, False, 0))
     assert "1 pairs are of a photograph with itself" in notes(Pair(a, a, True, 0))
     assert "1 pairs contradict the names" in notes(Pair(a, b, True, 0, "x", "y"))
     assert "1 people stand in more than one fold" in notes(clean, Pair(a, c, False, 1, "x", "y"))
     assert len(noted([clean, clean]).pairs) == 2
+    assert notes(clean, Pair(b, a, True, 0, "x", "x")).split("; ")[1].startswith("the first: b and a")
+    assert "the first: x" in notes(clean, Pair(a, c, False, 1, "x", "y"))
+
+
+def test_folds_of_one_kind_are_counted_and_the_first_is_named() -> None:
+    pairs = [Pair(Path(f"{i}a"), Path(f"{i}b"), same, fold) for i, (same, fold) in enumerate(FOLDED)]
+    (note,) = noted(pairs).notes
+    assert note == "2 folds hold pairs of one kind only; the first: fold 1, of the same person"
+
+
+# Fold 0 has both kinds, 1 genuine pairs, 2 an impostor pair.
+FOLDED = [(True, 0), (False, 0), (True, 1), (True, 1), (False, 2)]
+
+
+def test_a_pair_that_is_listed_both_ways_many_times_counts_once() -> None:
+    a, b = Path("a"), Path("b")
+    told = notes(*(Pair(a, b, same, 0) for same in (True, False, True, False)))
+    assert "1 pairs are listed as the same and as different people" in told
+    assert "3 pairs are listed more than once" in told
+
+
+def test_pairs_without_a_group_are_counted_where_others_have_one() -> None:
+    a, b, c = Path("a"), Path("b"), Path("c")
+    assert "1 pairs carry no group and count for none; the first: a and c" in notes(
+        Pair(a, b, True, 0, group="g"), Pair(a, c, False, 0)
+    )
+    assert "group" not in notes(Pair(a, b, True, 0), Pair(a, c, False, 0))
 
 
 def test_lfws_official_folds_share_nobody(data_folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,6 +116,30 @@ def test_broken_photographs_end_the_evaluation_with_their_number_and_the_first()
     pairs = [*PAIRS, pair("broken.jpg", "0.jpg", True, 0), pair("b/broken.jpg", "0.jpg", True, 0)]
     with pytest.raises(DataError, match=r"^2 photographs can't be read, the first: broken\.jpg: cut off; mend"):
         evaluate_pairs(Angles(), pairs)  # type: ignore[arg-type]
+
+
+def test_a_group_without_a_kind_of_pair_leaves_valid_json() -> None:
+    pairs = [replace(each, group="genuine" if each.same else "mixed") for each in PAIRS]
+    told = json.loads(json.dumps(evaluate_pairs(Angles(), pairs).to_json(), allow_nan=False))  # type: ignore[arg-type]
+    genuine, mixed = told["groups"]
+    assert (genuine["name"], genuine["far"], genuine["far_interval"]) == ("genuine", None, [None, None])
+    assert (mixed["tar"], mixed["tar_interval"]) == (None, [None, None])
+    assert genuine["few"] and mixed["few"]
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_embeddings_that_have_no_angle_are_counted_and_named(value: float) -> None:
+    class Broken(Angles):
+        def embed_files(self, *arguments: Any, **options: Any) -> Iterator[Photograph]:
+            for photograph in super().embed_files(*arguments, **options):
+                if photograph.source in ("10.jpg", "60.jpg"):
+                    photograph.faces[0].embedding[:] = value  # type: ignore[index]
+                yield photograph
+
+    with pytest.raises(
+        DataError, match=r"2 photographs gave embeddings that are zero or not finite, the first: 10\.jpg"
+    ):
+        evaluate_pairs(Broken(), PAIRS)  # type: ignore[arg-type]
 
 
 def test_the_stream_passes_through_what_watches_it() -> None:

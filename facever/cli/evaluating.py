@@ -61,6 +61,13 @@ def check_pairs(file: Path, listed: PairList) -> None:
         raise DataError(f"{file}: a single fold, where each fold's threshold comes from others; use a longer list")
     if len({pair.same for pair in listed.pairs}) < 2:
         raise DataError(f"{file}: pairs of one kind only; list pairs of the same and of different people")
+    for kind, words in ((True, "the same person"), (False, "different people")):
+        folds = {pair.fold for pair in listed.pairs if pair.same == kind}
+        if len(folds) == 1:
+            raise DataError(
+                f"{file}: all pairs of {words} stand in fold {folds.pop()}, whose threshold comes from the others; "
+                "spread them over the folds"
+            )
 
 
 def evaluate(

@@ -74,7 +74,7 @@ def embed_each(
     Raises
     ------
     DataError
-        If a photograph can't be read.
+        If a photograph can't be read, or gives an embedding that is zero or not finite.
     """
     keys: list[str | None] = [None] * len(paths)
     known: dict[str, Embedded] = {}
@@ -105,6 +105,7 @@ def embed_each(
             "figures without them could not be compared"
         )
     names = [name_below(path, root) for path in paths]
+    _check_usable(names, found)
     there = [embedded for embedded in found if embedded is not None]
     return Photographs(
         names,
@@ -113,6 +114,16 @@ def embed_each(
         [name for name, embedded in zip(names, there, strict=True) if not embedded.found],
         StageTimes(seconds, len(missing), len(paths) - len(missing)),
     )
+
+
+def _check_usable(names: Sequence[str], found: Sequence[Embedded | None]) -> None:
+    """A vector of zeros or of no numbers has no angle to any other. Raises DataError."""
+    bad = [n for n, e in zip(names, found, strict=True) if e is not None and not 0 < np.linalg.norm(e.embedding) < 2]
+    if bad:
+        raise DataError(
+            f"{len(bad)} photographs gave embeddings that are zero or not finite, the first: {bad[0]}; the weights are "
+            "not fit for these photographs"
+        )
 
 
 def foreign_photographs(foreign: ForeignEmbeddings, paths: Sequence[Source], root: Path) -> Photographs:

@@ -95,7 +95,7 @@ class PairsResult:
             "images_without_face": len(self.images_without_face),
             "names_without_face": self.images_without_face,
             "stored_thresholds": [asdict(threshold) for threshold in self.thresholds],
-            "groups": [asdict(group) for group in self.groups],
+            "groups": [_with_numbers(asdict(group)) for group in self.groups],
             "notes": self.notes,
         }
 
@@ -185,6 +185,11 @@ def evaluate_embedded(
 def _number(value: float) -> float | None:
     """JSON knows neither infinity nor what is not a number."""
     return value if math.isfinite(value) else None
+
+
+def _with_numbers(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same with None in place of the ends of intervals that are no numbers."""
+    return {k: [_number(end) for end in v] if k.endswith("_interval") else v for k, v in fields.items()}
 
 
 def people_of(pairs: Sequence[Pair]) -> People:
