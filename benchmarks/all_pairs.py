@@ -27,8 +27,11 @@ def made_up(photographs: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArr
     generator = np.random.default_rng(seed)
     people = max(2, photographs * PEOPLE // PHOTOGRAPHS)
     who = np.concatenate([np.arange(people), generator.integers(0, people, photographs - people)])
-    vectors = generator.normal(size=(people, SIZE))[who] + generator.normal(size=(photographs, SIZE))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), who
+    # float32 from the start: what is made here must not be the peak of memory
+    vectors = generator.standard_normal((people, SIZE), np.float32)[who]
+    vectors += generator.standard_normal((photographs, SIZE), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors, who
 
 
 def ours(embeddings: NDArray[np.float32], who: NDArray[np.int64]) -> list[tuple[float, float]]:

@@ -103,6 +103,7 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
         )
         few = "; too few pairs to rely on" if g.few else ""
         rows.append((f"group {g.name}", f"{', '.join(figures)}; {g.genuine_pairs + g.impostor_pairs} pairs{few}"))
+    rows.append(("d-prime", f"{result.d_prime:.2f}"))
     if result.likelihood is not None:
         rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, at best {result.likelihood.min_cllr:.4f}"))
     return rows + _kept_rows(result.thresholds)
