@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from facever.cli.study import study as study_command
 from facever.errors import DataError
 from facever.pages import study_losses
 from facever.pages.study import write_study
@@ -239,3 +240,47 @@ def test_chromium_opens_the_page_without_a_complaint(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120)
     assert "CONSOLE" not in done.stderr
     assert "holds in part" in done.stdout
+
+
+def test_the_command_hands_its_options_on_and_prints_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[tuple[str, Options]] = []
+
+    def remember(name: str, options: Options, watcher: Watcher) -> Outcome:
+        given.append((name, options))
+        return outcome(quick=True)
+
+    monkeypatch.setattr("facever.studies.run_study", remember)
+    study_command(
+        "losses",
+        tmp_path / "out",
+        Path("train"),
+        Path("lfw"),
+        Path("pairs.txt"),
+        None,
+        True,
+        5,
+        Path("c"),
+        "cpu",
+        2,
+        True,
+    )
+    expected = Options(
+        tmp_path / "out", Path("train"), Path("lfw"), Path("pairs.txt"), None, True, 5, "cpu", 2, Path("c")
+    )
+    assert given == [("losses", expected)]
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads((tmp_path / "out" / "results.json").read_text())
+    assert "index.html" in printed.err
+    study_command("losses", tmp_path / "out", None, None, None, None, False, None, None, "cpu", None, False)
+    told = capsys.readouterr().out
+    assert "verdict\tholds in part (a quick look)" in told
+    assert "better\t+0.1 (0.05 to 0.15): for" in told
+
+
+def test_a_study_without_its_data_ends_with_exit_code_2_and_the_remedy(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "facever", "study", "alpha", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--data" in done.stderr and "Traceback" not in done.stderr

@@ -88,7 +88,8 @@ def curves(
     for index, line in enumerate(lines):
         colour = SERIES[(index if line.colour is None else line.colour) % len(SERIES)]
         style = "--" if line.dashed else "-"
-        axes.plot(line.x, line.y, style, marker="o" if marks else None, markersize=4, color=colour, label=line.label)
+        marked = marks or len(line.x) < 2
+        axes.plot(line.x, line.y, style, marker="o" if marked else None, markersize=4, color=colour, label=line.label)
         if line.band is not None:
             axes.fill_between(line.x, *line.band, color=colour, alpha=0.15, linewidth=0)
     for label, at in (vertical or {}).items():
@@ -112,7 +113,9 @@ def grid(
     """A table of values (r, c) as coloured fields with their numbers; cells that are not numbers stay empty."""
     figure, axes = _axes(label, label)
     shown = np.ma.masked_invalid(cells)
-    axes.imshow(shown, cmap="Blues", vmin=float(shown.min()) - 0.05, vmax=float(shown.max()) + 0.05, aspect="auto")
+    low, high = (float(shown.min()), float(shown.max())) if shown.count() else (0.0, 1.0)
+    # The upper half of the colours stays unused, so that dark numbers can be read on all fields.
+    axes.imshow(shown, cmap="Blues", vmin=low - 0.02, vmax=high + 1.5 * (high - low) + 0.05, aspect="auto")
     for (row, column), value in np.ndenumerate(cells):
         if np.isfinite(value):
             axes.text(column, row, f"{value:.3f}", ha="center", va="center", color="#0b1d33", fontsize="small")

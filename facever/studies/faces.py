@@ -48,7 +48,8 @@ NETWORK_IN_WORDS = (
 PAIRS, FOLDS = 3000, 10  # of held-out people: genuine ones, and as many impostor ones
 REPLICATES = 300
 FARS = ("0.01", "0.001")
-DIVERGED = "the loss is "  # how `facever.training.run` begins to tell it
+# How a training that diverged is told: by its loss, or by the embeddings of its validation.
+DIVERGED = ("the loss is ", "not finite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Faces:
             try:
                 return self._make(name, settings, folder)
             except DataError as error:
-                if not (may_diverge and str(error).startswith(DIVERGED)):
+                if not (may_diverge and any(words in str(error) for words in DIVERGED)):
                     raise
                 return {"diverged": str(error)}
 

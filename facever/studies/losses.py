@@ -9,7 +9,7 @@ from typing import Any
 
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
 from facever.studies.intervals import difference, paired_over_seeds, seed_figure
-from facever.studies.outcome import Check, Comparison, Outcome
+from facever.studies.outcome import Check, Comparison, Outcome, in_epochs
 from facever.studies.runs import Options, Runs
 from facever.training.watcher import Watcher
 
@@ -127,8 +127,8 @@ def _outcome(
         ),
         method=[
             NETWORK_IN_WORDS,
-            f"The same seeds, held-out people, batches, augmentation and schedule for all losses: {epochs} epochs of "
-            f"SGD with momentum, {len(seeds)} seeds.",
+            f"The same seeds, held-out people, batches, augmentation and schedule for all losses: "
+            f"{in_epochs(epochs)} of SGD with momentum, {len(seeds)} seeds.",
             f"One learning rate for all, {QUICK_RATES[0]:g}, not looked for."
             if quick
             else f"The learning rate of each loss is the best of {', '.join(f'{rate:g}' for rate in RATES)}, and "

@@ -22,7 +22,7 @@ from facever.pipeline import Job, process_files
 from facever.scoring import cosine, threshold_at_far
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, TestSet, face_settings
 from facever.studies.intervals import t_interval
-from facever.studies.outcome import Check, Comparison, Figure, Outcome
+from facever.studies.outcome import Check, Comparison, Figure, Outcome, in_epochs
 from facever.studies.quality import SHARES, SPOILINGS, BinnedPairs, Discard, bins_of
 from facever.studies.runs import Options, Runs
 from facever.training.watcher import Watcher
@@ -269,7 +269,7 @@ def _outcome(
         ),
         method=[
             NETWORK_IN_WORDS,
-            f"One network trained with softmax and one with L2-softmax (alpha 16), {epochs} epochs each; {test}, "
+            f"One network trained with softmax and one with L2-softmax (alpha 16), {in_epochs(epochs)} each; {test}, "
             f"{len(sets[0].paths):,} photographs and {len(sets[0].pairs):,} pairs.",
             f"Photographs in {BINS} bins of as many by norm; pairs by the bins of both, at the one threshold that "
             f"gives FMR {FMR:g} on all; balanced accuracy, since bins hold unequal shares of genuine pairs.",

@@ -136,6 +136,10 @@ class Outcome:
         return dict(_plain(told))
 
 
+def in_epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}

@@ -7,6 +7,7 @@ class is softmax(alpha · <w_k, w_y>)[y].
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,11 @@ def axis_directions(classes: int) -> NDArray[np.float64]:
     return np.concatenate([axes, -axes])
 
 
-def measured_probability(directions: NDArray[np.float64], alpha: float) -> float:
-    """The mean probability of the right class over features alpha · w of every direction w (C, d)."""
-    logits = alpha * directions @ directions.T  # (C, C)
-    own = np.diag(logits)
-    return float(np.mean(1 / np.exp(logits - own[:, None]).sum(axis=1)))
+def measured_probabilities(directions: NDArray[np.float64], alphas: Sequence[float]) -> list[float]:
+    """The mean probability of the right class over features alpha · w of every direction w (C, d), for each alpha."""
+    cosines = directions @ directions.T  # (C, C)
+    behind = cosines - np.diag(cosines)[:, None]  # the right class's logit is taken out, so that nothing overflows
+    return [float(np.mean(1 / np.exp(alpha * behind).sum(axis=1))) for alpha in alphas]
 
 
 def simplex_probability(classes: int, alpha: float) -> float:
@@ -44,11 +45,11 @@ def simplex_probability(classes: int, alpha: float) -> float:
     return 1 / (1 + (classes - 1) * math.exp(-alpha * classes / (classes - 1)))
 
 
-def probability(classes: int, alpha: float) -> tuple[float, str]:
-    """The probability on a simplex and how it was had: "explicit" directions, or the simplex's exact "structure"."""
+def probabilities(classes: int, alphas: Sequence[float]) -> tuple[list[float], str]:
+    """The probability on a simplex for each alpha, and how it was had: "explicit" directions, or "structure"."""
     if classes <= EXPLICIT:
-        return measured_probability(simplex_directions(classes), alpha), "explicit"
-    return simplex_probability(classes, alpha), "structure"
+        return measured_probabilities(simplex_directions(classes), alphas), "explicit"
+    return [simplex_probability(classes, alpha) for alpha in alphas], "structure"
 
 
 def bound_probability(classes: int, alpha: float) -> float:
