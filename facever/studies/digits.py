@@ -1,6 +1,6 @@
 """The paper's illustration: features of two components on handwritten digits.
 
-Ranjan et al. 2017, section 4.1; the network's plan follows the one of Y. Wen, K. Zhang, Z. Li, Y. Qiao, *A
+Ranjan et al. 2017, section 4.2; the network's plan follows the one of Y. Wen, K. Zhang, Z. Li, Y. Qiao, *A
 Discriminative Feature Learning Approach for Deep Face Recognition*, 2016, section 3.1, in small.
 """
 
@@ -317,7 +317,7 @@ def _outcome(
         title="Features of two components on handwritten digits",
         claim=(
             "On MNIST with a feature of two components, L2-softmax recognises more digits than softmax, and features "
-            "of a class lie closer together in angle; softmax lets the norms of easy digits grow (section 4.1)."
+            "of a class lie closer together in angle; softmax lets the norms of easy digits grow (section 4.2)."
         ),
         method=[
             f"{digits.name}: {len(digits.train):,} digits to train on, {len(digits.test):,} to test on, 28×28 pixels.",

@@ -1,6 +1,6 @@
 """The paper's comparison of losses, in small.
 
-Ranjan et al. 2017, section 5.1 (softmax beside L2-softmax) and 5.5 (center loss, and both together).
+Ranjan et al. 2017, section 5.1: softmax beside L2-softmax, and center loss joined with either.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _outcome(
         title="Softmax, L2-softmax and center loss on the same terms",
         claim=(
             "L2-softmax verifies better than softmax and than center loss, and center loss joined with it helps "
-            "further (sections 5.1 and 5.5)."
+            "further (section 5.1)."
         ),
         method=[
             NETWORK_IN_WORDS,
