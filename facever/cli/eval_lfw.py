@@ -20,6 +20,7 @@ from facever.cli.common import (
     Thresholds,
     Weights,
     Workers,
+    say,
 )
 
 EXAMPLE = "Example: facever eval-lfw lfw/ --pairs pairs.txt"
@@ -63,13 +64,15 @@ def eval_lfw(
     its centre crop and is reported.
     """
     from facever.cli.evaluating import Model, check_pairs, evaluate
-    from facever.datasets.lfw_home import download_lfw, found_lfw
+    from facever.datasets.lfw_home import download_lfw, found_lfw, lfw_folder
     from facever.datasets.pair_tables import noted
     from facever.datasets.pairs import read_lfw_pairs
     from facever.errors import FaceverError
 
     if lfw is not None and download:
         raise FaceverError("--download fetches LFW to where scikit-learn keeps it; leave out the folder")
+    if download and not lfw_folder().is_dir():
+        say(f"fetching LFW, about 240 MB, to {lfw_folder()}")
     folder = lfw or (download_lfw() if download else found_lfw())
     file = pairs or _find_pairs(folder)
     listed = noted(read_lfw_pairs(file, folder))
