@@ -33,7 +33,7 @@ def main() -> None:
         len(crops),
         rounds(),
     )
-    what = "default, mirrored face averaged in, over dlib's runtime without it; aligned crops of LFW, float32"
+    what = f"default, mirrored face averaged in, {embedder.precision}, over dlib without it; aligned crops of LFW"
     write("embedding", {"what": what, **result})
 
 

@@ -119,7 +119,10 @@ TIGHT_64X56 = window(DLIB_150, "tight-64x56", share=2 / 3, down=6.0, height=64, 
 # so, and the others no worse (see models/default.md): it is where training on begins.
 CLOSE_150 = window(DLIB_150, "close-150x150", share=0.97, down=3.0, height=150, width=150)
 
-ALIGNMENTS = {a.name: a for a in (DLIB_150, CLOSE_150, FACE_112X96, TIGHT_64X56)}
+# For the Face-ResNet that learns from a teacher: tight as well, and finer.
+NEAR_80 = window(DLIB_150, "near-80x80", share=0.8, down=3.0, height=80, width=80)
+
+ALIGNMENTS = {a.name: a for a in (DLIB_150, CLOSE_150, FACE_112X96, NEAR_80, TIGHT_64X56)}
 
 
 def similarity_transform(source: Sequence[Any] | NDArray[Any], target: Sequence[Any] | NDArray[Any]) -> FloatArray:

@@ -229,9 +229,10 @@ class ResNet29(EmbeddingNetwork):
 class ResNet29Twin(EmbeddingNetwork):
     """`resnet29` with its last two stages twice, each with a dense layer: two features that are joined.
 
-    Each branch's feature is scaled to length 1, and the centre of its initial features, which lie in a narrow cone, is
-    taken out. Both are again scaled to length 1 and joined, so that the cosine of two joined features is the weighted
-    mean of the branches' cosines.
+    Each branch's feature is scaled to length 1, and a part of the centre of its initial features, which lie in a
+    narrow cone, is taken out. Both are again scaled to length 1 and joined, so that the cosine of two joined features
+    is the weighted mean of the branches' cosines. (All of the centre taken out makes much of the little that unclear
+    photographs say; none leaves strangers on unclear photographs too alike. See models/default.md.)
 
     Parameters
     ----------
@@ -239,23 +240,31 @@ class ResNet29Twin(EmbeddingNetwork):
         Of both branches together.
     second_share : float in (0, 1)
         The weight of the second branch in the cosine.
+    centred : float in [0, 1]
+        The part of the centre that is taken out.
     """
 
-    centres: Tensor
+    centres: Tensor  # (branches, d / branches), what is taken out
 
     TRUNK = sum(blocks for _, blocks in ResNet29.STAGES[:3])  # how many blocks both branches share
     branches = 2
 
     def __init__(
-        self, embedding_size: int = 256, input_size: Sequence[int] = (150, 150), second_share: float = 0.5
+        self,
+        embedding_size: int = 256,
+        input_size: Sequence[int] = (150, 150),
+        second_share: float = 0.5,
+        centred: float = 0.5,
     ) -> None:
         super().__init__()
         _require(embedding_size % self.branches == 0, f"two branches share an embedding of {embedding_size} unevenly")
         _require(0 < second_share < 1, f"the second branch's share is in (0, 1), not {second_share}")
+        _require(0 <= centred <= 1, f"the part of the centre that is taken out is in [0, 1], not {centred}")
         half = embedding_size // self.branches
         single = ResNet29(half, input_size)
         self.embedding_size, self.input_size = embedding_size, single.input_size
         self.lengths = (math.sqrt(1 - second_share), math.sqrt(second_share))
+        self.centred = centred
         self.stem, self.trunk = single.stem, single.blocks[: self.TRUNK]
         rest = single.blocks[self.TRUNK :]
         self.tails = nn.ModuleList(copy.deepcopy(rest) for _ in range(self.branches))
@@ -264,13 +273,13 @@ class ResNet29Twin(EmbeddingNetwork):
 
     @torch.no_grad()
     def grow_from(self, single: ResNet29, centre: Tensor) -> None:
-        """Begin with the parameters of a single network, and the mean (d,) of its unit features as both centres."""
+        """Begin with the parameters of a single network, and of the mean (d,) of its unit features."""
         self.stem.load_state_dict(single.stem.state_dict())
         self.trunk.load_state_dict(single.blocks[: self.TRUNK].state_dict())
         for tail, dense in zip(self.tails, self.dense, strict=True):
             tail.load_state_dict(single.blocks[self.TRUNK :].state_dict())
             dense.load_state_dict(single.dense.state_dict())
-        self.centres.copy_(centre.expand_as(self.centres))
+        self.centres.copy_((self.centred * centre).expand_as(self.centres))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 150, 150) -> (N, d), of length 1
         x = self.trunk(F.max_pool2d(F.relu(self.stem(x)), 3, 2))  # (N, 128, 8, 8)

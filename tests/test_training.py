@@ -361,6 +361,18 @@ def test_alpha_is_a_number_or_learned() -> None:
             parse_alpha(text)
 
 
+def test_the_last_network_is_kept_where_it_was_asked_for(people: Path, cache: Path, tmp_path: Path) -> None:
+    """Validated after every epoch, as the best is; what is exported is the state after the last step."""
+    settings = replace(SETTINGS, keep="last", epochs=4)
+    train(settings, people, tmp_path / "out", cache, "cpu")
+    trained = parameters(tmp_path / "out")
+    with pytest.raises(Interrupted):
+        train(settings, people, tmp_path / "stopped", cache, "cpu", watcher=Recorder(stop_after=4))
+    saved = torch.load(tmp_path / "stopped" / "checkpoint.pt", weights_only=True)["trainer"]["network"]
+    for name, tensor in trained.items():
+        assert torch.allclose(tensor, saved[name].to(tensor.dtype), atol=1e-3), name
+
+
 def test_validation_of_perfectly_parted_people_is_perfect_and_of_one_person_not_possible() -> None:
     embeddings = np.repeat(np.eye(4, dtype=np.float32), 5, axis=0)
     names = [name for name in "abcd" for _ in range(5)]

@@ -68,7 +68,7 @@ def trainer(crops: CropSet, **changes: object) -> Trainer:
     return Trainer(Built(**fields), crops, torch.device("cpu"))
 
 
-def test_a_twin_begins_with_the_single_networks_cosines_without_their_centre(crops: CropSet, single: Path) -> None:
+def test_a_twin_begins_with_the_single_networks_cosines_without_half_their_centre(crops: CropSet, single: Path) -> None:
     begun = trainer(crops, init=str(single))
     assert begun.initial is not None
     x = begun.normalisation(torch.from_numpy(crops.crops).permute(0, 3, 1, 2))
@@ -76,7 +76,7 @@ def test_a_twin_begins_with_the_single_networks_cosines_without_their_centre(cro
     with torch.no_grad():
         # The centre is of what commands will embed: the mean with the mirror image.
         mirrored = F.normalize((initial(x) + initial(x.flip(3))) / 2)
-        expected = F.normalize(F.normalize(initial(x)) - mirrored.mean(0))
+        expected = F.normalize(F.normalize(initial(x)) - 0.5 * mirrored.mean(0))
         features = begun.network.eval()(x)
     assert features.norm(dim=1).numpy() == pytest.approx(np.ones(len(x)), abs=1e-5)
     assert (features @ features.T).numpy() == pytest.approx((expected @ expected.T).numpy(), abs=1e-4)
@@ -106,6 +106,13 @@ def test_the_pull_by_hand_and_over_the_leading_components_only() -> None:
     targets = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     # |(.6, .8) - (1, 0)|² = .8; the second is where it should be.
     assert pull_loss(features, targets, torch.tensor([2.0, 7.0])).item() == pytest.approx(2 * 0.8 / 2)
+
+
+def test_each_branch_is_pulled_as_strongly_as_it_is_told() -> None:
+    features = torch.tensor([[3.0, 4.0, 0.0, 5.0]])
+    targets = torch.tensor([[1.0, 0.0]])
+    # |(.6, .8) - (1, 0)|² = .8 and |(0, 1) - (1, 0)|² = 2.
+    assert pull_loss(features, targets, torch.tensor([3.0]), [1.0, 0.25]).item() == pytest.approx(3 * (0.8 + 0.5))
 
 
 def test_the_first_pattern_that_fits_says_how_strong_the_pull_is() -> None:

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from facever import __version__
 from facever.cli import (
     calibrate,
+    card,
     convert_dlib,
     embed,
     eval_all,
@@ -97,6 +98,7 @@ app.command("train", epilog=train.EXAMPLE)(train.train)
 app.command("study", epilog=study.EXAMPLE)(study.study)
 app.command("calibrate", epilog=calibrate.EXAMPLE)(calibrate.calibrate)
 app.command("inspect", epilog=inspect.EXAMPLE)(inspect.inspect)
+app.command("card", epilog=card.EXAMPLE)(card.card)
 app.command("info", epilog=info.EXAMPLE)(info.info)
 app.command("convert-dlib", epilog=convert_dlib.EXAMPLE)(convert_dlib.convert_dlib)
 

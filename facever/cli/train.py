@@ -25,7 +25,7 @@ def train(
     ] = "face_resnet_slim",
     network_args: Annotated[str, typer.Option(help="Arguments of the network, as JSON.", metavar="JSON")] = "{}",
     alignment: Annotated[
-        str, typer.Option(help="tight-64x56, face-112x96, dlib-150x150 or close-150x150.")
+        str, typer.Option(help="tight-64x56, near-80x80, face-112x96, dlib-150x150 or close-150x150.")
     ] = "tight-64x56",
     loss: Annotated[str, typer.Option(help="l2-softmax, softmax, center or l2-center.")] = "l2-softmax",
     alpha: Annotated[str, typer.Option(help="Radius of L2-softmax: a number, or learned.", metavar="FLOAT|learned")] = (
@@ -78,6 +78,9 @@ def train(
             show_default=False,
         ),
     ] = None,
+    pull_branches: Annotated[
+        str, typer.Option(help="How strong the pull is on each branch, with commas.", metavar="FLOATS")
+    ] = "1",
     freeze: Annotated[
         list[str] | None,
         typer.Option(help="Parameters that stay; may be repeated.", metavar="PATTERN", show_default=False),
@@ -89,6 +92,7 @@ def train(
     similarity_weight: Annotated[float, typer.Option(help="Weight of the similarities within it.")] = 10.0,
     softmax_weight: Annotated[float, typer.Option(help="Weight of the loss beside the teacher.")] = 1.0,
     half_size: Annotated[float, typer.Option(help="Share of the training, its first, on halved crops.")] = 0.0,
+    keep: Annotated[str, typer.Option(help="The network to export: best on held-out people, or last.")] = "best",
     held_out: Annotated[float, typer.Option(help="Share of the identities kept for validation.")] = 0.15,
     calibrate_on: Annotated[
         str,
@@ -148,12 +152,14 @@ def train(
             augmentation=Augmentation(**_object("--augmentation", augmentation)),
             init=init,
             pull=parse_pull(pull or []),
+            pull_branches=[float(each) for each in pull_branches.split(",")],
             freeze=freeze or [],
             teacher=teacher,
             teacher_weight=teacher_weight,
             similarity_weight=similarity_weight,
             softmax_weight=softmax_weight,
             half_size=half_size,
+            keep=keep,
             held_out=held_out,
             seed=seed,
             precision=precision,

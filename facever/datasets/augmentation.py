@@ -51,6 +51,7 @@ class Augmenter:
 
     def __init__(self, settings: Augmentation, height: int, width: int, margin: int) -> None:
         self.settings, self.height, self.width, self.margin = settings, height, width, margin
+        self.memory_format = torch.channels_last
 
     def __call__(self, crops: Tensor, generator: torch.Generator) -> Tensor:
         """uint8 (N, H + 2m, W + 2m, 3) -> float32 (N, 3, H, W) in [0, 255], channels last in memory."""
@@ -60,7 +61,7 @@ class Augmenter:
         x = self._small(x, generator)
         x = self._lit(x, generator)
         keep = self._bordered(n, generator) & self._cut(n, generator)  # (N, 1, H, W)
-        return (x * keep.to(x.device)).contiguous(memory_format=torch.channels_last)
+        return (x * keep.to(x.device)).contiguous(memory_format=self.memory_format)
 
     def plain(self, crops: Tensor) -> Tensor:
         """The crops as inference cuts them: uint8 (N, H + 2m, W + 2m, 3) -> float32 (N, 3, H, W)."""

@@ -80,7 +80,7 @@ def embed_each(
     known: dict[str, Embedded] = {}
     if cache is not None:
         job = verifier.job(rule, centre_fallback=True)
-        keys = list(keys_of(paths, job, sha256_of(verifier.path)))
+        keys = list(keys_of(paths, job, f"{sha256_of(verifier.path)} {verifier.embedder.precision}"))
         known = cache.get(keys)
     found = [known.get(key) if key is not None else None for key in keys]
     missing = [i for i, there in enumerate(found) if there is None]

@@ -57,8 +57,8 @@ class Initial:
             If it is neither the same network nor one that grows out of it.
         """
         if isinstance(network, ResNet29Twin) and isinstance(self.network, ResNet29):
-            self.centre = self._mean_embedding()
-            network.grow_from(self.network, self.centre)
+            network.grow_from(self.network, self._mean_embedding())
+            self.centre = network.centres[0].clone()
             return
         try:
             network.load_state_dict(self.network.state_dict())
@@ -69,13 +69,13 @@ class Initial:
             ) from error
 
     def targets(self, x: Tensor) -> Tensor:
-        """What the initial network says of a batch: features without their centre, of length 1. (N, d)"""
+        """What the initial network says of a batch: features without what a twin takes out, of length 1. (N, d)"""
         with torch.no_grad():
             return F.normalize(F.normalize(self.network(x).float()) - self.centre)
 
     def _mean_embedding(self) -> Tensor:
         some = np.linspace(0, len(self._crops) - 1, min(len(self._crops), CENTRE_CROPS)).astype(np.int64)
-        embeddings, _ = Embedder(self.info, self.network, self.device)(self._crops.inner(some))
+        embeddings, _ = Embedder.load(find_weights(self.weights), self.device, "fp32")(self._crops.inner(some))
         return torch.from_numpy(embeddings).to(self.device).mean(0)
 
 
@@ -88,15 +88,17 @@ def pull_of(identities: Sequence[str], weights: Mapping[str, float]) -> Tensor:
     return torch.tensor([by_name[name] for name in identities])
 
 
-def pull_loss(features: Tensor, targets: Tensor, strengths: Tensor) -> Tensor:
-    """The mean over a batch of strength · |f/|f| - t|², f the leading components of the feature.
+def pull_loss(features: Tensor, targets: Tensor, strengths: Tensor, of_branches: Sequence[float] = (1.0,)) -> Tensor:
+    """The mean over a batch of strength · sum_b w_b |f_b/|f_b| - t|², f_b the feature's parts as long as t.
 
     Parameters
     ----------
     features : Tensor of shape (N, d)
-        Of which the first k are pulled: in a twin, the first branch.
     targets : Tensor of shape (N, k), unit length
     strengths : Tensor of shape (N,)
+    of_branches : sequence of float
+        w_b, for the first parts of k components; the others are free.
     """
-    own = F.normalize(features[:, : targets.shape[1]].float())
-    return (strengths * (own - targets).square().sum(1)).mean()
+    parts = features.float().split(targets.shape[1], dim=1)
+    distances = [w * (F.normalize(part) - targets).square().sum(1) for w, part in zip(of_branches, parts, strict=False)]
+    return (strengths * torch.stack(distances).sum(0)).mean()

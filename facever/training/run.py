@@ -9,6 +9,7 @@ out/training.json         settings, versions, people, result
 from __future__ import annotations
 
 import math
+import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -217,7 +218,12 @@ class _Run:
         accuracy, tar = self.best["accuracy"], self.best["tar"]
         step, epoch, minutes = self.trainer.step, self.trainer.epoch, round(self.minutes, 2)
         result = TrainingResult(weights, step, epoch, minutes, self.loss, accuracy, tar)
-        record = {"settings": self.settings.to_json(), "people": self.data.people(), "device": str(self.device)}
+        record = {
+            "settings": self.settings.to_json(),
+            "people": self.data.people(),
+            "device": str(self.device),
+            "cpus": os.cpu_count(),
+        }
         summary = {**asdict(result), "weights": weights.name}
         write_json(
             self.out / "training.json", {**record, "result": summary, "held_out": figures, "versions": versions()}
@@ -248,7 +254,7 @@ class _Run:
         validation = validate(embeddings, self.data.held_out.identities, self.settings.seed)
         if validation is None:
             return
-        best = self.best is None or validation.score >= self.best["score"]
+        best = self.best is None or self.settings.keep == "last" or validation.score >= self.best["score"]
         if best:
             self.best = {**asdict(validation), "score": validation.score, "network": self._network()}
         self.log.add_validation(validation)

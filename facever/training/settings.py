@@ -16,6 +16,7 @@ LOSSES = ("l2-softmax", "softmax", "center", "l2-center")
 PRECISIONS = ("auto", "bf16", "fp32")
 OPTIMISERS = ("sgd", "adamw")
 SAMPLINGS = ("plain", "even")
+KEPT = ("best", "last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,16 @@ class TrainingSettings:
         Weights to begin from (`facever.training.initial`).
     pull : dict
         From shell patterns of identities to the weight of the pull towards the initial embedding; the first that fits.
+    pull_branches : list of float
+        How strong the pull is on each branch of a network that has several, relative to that weight.
     freeze : list of str
         Shell patterns of the network's parameters that stay as they are.
     teacher : str, optional
         Weights whose embeddings the network learns to agree with (`facever.training.teacher`).
     teacher_weight, similarity_weight, softmax_weight : float
         Of the agreement, of the similarities within it, and of the loss over identities beside it.
+    keep : {"best", "last"}
+        Which network is exported: the best by validation of those after each epoch, or the last.
     half_size : float
         Share of the training, from its beginning, in which crops are halved in height and width.
     warmup : float
@@ -108,12 +113,14 @@ class TrainingSettings:
     sampling: str = "plain"
     init: str | None = None
     pull: dict[str, float] = field(default_factory=dict)
+    pull_branches: list[float] = field(default_factory=lambda: [1.0])
     freeze: list[str] = field(default_factory=list)
     teacher: str | None = None
     teacher_weight: float = 4.0
     similarity_weight: float = 10.0
     softmax_weight: float = 1.0
     half_size: float = 0.0
+    keep: str = "best"
     warmup: float = 0.03
     held_out: float = 0.15
     seed: int = 0
@@ -142,6 +149,7 @@ class TrainingSettings:
         require(self.learning_rate > 0, f"a learning rate above 0, not {self.learning_rate}")
         require(self.optimiser in OPTIMISERS, f"the optimiser is sgd or adamw, not {self.optimiser!r}")
         require(self.sampling in SAMPLINGS, f"sampling is plain or even, not {self.sampling!r}")
+        require(self.keep in KEPT, f"what is kept is best or last, not {self.keep!r}")
         require(0 <= self.ema < 1, f"ema is a decay in [0, 1), not {self.ema}")
         require(self.clip is None or self.clip > 0, f"clip is a length above 0, not {self.clip}")
         require(self.init is not None or not self.pull, "pull is towards initial weights, and there is no init")

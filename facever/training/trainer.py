@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from facever.datasets.augmentation import Augmenter
 from facever.datasets.crops import CropSet
 from facever.datasets.identities import labels_of
+from facever.embedder import computes_in_bf16
 from facever.networks import EmbeddingNetwork
 from facever.training.averaging import Average
 from facever.training.initial import Initial, pull_loss, pull_of
@@ -96,7 +97,7 @@ class Trainer:
         self.order = Order(crops.identities, settings.batch_size, settings.sampling == "even", settings.seed)
         self.batch_size, self.steps_per_epoch = self.order.batch_size, self.order.batches
         self.step = 0
-        self.half = _computes_in_bf16(settings.precision, device)
+        self.half = computes_in_bf16(settings.precision, device)
         self._forward = self._compiled() if settings.compile else self.network
 
     @property
@@ -126,7 +127,9 @@ class Trainer:
                 agreement = self.teaching(features, self.targets[rows])
                 total = self.settings.softmax_weight * total + self.settings.teacher_weight * agreement
             if self.initial and self.settings.pull:
-                total = total + pull_loss(features, self.initial.targets(x), self.pull[rows])
+                total = total + pull_loss(
+                    features, self.initial.targets(x), self.pull[rows], self.settings.pull_branches
+                )
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         if self.settings.clip is not None:
@@ -216,12 +219,3 @@ def _halved(x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H / 2, W / 2)
 def _mixed(seed: int, step: int) -> int:
     """A seed of its own for every step."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 2)
-
-
-def _computes_in_bf16(precision: str, device: torch.device) -> bool:
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    # Without such instructions bf16 is emulated, and slower than float32.
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())

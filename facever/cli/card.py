@@ -1,0 +1,34 @@
+"""`facever card`: a model card from the records of a training and of evaluations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facever.cli.common import Json, print_json
+
+EXAMPLE = "Example: facever card runs/mine/weights.safetensors --about about.toml --training runs/mine -o card.md"
+
+
+def card(
+    weights: Annotated[str, typer.Argument(help="A weights file, or the name of shipped weights.")],
+    about: Annotated[Path, typer.Option(help="TOML with what only a person knows; see facever/card.py.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Markdown to write; the curve goes beside it.")],
+    training: Annotated[Path | None, typer.Option(help="Folder that facever train wrote.", show_default=False)] = None,
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option(help="JSON of eval-lfw or eval-all; may be repeated.", show_default=False),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Write a model card, with the training's curve as a picture."""
+    from facever.card import write_card
+    from facever.weights import find_weights
+
+    written = [str(path) for path in write_card(out, find_weights(weights), about, training, evaluation or [])]
+    if json_:
+        print_json({"written": written})
+    else:
+        print("\n".join(written))
