@@ -264,7 +264,16 @@ def test_the_discard_curves_start_at_the_same_rejects_and_count_them(judged: tup
     told = json.loads((judged[0] / "results.json").read_text())
     curves = told["discard"]["curves"]
     assert len(curves) == 3
-    assert curves["softmax, by norm"]["fnmr"][0] == pytest.approx(curves[f"softmax, by {norm.DETECTOR}"]["fnmr"][0])
+    assert curves["softmax, by norm"]["fnmr"][0] == pytest.approx(curves[norm.BY_DETECTOR]["fnmr"][0])
     gain = next(f for f in told["figures"] if f["name"] == "softmax, by norm: FNMR saved over random discard")
     fnmr = curves["softmax, by norm"]["fnmr"]
     assert gain["value"] == pytest.approx(fnmr[0] - np.mean(fnmr[:11]))
+
+
+def test_the_norm_is_compared_with_the_detectors_score(judged: tuple[Path, Outcome]) -> None:
+    told = json.loads((judged[0] / "results.json").read_text())
+    row = told["comparisons"][0]
+    assert (row["loss"], row["baseline"]) == (norm.BY_NORM, norm.BY_DETECTOR)
+    gains = {f["name"]: f["value"] for f in told["figures"]}
+    saved = [gains[f"{quality}: FNMR saved over random discard"] for quality in (norm.BY_NORM, norm.BY_DETECTOR)]
+    assert row["difference"] == pytest.approx(saved[0] - saved[1])

@@ -10,11 +10,13 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from facever.datasets.pairs import Pair
+from facever.evaluation.bootstrap import People, bootstrap
 from facever.losses import alpha_lower_bound
 from facever.studies.alpha import CLASSES, models_of, people_difference, theory
 from facever.studies.faces import drawn_pairs
+from facever.studies.intervals import Drawn
 from facever.studies.losses import best_rate, beyond
-from facever.studies.quality import SHARES, SPOILINGS, BinnedPairs, Discard, bins_of
+from facever.studies.quality import SHARES, SPOILINGS, BinnedPairs, Discard, bins_of, gain_of
 from facever.studies.simplex import (
     axis_directions,
     bound_probability,
@@ -95,9 +97,9 @@ def test_a_perfect_quality_gains_and_a_useless_one_does_not() -> None:
     # From 0.25 the FNMR falls to 0 when a quarter is discarded: (0.25 - s) / (1 - s) at s < 0.25, then 0.
     shares = SHARES[SHARES <= 0.5]
     expected = 0.25 - np.mean([max(0.0, (0.25 - s) / (1 - s)) for s in shares])
-    assert perfect.gain() == pytest.approx(expected)
-    assert Discard(np.zeros(100), rejected).gain() == pytest.approx(0)  # all alike: a tie, kept in part
-    assert Discard(rejected.astype(float), rejected).gain() < 0
+    assert gain_of(perfect.curve()) == pytest.approx(expected)
+    assert gain_of(Discard(np.zeros(100), rejected).curve()) == pytest.approx(0)  # all alike: a tie, kept in part
+    assert gain_of(Discard(rejected.astype(float), rejected).curve()) < 0
 
 
 def test_bins_hold_as_many_each_and_rise_with_the_values() -> None:
@@ -186,3 +188,30 @@ def test_learned_alphas_start_where_they_should_with_and_without_decay() -> None
     learned = {name: own for name, own in models.items() if own.get("alpha_learned")}
     assert [own["alpha"] for own in learned.values()] == [4.0, 4.0, 64.0, 64.0]
     assert [own.get("alpha_decay") for own in learned.values()] == [None, 0.0, None, 0.0]
+
+
+def test_draws_of_the_same_people_are_paired_and_agree_with_the_bootstrap() -> None:
+    """A share that is the same plus 0.1 in each draw differs by exactly 0.1, however much it varies itself."""
+    people = People.of([f"p{i // 3}" for i in range(60)], [f"p{i // 3}" for i in range(60)])
+    values = (RNG.random(60) < 0.5).astype(float)
+
+    def mean(weights: np.ndarray | None) -> float:
+        return float(np.average(values, weights=weights))
+
+    first = Drawn.of(people, mean, 50)
+    second = Drawn.of(people, lambda weights: mean(weights) + 0.1, 50)
+    assert first.number == pytest.approx(values.mean())
+    (expected,) = bootstrap(people, lambda weights: [mean(weights)], 50)
+    assert first.ci95 == pytest.approx(expected)
+    assert first.ci95[1] - first.ci95[0] > 0.05
+    assert (second - first).number == pytest.approx(0.1)
+    assert (second - first).ci95 == pytest.approx((0.1, 0.1))
+
+
+def test_a_band_and_a_change_are_taken_draw_by_draw() -> None:
+    draws = np.stack([np.arange(101.0), 2 * np.arange(101.0)], axis=1)  # (replicates, 2)
+    drawn = Drawn(np.array([50.0, 100.0]), draws)
+    low, high = drawn.band()
+    assert (low.tolist(), high.tolist()) == ([2.5, 5.0], [97.5, 195.0])
+    second = drawn.then(lambda values: values[..., 1])
+    assert (second.number, second.ci95) == (100.0, pytest.approx((5.0, 195.0)))

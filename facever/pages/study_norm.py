@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facever.pages.study_plots import Curve, Drawing, curves, grid
+from facever.studies.norm import BIN_NAMES
 from facever.studies.outcome import Outcome
 from facever.studies.quality import SPOILINGS
 
@@ -15,18 +16,17 @@ def drawings(outcome: Outcome) -> list[Drawing]:
 
 
 def _bins(outcome: Outcome) -> list[Drawing]:
-    names = ["low", "middle", "high"]
     found = []
     for number, (model, cells) in enumerate(outcome.data["bins"].items()):
         table = np.array(cells, np.float64)
         said = ", ".join(
-            f"{names[i]} with {names[j]} {table[i, j]:.4f}"
+            f"{BIN_NAMES[i]} with {BIN_NAMES[j]} {table[i, j]:.4f}"
             for i in range(3)
             for j in range(i, 3)
             if np.isfinite(table[i, j])
         )
         text = f"Balanced accuracy of pairs by the norms of both photographs, {model}: {said}."
-        found.append(grid(f"bins-{number}", f"Accuracy by norms: {model}", text, "norm", names, names, table))
+        found.append(grid(f"bins-{number}", f"Accuracy by norms: {model}", text, "norm", BIN_NAMES, BIN_NAMES, table))
     return found
 
 

@@ -5,6 +5,7 @@ Ranjan et al. 2017, section 4.3 (the bound) and 5.1 (accuracy over alpha, fixed 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.datasets.pairs import Pair
-from facever.evaluation.bootstrap import People, drawn_weights, interval
+from facever.evaluation.bootstrap import People, Weights
 from facever.losses import alpha_lower_bound
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
-from facever.studies.intervals import t_interval
+from facever.studies.intervals import Drawn, over_seeds, t_interval
 from facever.studies.outcome import Check, Figure, Interval, Outcome, in_epochs
 from facever.studies.runs import Options, Runs
 from facever.studies.simplex import axis_directions, bound_probability, measured_probabilities, probabilities
@@ -108,8 +109,12 @@ def people_difference(
     """
     gap = np.mean(first, axis=0, dtype=np.float64) - np.mean(second, axis=0, dtype=np.float64)  # (n,)
     people = People.of([str(pair.identity_a) for pair in pairs], [str(pair.identity_b) for pair in pairs])
-    drawn = [(w @ gap) / max(float(w.sum()), 1.0) for w in drawn_weights(people, REPLICATES)]
-    return float(gap.mean()), interval(np.array(drawn))
+
+    def mean_gap(weights: Weights | None) -> float:
+        return float(np.average(gap, weights=weights)) if weights is None or weights.any() else math.nan
+
+    drawn = Drawn.of(people, mean_gap, REPLICATES)
+    return drawn.number, drawn.ci95
 
 
 def _outcome(
@@ -150,7 +155,7 @@ def _outcome(
         for key in (
             k
             for k in ("accuracy", "tar_at_far_0.01", "tar_at_far_0.001")
-            if k in faces.runs.done[run_name(model, seeds[0])][test]
+            if all(k in faces.runs.done[run_name(each, seed)][test] for each in models for seed in seeds)
         ):
             name = f"{model}: {test}, {key.replace('tar_at_far_', 'TAR at FAR ')}"
             figures.append(_figure(name, value(model, key), value(model, f"{key}_ci95"), test))
@@ -204,7 +209,7 @@ def _outcome(
 
 def _figure(name: str, values: list[float], intervals: list[Any], test: str) -> Figure:
     if len(values) > 1:
-        return Figure(name, float(np.mean(values)), t_interval(values), f"Student's t over {len(values)} seeds")
+        return Figure(name, float(np.mean(values)), t_interval(values), over_seeds(len(values)))
     low, high = intervals[0]
     return Figure(name, values[0], (low, high), f"people of {test} drawn anew, one training")
 

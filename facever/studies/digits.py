@@ -53,7 +53,7 @@ SETTINGS: dict[str, Any] = {
     "precision": "fp32",
     "compile": False,
 }
-EPOCHS = {"scikit-learn's digits": (24, 10), "MNIST": (3, 1)}  # at full length, quick
+EPOCHS = {"scikit-learn's digits": (48, 10), "MNIST": (8, 1)}  # at full length, quick
 # Each loss has the learning rate that serves it best: chosen on a third of the training digits that is left out for it,
 # with a seed of its own, at half the length.
 RATES, QUICK_RATES = (0.01, 0.03, 0.1), (0.03,)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from facever.evaluation.bootstrap import REPLICATES, People, Weights, drawn_weights, interval
 from facever.studies.outcome import Figure, Interval
 
 
@@ -46,3 +49,51 @@ def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, 
     """Mean of first - second over the same seeds, and its paired interval."""
     pairs = [a - b for a, b in zip(first, second, strict=True)]
     return float(np.mean(pairs)), t_interval(pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure, or an array of them, and what it was each time that people were drawn anew.
+
+    Two of the same people may be taken from each other: the same people were drawn for both.
+
+    Attributes
+    ----------
+    value : float64 ndarray of any shape
+    draws : float64 ndarray of shape (replicates, *shape)
+    """
+
+    value: NDArray[np.float64]
+    draws: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        people: People,
+        measure: Callable[[Weights | None], NDArray[np.float64] | float],
+        replicates: int = REPLICATES,
+    ) -> Drawn:
+        """`measure` takes how often each pair counts, or None if each counts once."""
+        draws = [measure(weights) for weights in drawn_weights(people, replicates)]
+        return cls(np.asarray(measure(None), np.float64), np.array(draws, np.float64))
+
+    def then(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Drawn:
+        """The figure changed by a function of its last axes, which the draws have behind their first."""
+        return Drawn(change(self.value), change(self.draws))
+
+    def __sub__(self, other: Drawn) -> Drawn:
+        return Drawn(self.value - other.value, self.draws - other.draws)
+
+    @property
+    def number(self) -> float:
+        return float(self.value)
+
+    @property
+    def ci95(self) -> Interval:
+        """Of a single figure; draws in which it could not be had are left out."""
+        return interval(self.draws)
+
+    def band(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper ends of each of an array's 95 % intervals."""
+        low, high = np.nanquantile(self.draws, [0.025, 0.975], axis=0)
+        return low, high

@@ -102,8 +102,8 @@ def _outcome(
     def values(loss: str, test: str, metric: str) -> list[float]:
         return [runs.done[run_name(loss, seed)][test][metric] for seed in seeds]
 
-    first = runs.done[run_name(SOFTMAX, seeds[0])]
-    measured = [(test, metric) for test in tests for metric in METRICS if metric in first[test]]
+    trained = [runs.done[run_name(loss, seed)] for loss in LOSSES for seed in seeds]
+    measured = [(t, metric) for t in tests for metric in METRICS if all(metric in each[t] for each in trained)]
     how = paired_over_seeds(len(seeds))
     pairs = [(loss, SOFTMAX) for loss in LOSSES if loss != SOFTMAX] + [(FIXED, CENTER), (JOINED, FIXED)]
     comparisons = [

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from facever.alignment import ALIGNMENTS
 from facever.datasets.pairs import Pair
 from facever.embedder import Embedder, choose_device
-from facever.evaluation.bootstrap import People, drawn_weights, interval
+from facever.evaluation.bootstrap import People
 from facever.pipeline import Job, process_files
 from facever.scoring import cosine, threshold_at_far
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, TestSet, face_settings
-from facever.studies.intervals import t_interval
+from facever.studies.intervals import Drawn, t_interval
 from facever.studies.outcome import Check, Comparison, Figure, Outcome, in_epochs
-from facever.studies.quality import SHARES, SPOILINGS, BinnedPairs, Discard, bins_of
+from facever.studies.quality import SHARES, SPOILINGS, BinnedPairs, Discard, bins_of, gain_of
 from facever.studies.runs import Options, Runs
 from facever.training.watcher import Watcher
 
@@ -31,12 +31,12 @@ SEEDS, QUICK_SEEDS = 1, 1
 EPOCHS, QUICK_EPOCHS = 12, 1
 SOFTMAX, L2 = "softmax", "l2-softmax, alpha 16"
 MODELS: dict[str, dict[str, Any]] = {SOFTMAX: {"loss": "softmax"}, L2: {"loss": "l2-softmax", "alpha": 16.0}}
-BINS = 3
+BINS, BIN_NAMES = 3, ("low", "middle", "high")
 FMR = 0.01
 SPOILED = 400  # photographs whose norms are watched while they are spoiled
 SHOWN = 36  # photographs at either end
 REPLICATES = 1000
-DETECTOR = "detector's score"
+BY_NORM, BY_DETECTOR = "softmax, by norm", "softmax, by detector's score"
 OVER_PHOTOGRAPHS = "Student's t over photographs"
 
 
@@ -94,7 +94,9 @@ def run(options: Options, watcher: Watcher) -> Outcome:
             embedder = Embedder.load(weights, choose_device(options.device))
             scored[model].append(score(embedder, test))
             response[model].append(_response(runs, run_name(model, seed), embedder, test))
-    return _outcome(faces, sets, scored, detector, response, seeds, epochs, options.quick)
+    judged = judge(faces.test_names[0], sets, scored, detector, response)
+    shown = _ends(sets[0], scored[SOFTMAX][0].norms)
+    return _outcome(faces, sets, judged, response, seeds, epochs, options.quick, shown)
 
 
 def run_name(model: str, seed: int) -> str:
@@ -152,114 +154,121 @@ def _response(runs: Runs, name: str, embedder: Embedder, test: TestSet) -> dict[
     return runs(f"{name}-spoiled", {"photographs": len(crops), "test": test.name}, measure)
 
 
-def _outcome(
-    faces: Faces,
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the pairs say about the norm, with people drawn anew.
+
+    Attributes
+    ----------
+    cells : from model to balanced accuracy by pair of bins, (BINS, BINS)
+    curves : from a quality to its error-versus-discard curve, one FNMR for each of `SHARES`
+    lost : from model to (spoiling, share of the norm lost at its strongest step, interval over photographs)
+    how : str
+        What the intervals over people are.
+    """
+
+    cells: dict[str, Drawn]
+    curves: dict[str, Drawn]
+    lost: dict[str, list[tuple[str, float, Any]]]
+    how: str
+
+    def high_minus_low(self, model: str) -> Drawn:
+        """Balanced accuracy of pairs from the top bin minus that of the bottom one."""
+        return self.cells[model].then(lambda cells: cells[..., -1, -1] - cells[..., 0, 0])
+
+    def gain(self, quality: str) -> Drawn:
+        """FNMR saved by discarding by a quality, over random discard."""
+        return self.curves[quality].then(gain_of)
+
+    def checks(self) -> list[Check]:
+        """What the paper says of softmax."""
+        found = [
+            (
+                "softmax: balanced accuracy of pairs from the top third of norms minus the bottom third",
+                self.high_minus_low(SOFTMAX),
+            ),
+            (
+                "softmax: FNMR saved by discarding by norm, over random discard (mean of the first half)",
+                self.gain(BY_NORM),
+            ),
+        ]
+        return [
+            *(Check(what, drawn.number, drawn.ci95, self.how) for what, drawn in found),
+            *(
+                Check(f"softmax: share of the norm lost to {name} at its strongest step", lost, ends, OVER_PHOTOGRAPHS)
+                for name, lost, ends in self.lost[SOFTMAX]
+            ),
+        ]
+
+    def comparisons(self, test: str) -> list[Comparison]:
+        """The norm against the detector's score, and L2-softmax against softmax where norms are low."""
+        score = self.gain(BY_NORM) - self.gain(BY_DETECTOR)
+        saved = "FNMR saved by discarding, mean of the first half"
+        low = (self.cells[L2] - self.cells[SOFTMAX]).then(lambda cells: cells[..., 0, 0])
+        pairs = "balanced accuracy of pairs of low norm"
+        return [
+            Comparison(BY_NORM, BY_DETECTOR, f"{test}, {saved}", score.number, score.ci95, self.how),
+            Comparison(L2, SOFTMAX, f"{test}, {pairs}", low.number, low.ci95, self.how),
+        ]
+
+    def figures(self) -> list[Figure]:
+        found: list[tuple[str, Drawn]] = []
+        for model, cells in self.cells.items():
+            for i, j in zip(*np.triu_indices(BINS), strict=True):
+                name = f"{model}: balanced accuracy, {BIN_NAMES[i]} with {BIN_NAMES[j]} norm"
+                found.append((name, cells.then(lambda values, i=i, j=j: values[..., i, j])))  # type: ignore[misc]
+            found.append((f"{model}: balanced accuracy, high minus low norm", self.high_minus_low(model)))
+        found += [(f"{quality}: FNMR saved over random discard", self.gain(quality)) for quality in self.curves]
+        return [
+            *(Figure(name, drawn.number, drawn.ci95, self.how) for name, drawn in found),
+            *(
+                Figure(f"{model}: share of the norm lost to {name}", lost, ends, OVER_PHOTOGRAPHS)
+                for model, all_lost in self.lost.items()
+                for name, lost, ends in all_lost
+            ),
+        ]
+
+
+def judge(
+    test: str,
     sets: list[TestSet],
     scored: dict[str, list[Scored]],
     detector: list[NDArray[np.float64]],
     response: dict[str, list[dict[str, Any]]],
+) -> Judged:
+    """Put the trainings of all seeds one behind the other, and draw people."""
+    pairs = [pair for each in sets for pair in each.pairs]
+    everybody, genuine = _people(pairs), _people([pair for pair in pairs if pair.same])
+    joined = {model: _joined_bins([s.binned() for s in each]) for model, each in scored.items()}
+    by_detector = zip(scored[SOFTMAX], detector, strict=True)
+    discards = {
+        BY_NORM: _joined_discard([s.discard(s.norms) for s in scored[SOFTMAX]]),
+        "l2-softmax, by norm": _joined_discard([s.discard(s.norms) for s in scored[L2]]),
+        BY_DETECTOR: _joined_discard([s.discard(scores) for s, scores in by_detector]),
+    }
+    return Judged(
+        cells={model: Drawn.of(everybody, bins.accuracy, REPLICATES) for model, bins in joined.items()},
+        curves={name: Drawn.of(genuine, discard.curve, REPLICATES) for name, discard in discards.items()},
+        lost={model: _lost(each) for model, each in response.items()},
+        how=f"people of {test} drawn anew, {len(sets)} training{'s' if len(sets) > 1 else ''} a model",
+    )
+
+
+def _outcome(
+    faces: Faces,
+    sets: list[TestSet],
+    judged: Judged,
+    response: dict[str, list[dict[str, Any]]],
     seeds: list[int],
     epochs: int,
     quick: bool,
+    arrays: dict[str, NDArray[Any]],
 ) -> Outcome:
     test = faces.test_names[0]
-    pairs = [pair for each in sets for pair in each.pairs]
-    genuine = [pair for pair in pairs if pair.same]
-    how = f"people of {test} drawn anew, {len(seeds)} training{'s' if len(seeds) > 1 else ''} a model"
-
-    cells = {model: _joined_bins([s.binned() for s in each]) for model, each in scored.items()}
-    grids = {model: joined.accuracy() for model, joined in cells.items()}
-    curves = {
-        "softmax, by norm": _joined_discard([s.discard(s.norms) for s in scored[SOFTMAX]]),
-        "l2-softmax, by norm": _joined_discard([s.discard(s.norms) for s in scored[L2]]),
-        f"softmax, by {DETECTOR}": _joined_discard(
-            [s.discard(d) for s, d in zip(scored[SOFTMAX], detector, strict=True)]
-        ),
-    }
-    # One set of draws of people for all that is about all pairs, one for all that is about genuine pairs.
-    top = BINS - 1
-    low_high: dict[str, list[float]] = {model: [] for model in MODELS}
-    drawn_cells: dict[str, list[NDArray[np.float64]]] = {model: [] for model in MODELS}
-    low_gain = []
-    for weights in drawn_weights(_people(pairs), REPLICATES):
-        drawn = {model: joined.accuracy(weights) for model, joined in cells.items()}
-        for model, grid in drawn.items():
-            drawn_cells[model].append(grid)
-            low_high[model].append(float(grid[top, top] - grid[0, 0]))
-        low_gain.append(float(drawn[L2][0, 0] - drawn[SOFTMAX][0, 0]))
-    gains: dict[str, list[float]] = {name: [] for name in curves}
-    drawn_curves: dict[str, list[NDArray[np.float64]]] = {name: [] for name in curves}
-    for weights in drawn_weights(_people(genuine), REPLICATES):
-        for name, discard in curves.items():
-            gains[name].append(discard.gain(weights))
-            drawn_curves[name].append(discard.curve(weights))
-
-    by_norm, by_detector = "softmax, by norm", f"softmax, by {DETECTOR}"
-    checks = [
-        Check(
-            "softmax: balanced accuracy of pairs from the top third of norms minus the bottom third",
-            float(grids[SOFTMAX][top, top] - grids[SOFTMAX][0, 0]),
-            interval(np.array(low_high[SOFTMAX])),
-            how,
-        ),
-        Check(
-            "softmax: FNMR saved by discarding by norm, over random discard (mean of the first half)",
-            curves[by_norm].gain(),
-            interval(np.array(gains[by_norm])),
-            how,
-        ),
-        Check(
-            "softmax: FNMR saved by discarding by norm, over the detector's score",
-            curves[by_norm].gain() - curves[by_detector].gain(),
-            interval(np.array(gains[by_norm]) - np.array(gains[by_detector])),
-            how,
-        ),
-        *(
-            Check(
-                f"softmax: share of the norm lost to {name} at its strongest step",
-                lost,
-                ends,
-                "photographs, Student's t",
-            )
-            for name, lost, ends in _lost(response[SOFTMAX])
-        ),
-    ]
-    names = ["low", "middle", "high"]
-    figures = [
-        Figure(
-            f"{model}: balanced accuracy, {names[i]} with {names[j]} norm",
-            float(grids[model][i, j]),
-            interval(np.array(drawn_cells[model])[:, i, j]),
-            how,
-        )
-        for model in MODELS
-        for i in range(BINS)
-        for j in range(i, BINS)
-        if np.isfinite(grids[model][i, j])
-    ]
-    figures += [
-        Figure(
-            f"{model}: balanced accuracy, high minus low norm",
-            float(grids[model][top, top] - grids[model][0, 0]),
-            interval(np.array(low_high[model])),
-            how,
-        )
-        for model in MODELS
-    ]
-    figures += [
-        Figure(f"{name}: FNMR saved over random discard", curves[name].gain(), interval(np.array(gains[name])), how)
-        for name in curves
-    ]
-    figures += [
-        Figure(f"{model}: share of the norm lost to {name}", lost, ends, OVER_PHOTOGRAPHS)
-        for model in MODELS
-        for name, lost, ends in _lost(response[model])
-    ]
-    gap = float(grids[L2][0, 0] - grids[SOFTMAX][0, 0])
-    told_curves = {}
-    for name, discard in curves.items():
-        low, high = np.nanquantile(np.array(drawn_curves[name]), [0.025, 0.975], axis=0)
-        told_curves[name] = {"fnmr": discard.curve().tolist(), "low": low.tolist(), "high": high.tolist()}
+    curves = {}
+    for name, curve in judged.curves.items():
+        low, high = curve.band()
+        curves[name] = {"fnmr": curve.value.tolist(), "low": low.tolist(), "high": high.tolist()}
     return Outcome(
         study="norm",
         title="The feature's norm as a measure of quality",
@@ -280,22 +289,18 @@ def _outcome(
         quick=quick,
         seeds=seeds,
         settings={**FACE_SETTINGS, "epochs": epochs, "models": MODELS, "fmr": FMR, "bins": BINS},
-        figures=figures,
-        checks=checks,
-        comparisons=[
-            Comparison(
-                L2, SOFTMAX, f"{test}, balanced accuracy of pairs of low norm", gap, interval(np.array(low_gain)), how
-            )
-        ],
+        figures=judged.figures(),
+        checks=judged.checks(),
+        comparisons=judged.comparisons(test),
         runs={name: result for name, result in faces.runs.done.items() if not name.endswith("-spoiled")},
         minutes=faces.runs.minutes,
         data={
             "test_set": test,
-            "bins": {model: grid.tolist() for model, grid in grids.items()},
-            "discard": {"shares": SHARES.tolist(), "curves": told_curves},
+            "bins": {model: cells.value.tolist() for model, cells in judged.cells.items()},
+            "discard": {"shares": SHARES.tolist(), "curves": curves},
             "response": {model: each[0] for model, each in response.items()},
         },
-        arrays=_ends(sets[0], scored[SOFTMAX][0].norms),
+        arrays=arrays,
     )
 
 
