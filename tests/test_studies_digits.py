@@ -16,7 +16,7 @@ from PIL import Image
 
 from facever.errors import DataError
 from facever.pages.study import write_study
-from facever.studies import digits, run_study
+from facever.studies import digit_training, digits, run_study
 from facever.studies.idx import read_mnist
 from facever.studies.outcome import Outcome
 from facever.studies.runs import Options
@@ -110,7 +110,7 @@ def test_angles_and_norms_by_hand() -> None:
     """Class 0 at 10° and -10° with norms 1 and 3; class 1 at 90°, norm 2 twice; class 2 at 180°, norm 2 twice."""
     degrees, norms = np.radians([10, -10, 90, 90, 180, 180]), np.array([1, 3, 2, 2, 2, 2])
     features = (norms * np.stack([np.cos(degrees), np.sin(degrees)])).T.astype(np.float32)
-    found = digits.spread(features, np.array([0, 0, 1, 1, 2, 2]))
+    found = digit_training.spread(features, np.array([0, 0, 1, 1, 2, 2]))
     assert found["within"] == pytest.approx(20 / 6, abs=1e-3)  # two of six digits lie 10° off
     assert found["between"] == pytest.approx(90, abs=1e-3)  # 0° to 90°, 90° to either, 180° to 90°
     assert found["ratio"] == pytest.approx(20 / 6 / 90, abs=1e-5)
@@ -126,7 +126,7 @@ def small() -> Any:
     patch.setattr(digits, "read_digits", lambda mnist: few)
     patch.setattr(digits, "EPOCHS", {whole.name: (2, 2)})
     patch.setattr(digits, "QUICK_MODELS", ("softmax", digits.MAIN))
-    patch.setattr(digits, "FRAMES", 4)
+    patch.setattr(digit_training, "FRAMES", 4)
     yield patch
     patch.undo()
 

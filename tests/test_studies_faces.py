@@ -19,7 +19,7 @@ from facever.alignment import ALIGNMENTS
 from facever.embedder import Embedder
 from facever.errors import DataError
 from facever.pages.study import write_study
-from facever.studies import alpha, faces, losses, norm, run_study
+from facever.studies import alpha, faces, losses, norm, norm_judged, run_study
 from facever.studies.outcome import Outcome
 from facever.studies.runs import Options, Runs
 from facever.training.run import Interrupted
@@ -43,7 +43,7 @@ def tiny() -> Iterator[None]:
         patch.setattr(module, "FACE_SETTINGS", settings)
     patch.setattr(faces, "REPLICATES", 20)
     patch.setattr(alpha, "REPLICATES", 20)
-    patch.setattr(norm, "REPLICATES", 20)
+    patch.setattr(norm_judged, "REPLICATES", 20)
     patch.setattr(alpha, "QUICK_ALPHAS", (1.0, 8.0))
     yield
     patch.undo()
@@ -264,7 +264,7 @@ def test_the_discard_curves_start_at_the_same_rejects_and_count_them(judged: tup
     told = json.loads((judged[0] / "results.json").read_text())
     curves = told["discard"]["curves"]
     assert len(curves) == 3
-    assert curves["softmax, by norm"]["fnmr"][0] == pytest.approx(curves[norm.BY_DETECTOR]["fnmr"][0])
+    assert curves["softmax, by norm"]["fnmr"][0] == pytest.approx(curves[norm_judged.BY_DETECTOR]["fnmr"][0])
     gain = next(f for f in told["figures"] if f["name"] == "softmax, by norm: FNMR saved over random discard")
     fnmr = curves["softmax, by norm"]["fnmr"]
     assert gain["value"] == pytest.approx(fnmr[0] - np.mean(fnmr[:11]))
@@ -273,7 +273,10 @@ def test_the_discard_curves_start_at_the_same_rejects_and_count_them(judged: tup
 def test_the_norm_is_compared_with_the_detectors_score(judged: tuple[Path, Outcome]) -> None:
     told = json.loads((judged[0] / "results.json").read_text())
     row = told["comparisons"][0]
-    assert (row["loss"], row["baseline"]) == (norm.BY_NORM, norm.BY_DETECTOR)
+    assert (row["loss"], row["baseline"]) == (norm_judged.BY_NORM, norm_judged.BY_DETECTOR)
     gains = {f["name"]: f["value"] for f in told["figures"]}
-    saved = [gains[f"{quality}: FNMR saved over random discard"] for quality in (norm.BY_NORM, norm.BY_DETECTOR)]
+    saved = [
+        gains[f"{quality}: FNMR saved over random discard"]
+        for quality in (norm_judged.BY_NORM, norm_judged.BY_DETECTOR)
+    ]
     assert row["difference"] == pytest.approx(saved[0] - saved[1])

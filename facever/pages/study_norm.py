@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facever.pages.study_plots import Curve, Drawing, curves, grid
-from facever.studies.norm import BIN_NAMES
+from facever.studies.norm_judged import BIN_NAMES
 from facever.studies.outcome import Outcome
 from facever.studies.quality import SPOILINGS
 

@@ -69,15 +69,21 @@ class Runs:
         Told in a line which run is made, and which were there.
     done : dict from name to result
         Those of this study so far, in order.
+    took : dict from name to minutes
     """
 
     out: Path
     say: Callable[[str], None] = lambda message: None
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
-    minutes: float = 0.0
+    took: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_writable(self.out / "results.json")
+
+    @property
+    def minutes(self) -> float:
+        """Of all runs so far, in whatever sittings they were made."""
+        return sum(self.took.values())
 
     def folder(self, name: str) -> Path:
         """Where a run may keep what is larger than its figures."""
@@ -113,7 +119,7 @@ class Runs:
             record = {"settings": asked, "minutes": round((time.monotonic() - start) / 60, 2), "result": result}
             write_json(path, record)
             record = _read(path)  # the same whether it was made now or before
-        self.minutes += record["minutes"]
+        self.took[name] = record["minutes"]
         self.done[name] = record["result"]
         return self.done[name]
 
