@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -219,6 +220,7 @@ class CenterLoss(nn.Module):
     @torch.no_grad()
     def _move_centers(self, x: Tensor, labels: Tensor) -> None:
         # Only rows of the batch are touched: with many identities, most are absent from it.
+        x, labels = _of_all_processes(x), _of_all_processes(labels)
         steps = center_steps(self.centers, x, labels).to(self.centers.dtype)
         self.centers.index_add_(0, labels, steps, alpha=self.rate)
 
@@ -253,6 +255,15 @@ class BranchLoss(nn.Module):
         loss = torch.stack([output.loss for output in outputs]).mean()
         logits = torch.stack([output.logits for output in outputs]).mean(0)
         return LossOutput(loss, logits)
+
+
+def _of_all_processes(part: Tensor) -> Tensor:
+    """The batch of all processes that train together, from each one's equal part."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return part
+    parts = [torch.empty_like(part) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, part.contiguous())
+    return torch.cat(parts)
 
 
 def _precise(values: Tensor) -> Tensor:

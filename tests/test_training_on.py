@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from facever.alignment import Alignment
+from facever.alignment import FACE_112X96, Alignment
 from facever.datasets.crops import CropSet
 from facever.errors import WeightsError
 from facever.networks import ResNet29, ResNet29Twin, build_network
@@ -220,3 +220,14 @@ def test_plain_sampling_takes_each_row_once_an_epoch_and_depends_on_the_seed() -
     assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(20))
     assert first != second
     assert [Order([str(i) for i in range(20)], 5, False, 7).rows(4).tolist()] == second[:1]
+
+
+def test_the_papers_network_trains_at_its_full_size() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 112, 96, 3), np.uint8)
+    names = ["a", "a", "b", "c"]
+    faces = CropSet(pixels, np.arange(4), names, names, FACE_112X96, 0, [])
+    full = TrainingSettings(network="face_resnet", alignment="face-112x96", epochs=1, batch_size=4, warmup=0.0)
+    trainer = Trainer(replace(full, compile=False, learning_rate=1e-3, precision="fp32"), faces, torch.device("cpu"))
+    losses = [trainer.train_step(0.0).loss for _ in range(6)]
+    assert np.isfinite(losses).all()
+    assert min(losses[3:]) < losses[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,6 +115,7 @@ def train(
     """Train a network on a folder of identities.
 
     Photographs are detected and aligned once and kept in a cache. An interrupted training goes on with --resume.
+    Several processes: torchrun --nproc-per-node 2 -m facever train ...; each takes --batch-size photographs a step.
     """
     from facever.cli.training_bars import TrainingBars
     from facever.datasets.augmentation import Augmentation
@@ -174,6 +176,8 @@ def train(
 
     with TrainingBars() as watcher:
         result = run(settings, data, out, cache or default_cache_folder(), device, workers, resume, watcher)
+    if os.environ.get("RANK", "0") != "0":  # one of several processes, of which the first one speaks
+        return
     if json_:
         print_json(_as_json(result))
     else:

@@ -28,6 +28,7 @@ from facever.training.checkpoint import check_same, load_checkpoint, save_checkp
 from facever.training.data import TrainingData, prepare
 from facever.training.export import export_weights, judge, weights_info
 from facever.training.log import TrainingLog
+from facever.training.processes import Processes, joined
 from facever.training.settings import TrainingSettings
 from facever.training.signals import stopped_by_signal
 from facever.training.trainer import Trainer
@@ -86,25 +87,38 @@ def train(
     ------
     DataError, OutputError, Interrupted
     """
-    watcher = watcher or Watcher()
     chosen = choose_device(device)
     check_writable(out / WEIGHTS)
     if resume and not (out / "checkpoint.pt").exists():
         raise DataError(f"{out}: no checkpoint to go on from; train without --resume")
     if not resume and ((out / "checkpoint.pt").exists() or (out / "training.json").exists()):
         raise OutputError(f"{out} holds a training already; go on with --resume, or choose another --out")
-    prepared = prepare(settings, data, cache, chosen, workers, watcher)
-    _report_alpha(settings, prepared.training, watcher)
-    run = _Run(settings, prepared, out, chosen, watcher)
-    if resume:
-        run.resume()
-    with stopped_by_signal() as stopped:
-        while not run.done:
-            run.advance()
-            if stopped:
-                run.save()
-                raise Interrupted(f"stopped after {run.trainer.step} steps; go on with --resume")
-    return run.finish()
+    with joined() as processes:
+        watcher = (watcher or Watcher()) if processes.first else Watcher()
+        if not processes.first:
+            processes.wait()  # for the crops
+        prepared = prepare(settings, data, cache, chosen, workers, watcher)
+        if processes.first:
+            processes.wait()
+        _report_alpha(settings, prepared.training, watcher)
+        run = _Run(settings, prepared, out, chosen, watcher, processes)
+        if resume:
+            run.resume()
+        with stopped_by_signal() as stopped:
+            while True:
+                share, stop = processes.agreed(run.share, bool(stopped))
+                if stop:
+                    run.save()
+                    raise Interrupted(f"stopped after {run.trainer.step} steps; go on with --resume")
+                if share >= 1 and run.trainer.step > 0:  # by the clock, too, at least one step is made
+                    break
+                try:
+                    run.advance(share)
+                except RuntimeError:
+                    if processes.size > 1:  # another one ended: between two steps, so nothing is lost but this one
+                        run.save()
+                    raise
+        return run.finish()
 
 
 def _report_alpha(settings: TrainingSettings, training: CropSet, watcher: Watcher) -> None:
@@ -132,9 +146,11 @@ class _Run:
         out: Path,
         device: torch.device,
         watcher: Watcher,
+        processes: Processes,
     ) -> None:
         self.settings, self.data, self.out, self.device, self.watcher = settings, data, out, device, watcher
-        self.trainer = Trainer(settings, data.training, device, watcher.say, targets=data.targets)
+        self.processes = processes
+        self.trainer = Trainer(settings, data.training, device, watcher.say, targets=data.targets, processes=processes)
         self.log = TrainingLog()
         self.best: dict[str, Any] | None = None  # validation figures and the network's state
         self.minutes_before = 0.0  # of the run before a resume
@@ -154,26 +170,25 @@ class _Run:
         assert self.settings.minutes is not None
         return min(1.0, self.minutes / self.settings.minutes)
 
-    @property
-    def done(self) -> bool:
-        # By the clock, too, at least one step is made.
-        return self.share >= 1 and self.trainer.step > 0
-
-    def advance(self) -> None:
+    def advance(self, share: float) -> None:
         """One step, and what is due after it."""
-        result = self.trainer.train_step(self.share)
+        result = self.trainer.train_step(share)
         if not math.isfinite(result.loss):
             raise DataError(f"the loss is {result.loss} after {self.trainer.step} steps; lower the --learning-rate")
         self._window.append((result.loss, result.accuracy))
-        if self.trainer.step % LOG_EVERY == 0 or self.done:
+        if self.trainer.step % LOG_EVERY == 0:
             self._report()
-        if self.trainer.step % self.trainer.steps_per_epoch == 0 or self.done:
+        if self.trainer.step % self.trainer.steps_per_epoch == 0:
+            self._report()
             self._validate()
         if time.monotonic() - self._saved > 60 * CHECKPOINT_MINUTES:
             self.save()
 
     def save(self) -> None:
-        """Checkpoint, log, and the best weights so far."""
+        """Checkpoint, log, and the best weights so far, by the first of several processes."""
+        self._saved = time.monotonic()
+        if not self.processes.first:
+            return
         state = {
             "settings": self.settings.to_json(),
             "people": self.data.people(),
@@ -188,7 +203,6 @@ class _Run:
         self.log.write(self.out / "log.csv")
         if self.best is not None:
             self._export()
-        self._saved = time.monotonic()
 
     def resume(self) -> None:
         path = self.out / "checkpoint.pt"
@@ -204,6 +218,12 @@ class _Run:
 
     def finish(self) -> TrainingResult:
         """Export the best network with thresholds from the held-out people, and sum up."""
+        self._report()
+        step, epoch, minutes = self.trainer.step, self.trainer.epoch, round(self.minutes, 2)
+        if not self.processes.first:
+            return TrainingResult(self.out / WEIGHTS, step, epoch, minutes, self.loss, None, None)
+        if step % self.trainer.steps_per_epoch:
+            self._validate()
         if self.best is None:  # nobody was held out: the last is all there is
             self.best = {"accuracy": None, "tar": None, "network": self._network()}
         info = self._export()
@@ -216,7 +236,6 @@ class _Run:
             export_weights(weights, with_thresholds(info, thresholds), self.best["network"])
         self.log.write(self.out / "log.csv")
         accuracy, tar = self.best["accuracy"], self.best["tar"]
-        step, epoch, minutes = self.trainer.step, self.trainer.epoch, round(self.minutes, 2)
         result = TrainingResult(weights, step, epoch, minutes, self.loss, accuracy, tar)
         record = {
             "settings": self.settings.to_json(),
@@ -232,10 +251,12 @@ class _Run:
         return result
 
     def _report(self) -> None:
+        if not self._window:
+            return
         now = time.monotonic()
         count = len(self._window)
         loss, accuracy = (sum(column) / count for column in zip(*self._window, strict=True))
-        speed = count * self.trainer.batch_size / max(now - self._reported, 1e-9)
+        speed = count * self.trainer.batch_size * self.processes.size / max(now - self._reported, 1e-9)
         minutes, share = self.minutes, self.share
         left = minutes * (1 - share) / share if share > 0 else float("nan")
         rate = self.settings.learning_rate_at(share)
@@ -247,7 +268,7 @@ class _Run:
         self.watcher.progress(progress)
 
     def _validate(self) -> None:
-        if not len(self.data.held_out):
+        if not len(self.data.held_out) or not self.processes.first:
             return
         start = time.monotonic()
         embeddings = self.trainer.embed(self.data.held_out)

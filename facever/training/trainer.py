@@ -24,8 +24,10 @@ from facever.datasets.identities import labels_of
 from facever.embedder import computes_in_bf16
 from facever.networks import EmbeddingNetwork
 from facever.training.averaging import Average
-from facever.training.initial import Initial, pull_loss, pull_of
+from facever.training.initial import Initial, pull_of
+from facever.training.objective import Objective
 from facever.training.optimiser import make_optimiser
+from facever.training.processes import Processes
 from facever.training.sampling import Order
 from facever.training.settings import TrainingSettings
 from facever.training.teacher import Teaching
@@ -55,6 +57,8 @@ class Trainer:
         To train in place of the one that the settings name.
     targets : Tensor of shape (m, k), optional
         A teacher's embedding of each crop, of length 1, with which the network learns to agree.
+    processes : Processes, optional
+        Those that train together; this one alone by default.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class Trainer:
         say: Callable[[str], None] = lambda message: None,
         network: EmbeddingNetwork | None = None,
         targets: Tensor | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.settings, self.crops, self.device, self.say = settings, crops, device, say
         labels, self.identities = labels_of(crops.identities)
@@ -84,21 +89,26 @@ class Trainer:
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
         if self.initial:
             self.initial.start(self.network)
-        self.pull = pull_of(crops.identities, settings.pull).to(device)
         self.loss = loss.to(device).train()
-        self.targets, self.teaching = targets, None
+        self.teaching: Teaching | None = None
         if targets is not None:
             size = self.network.embedding_size
             self.teaching = Teaching(size, targets.shape[1], settings.similarity_weight).to(device)
+        pull = pull_of(crops.identities, settings.pull).to(device)
+        self.objective = Objective(settings, self.network, self.loss, self.teaching, targets, self.initial, pull)
         self.average = Average(self.network, settings.ema)
         alignment = crops.alignment
         self.augment = Augmenter(settings.augmentation, alignment.height, alignment.width, crops.margin)
         self.optimiser = make_optimiser(settings, self.network, self._loss_parameters())
-        self.order = Order(crops.identities, settings.batch_size, settings.sampling == "even", settings.seed)
-        self.batch_size, self.steps_per_epoch = self.order.batch_size, self.order.batches
+        self.processes = processes or Processes()
+        together = settings.batch_size * self.processes.size
+        self.order = Order(crops.identities, together, settings.sampling == "even", settings.seed)
+        self.batch_size, self.steps_per_epoch = self.order.batch_size // self.processes.size, self.order.batches
         self.step = 0
         self.half = computes_in_bf16(settings.precision, device)
-        self._forward = self._compiled() if settings.compile else self.network
+        if settings.compile:
+            self.objective.run_by(self._compiled())
+        self._step = self.processes.together(self.objective)
 
     @property
     def epoch(self) -> int:
@@ -107,9 +117,10 @@ class Trainer:
 
     def train_step(self, progress: float) -> StepResult:
         """One batch; `progress` in [0, 1] sets the learning rate."""
-        rows = self.order.rows(self.step)
-        generator = torch.Generator().manual_seed(_mixed(self.settings.seed, self.step))
-        torch.manual_seed(_mixed(self.settings.seed, self.step) + 1)  # dropout
+        rank, size = self.processes.rank, self.processes.size
+        rows = self.order.rows(self.step)[: self.batch_size * size][rank::size]
+        generator = torch.Generator().manual_seed(_mixed(self.settings.seed, self.step, rank))
+        torch.manual_seed(_mixed(self.settings.seed, self.step, rank) + 1)  # dropout
         labels = torch.from_numpy(self.labels[rows]).to(self.device)
         crops = torch.from_numpy(self.crops.crops[self.crops.rows[rows]]).to(self.device)
         x = self.normalisation(self.augment(crops, generator))
@@ -120,28 +131,18 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rates[group["of_loss"]]
         with self._autocast():
-            features = self._forward(x)
-            output = self.loss(features, labels)
-            total = output.loss
-            if self.teaching and self.targets is not None:
-                agreement = self.teaching(features, self.targets[rows])
-                total = self.settings.softmax_weight * total + self.settings.teacher_weight * agreement
-            if self.initial and self.settings.pull:
-                total = total + pull_loss(
-                    features, self.initial.targets(x), self.pull[rows], self.settings.pull_branches
-                )
+            output = self._step(x, labels, torch.from_numpy(rows).to(self.device))
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        output.loss.backward()
         if self.settings.clip is not None:
-            nn.utils.clip_grad_norm_(
-                [p for group in self.optimiser.param_groups for p in group["params"]], self.settings.clip
-            )
+            trained = [p for group in self.optimiser.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(trained, self.settings.clip)
         self.optimiser.step()
         self.loss.constrain()
         self.step += 1
         self.average.update(self.step)
         correct = (output.logits.argmax(1) == labels).float().mean()
-        return StepResult(total.item(), correct.item())
+        return StepResult(*self.processes.mean([output.loss.item(), correct.item()]))
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs, tensors and plain values only."""
@@ -216,6 +217,8 @@ def _halved(x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H / 2, W / 2)
     return F.interpolate(x, scale_factor=0.5, mode="area").contiguous(memory_format=torch.channels_last)
 
 
-def _mixed(seed: int, step: int) -> int:
-    """A seed of its own for every step."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 2)
+def _mixed(seed: int, step: int, rank: int) -> int:
+    """A seed of its own for every step of every process."""
+    return int(
+        np.random.SeedSequence([seed, step, rank] if rank else [seed, step]).generate_state(1, np.uint64)[0] >> 2
+    )

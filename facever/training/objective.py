@@ -1,0 +1,69 @@
+"""What a training step minimises: the loss over identities, and whatever was asked for beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from facever.losses import LossOutput
+from facever.networks import EmbeddingNetwork
+from facever.training.initial import Initial, pull_loss
+from facever.training.settings import TrainingSettings
+from facever.training.teacher import Teaching
+
+
+class Objective(nn.Module):
+    """Network, loss over identities, agreement with a teacher and pull towards an initial network, as one function.
+
+    One module, so that a wrapper that averages gradients over processes sees all parameters.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        For the weights of the terms.
+    network : EmbeddingNetwork
+    loss : Module
+        From features and labels to `LossOutput`.
+    teaching : Teaching, optional
+    targets : Tensor of shape (m, k), optional
+        The teacher's embeddings.
+    initial : Initial, optional
+    pull : Tensor of shape (m,)
+        The strength of the pull on each of the crops.
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        network: EmbeddingNetwork,
+        loss: nn.Module,
+        teaching: Teaching | None,
+        targets: Tensor | None,
+        initial: Initial | None,
+        pull: Tensor,
+    ) -> None:
+        super().__init__()
+        self.settings, self.network, self.loss, self.teaching = settings, network, loss, teaching
+        # Not buffers: they don't change, and need not be sent from process to process.
+        self._fixed = (targets, initial, pull)
+        self._run: list[Callable[[Tensor], Tensor]] = [network]  # in a list, so that it isn't registered twice
+
+    def run_by(self, forward: Callable[[Tensor], Tensor]) -> None:
+        """Compute features by `forward`, a compiled form of the network."""
+        self._run = [forward]
+
+    def forward(self, x: Tensor, labels: Tensor, rows: Tensor) -> LossOutput:  # (N, 3, H, W), (N,), (N,)
+        s = self.settings
+        targets, initial, pull = self._fixed
+        features = self._run[0](x)
+        output = self.loss(features, labels)
+        total = output.loss
+        if self.teaching is not None and targets is not None:
+            total = s.softmax_weight * total + s.teacher_weight * self.teaching(features, targets[rows])
+        if initial is not None and s.pull:
+            with torch.no_grad():
+                there = initial.targets(x)
+            total = total + pull_loss(features, there, pull[rows], s.pull_branches)
+        return LossOutput(total, output.logits)

@@ -1,0 +1,95 @@
+"""A training on several processes, as `torchrun` starts them.
+
+Each takes `batch_size` photographs of every step, so a step sees batch_size times the number of processes; learning
+rates are what they are told (for twice the batch, twice the rate of SGD is the common rule: P. Goyal et al.,
+*Accurate, Large Minibatch SGD*, 2017). Gradients are the mean over the processes. The first one validates, logs, saves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from facever.errors import FaceverError
+
+# The others wait while the first one detects and aligns, or validates.
+PATIENCE = timedelta(hours=6)
+
+
+class ProcessLost(FaceverError):
+    """Another process of this training ended."""
+
+
+class Processes:
+    """The processes of a training; one alone, unless `joined` says otherwise."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self.size > 1:
+            dist.barrier()
+
+    def agreed(self, share: float, stop: bool) -> tuple[float, bool]:
+        """The first one's share of the training, and whether any was told to stop."""
+        if self.size == 1:
+            return share, stop
+        both = torch.tensor([share if self.first else 0.0, float(stop)], dtype=torch.float64)
+        dist.all_reduce(both, dist.ReduceOp.MAX)
+        return float(both[0]), bool(both[1])
+
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """The mean of each over all processes."""
+        if self.size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(total)
+        return (total / self.size).tolist()
+
+    def together(self, module: nn.Module) -> nn.Module:
+        """The module, its gradients averaged over all processes."""
+        return nn.parallel.DistributedDataParallel(module) if self.size > 1 else module
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """The processes that torchrun started, if it did.
+
+    Raises
+    ------
+    ProcessLost
+        Where another one ended while this one was waiting for it.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Processes()
+        return
+    # Numbers are agreed on over gloo, gradients of CUDA tensors averaged over NCCL.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
+    try:
+        yield Processes(dist.get_rank(), size)
+    except FaceverError:
+        raise
+    except RuntimeError as error:
+        raise ProcessLost(
+            f"another process of this training ended ({_first_line(error)}); start all again with --resume"
+        ) from error
+    finally:
+        dist.destroy_process_group()
+
+
+def _first_line(error: Any) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:120]
