@@ -223,11 +223,12 @@ def test_plain_sampling_takes_each_row_once_an_epoch_and_depends_on_the_seed() -
 
 
 def test_the_papers_network_trains_at_its_full_size() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 112, 96, 3), np.uint8)
+    greys = np.array([30, 40, 130, 220], np.uint8)  # as many as photographs, two of them of one person
+    pixels = np.broadcast_to(greys[:, None, None, None], (4, 112, 96, 3)).copy()
     names = ["a", "a", "b", "c"]
     faces = CropSet(pixels, np.arange(4), names, names, FACE_112X96, 0, [])
     full = TrainingSettings(network="face_resnet", alignment="face-112x96", epochs=1, batch_size=4, warmup=0.0)
-    trainer = Trainer(replace(full, compile=False, learning_rate=1e-3, precision="fp32"), faces, torch.device("cpu"))
-    losses = [trainer.train_step(0.0).loss for _ in range(6)]
+    trainer = Trainer(replace(full, compile=False, learning_rate=3e-3, precision="fp32"), faces, torch.device("cpu"))
+    losses = [trainer.train_step(0.0).loss for _ in range(8)]
     assert np.isfinite(losses).all()
-    assert min(losses[3:]) < losses[0]
+    assert losses[-1] < 0.9 * losses[0]
