@@ -14,10 +14,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from facever.errors import FaceverError, ImageError, NoFaceError, WeightsError
+    from facever.errors import FaceverError, ImageError, NoFaceError, PoorPhotographError, WeightsError
     from facever.verifier import Verifier
 
-__all__ = ["FaceverError", "ImageError", "NoFaceError", "Verifier", "WeightsError", "__version__"]
+__all__ = [
+    "FaceverError",
+    "ImageError",
+    "NoFaceError",
+    "PoorPhotographError",
+    "Verifier",
+    "WeightsError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

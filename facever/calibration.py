@@ -1,4 +1,4 @@
-"""Thresholds that keep a stated false accept rate, and likelihood ratios, from the scores of people not trained on.
+"""Thresholds that keep a stated false accept rate, likelihood ratios, a record of quality: from people not trained on.
 
 Intervals are 95 % over people: see `facever.evaluation.bootstrap`.
 """
@@ -20,6 +20,7 @@ from facever.evaluation.operating_points import OperatingPoints, point_intervals
 from facever.evaluation.rates import Bools
 from facever.evaluation.sampling import PairSample, sample_pairs
 from facever.likelihood import Likelihood, fit_likelihood
+from facever.quality import FMR, Quality, quality_of
 from facever.scoring import impostors_needed, tar_at_threshold, threshold_at_far
 from facever.weights import Threshold
 
@@ -40,12 +41,15 @@ class Calibration:
         The other rates, with what they would take.
     notes : list of str
         What was left out, and what is odd about a list of pairs.
+    quality : Quality or None
+        None where no norms were given.
     """
 
     thresholds: list[Threshold]
     likelihood: Likelihood | None
     unsupported: dict[float, str]
     notes: list[str] = field(default_factory=list)
+    quality: Quality | None = None
 
 
 def calibration_of_people(
@@ -54,6 +58,7 @@ def calibration_of_people(
     source: str,
     fars: Sequence[float] = FARS,
     replicates: int = REPLICATES,
+    norms: NDArray[np.float32] | None = None,
 ) -> Calibration:
     """Calibrate on every pair of these photographs, in bounded memory.
 
@@ -69,11 +74,13 @@ def calibration_of_people(
     fars : sequence of float in (0, 1)
     replicates : int
         How often people are drawn anew for the intervals.
+    norms : float32 ndarray of shape (n,), optional
+        Of the features before they were scaled to length 1, for the record of quality.
 
     Raises
     ------
     DataError
-        If an embedding is not finite, or a rate is out of range.
+        If an embedding or a norm is not finite, or a rate is out of range.
     """
     labels, names = labels_of(identities)
     who = np.array(labels, np.int64)
@@ -91,7 +98,10 @@ def calibration_of_people(
         thresholds = _with_intervals(thresholds, points, len(names), replicates)
     scores, counts, same = found.scores()
     line = _likelihood(scores[same], scores[~same], source, counts[same], counts[~same])
-    return Calibration(thresholds, line, unsupported)
+    quality = None
+    if norms is not None:
+        quality = quality_of(norms, embeddings, identities, source, found.threshold_at_far(FMR))
+    return Calibration(thresholds, line, unsupported, quality=quality)
 
 
 def calibration_of_pairs(

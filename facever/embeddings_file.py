@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from facever.errors import DataError
 from facever.files import written_whole
 from facever.pipeline import Photograph
+from facever.quality import Quality
 from facever.weights import WeightsInfo, versions
 
 ROWS_A_GROUP = 4096
@@ -33,7 +34,10 @@ class EmbeddingCounts:
 
 
 def schema(embedding_size: int) -> pa.Schema:
-    """Columns of the file. All but `path` are null where they have no meaning; `error` is null for a face."""
+    """Columns of the file. All but `path` are null where they have no meaning; `error` is null for a face.
+
+    `quality` is the norm's percentile in [0, 100] by the weights' record of quality, null where they hold none.
+    """
     return pa.schema(
         [
             ("path", pa.string()),
@@ -42,6 +46,7 @@ def schema(embedding_size: int) -> pa.Schema:
             ("landmarks", pa.list_(pa.float32(), 10)),
             ("score", pa.float32()),
             ("norm", pa.float32()),
+            ("quality", pa.float32()),
             ("embedding", pa.list_(pa.float32(), embedding_size)),
             ("error", pa.string()),
         ]
@@ -81,7 +86,7 @@ def write_embeddings(
     ):
         rows: list[dict[str, Any]] = []
         for photograph in chain([first], photographs):
-            rows += _rows(photograph, root)
+            rows += _rows(photograph, root, info.quality)
             _count(photograph, counts)
             if len(rows) >= ROWS_A_GROUP:
                 writer.write_table(pa.Table.from_pylist(rows, columns))
@@ -91,7 +96,7 @@ def write_embeddings(
     return counts
 
 
-def _rows(photograph: Photograph, root: Path) -> list[dict[str, Any]]:
+def _rows(photograph: Photograph, root: Path, quality: Quality | None) -> list[dict[str, Any]]:
     path = _name(photograph.source, root)
     rows: list[dict[str, Any]] = [
         {
@@ -101,6 +106,7 @@ def _rows(photograph: Photograph, root: Path) -> list[dict[str, Any]]:
             "landmarks": found.face.landmarks.reshape(-1),
             "score": found.face.score,
             "norm": found.norm,
+            "quality": None if quality is None or found.norm is None else quality.percentile(found.norm),
             "embedding": found.embedding,
         }
         for index, found in enumerate(photograph.faces)

@@ -33,6 +33,12 @@ class NoFaceError(FaceverError):
     exit_code = 3
 
 
+class PoorPhotographError(FaceverError):
+    """A photograph of a quality below the one asked for, so that no answer is given."""
+
+    exit_code = 4
+
+
 class AlignmentError(FaceverError):
     """Landmarks from which no similarity transform follows (equal, collinear or not finite)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from facever.evaluation.rates import Bools
 from facever.protocols import AllPairsResult, KeptThreshold, PairsResult, StageTimes
+from facever.quality import Quality
 from facever.verifier import Answer
 from facever.weights import Threshold, WeightsInfo
 
@@ -54,14 +56,15 @@ def answer_text(answer: Answer, a: str, b: str, rule: str) -> str:
         "same person" if answer.same else "different people",
         f"  cosine {answer.cosine:.4f}, {threshold}",
     ]
-    for name, norm, found in zip((a, b), answer.norms, answer.faces_found, strict=True):
+    for name, norm, quality, found in zip((a, b), answer.norms, answer.quality, answer.faces_found, strict=True):
         which = {
             "largest": "the largest",
             "center": "the one nearest to the centre",
             "all": "the most alike",
         }[rule]
         several = f", {found} faces found, {which} taken" if found > 1 else ""
-        lines.append(f"  {name}: norm {norm:.2f}{several}")
+        at = "" if quality is None else f", quality at percentile {math.floor(quality)}"
+        lines.append(f"  {name}: norm {norm:.2f}{at}{several}")
     if answer.probability is not None:
         lines.insert(
             2,
@@ -181,6 +184,28 @@ def _intervals(t: Threshold) -> str:
     return f", 95 % interval {low:.4f} to {high:.4f}, FAR {least:.2g} to {most:.2g}"
 
 
+def _quality_rows(quality: Quality) -> list[tuple[str, str]]:
+    """The norms of a record of quality, and what it brings to leave out photographs of small ones."""
+    five, half, most = (f"{quality.percentiles[k]:.3g}" for k in (5, 50, 95))
+    norms = f"norms: 5 % below {five}, half below {half}, 95 % below {most}; of {quality.photographs:,} photographs, "
+    rows = [("quality", norms + quality.source)]
+    check = quality.check
+    if check is None:
+        return [*rows, ("quality check", quality.why_useless() or "")]
+    rates = [
+        f"{'none left' if rate is None else f'{100 * rate:.2f} %'} without {100 * share:g} %"
+        for share, rate in zip(check.discarded[1:], check.fnmr[1:], strict=True)
+    ]
+    at_random = "unknown" if check.fnmr_at_random is None else f"{100 * check.fnmr_at_random:.2f} %"
+    saved = "too few people for an interval"
+    if check.saved_interval is not None:
+        low, high = check.saved_interval
+        saved = f"95 % interval of what 20 % save {100 * low:.2f} to {100 * high:.2f} %"
+    use = "verify --min-quality may decline" if check.helps else "no help, verify --min-quality is refused"
+    told = f"FNMR at FMR {check.fmr:g} {at_random} of all and at random; the lowest norms left out, {', '.join(rates)}"
+    return [*rows, ("quality check", f"{told}; {saved}, over {check.people:,} people: {use}")]
+
+
 def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
     """The metadata of a weights file, a row each."""
     a, n = info.alignment, info.normalisation
@@ -212,6 +237,7 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
                 f"{line.impostor_pairs:,} impostor pairs, {line.source}",
             )
         ]
+    rows += _quality_rows(info.quality) if info.quality is not None else []
     rows += [("licence", info.licence), ("credit", info.credit)]
     rows += [("seed", str(info.seed))] if info.seed is not None else []
     rows += [("versions", ", ".join(f"{key} {value}" for key, value in info.versions.items()))]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ from numpy.typing import NDArray
 from facever import photographs
 from facever.detection import MIN_FACE, THRESHOLDS
 from facever.embedder import Embedder, choose_device
-from facever.errors import NoFaceError, WeightsError
+from facever.errors import NoFaceError, PoorPhotographError, WeightsError
 from facever.images import load_image
-from facever.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, process_files
+from facever.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, Through, process_files
 from facever.thresholds_file import read_thresholds
 from facever.weights import WeightsInfo, find_weights, read_info
 
@@ -40,6 +42,9 @@ class Answer:
         The false accept rate that the threshold promises; None for a threshold of the caller's.
     norms : two floats
         Lengths of the features before normalisation.
+    quality : two floats or Nones
+        Where these norms lie among those of the people in the weights' record of quality, as percentiles in [0, 100];
+        None where the weights hold no such record.
     boxes : two lists of four floats
         x0, y0, x1, y1 of the compared faces, in pixels of the upright photographs.
     faces_found : two ints
@@ -66,6 +71,7 @@ class Answer:
     prior: float = PRIOR
     log_likelihood_ratio: float | None = None
     probability: float | None = None
+    quality: tuple[float | None, float | None] = (None, None)
 
 
 class Verifier:
@@ -148,6 +154,7 @@ class Verifier:
         threshold: float | None = None,
         far: float = DEFAULT_FAR,
         prior: float | None = None,
+        min_quality: float | None = None,
     ) -> Answer:
         """Compare the faces of two photographs.
 
@@ -163,15 +170,25 @@ class Verifier:
         prior : float, optional
             The probability of the same person before the photographs are seen, in (0, 1), for the probability after;
             one half by default.
+        min_quality : float, optional
+            The least percentile of quality, in [0, 100], that both compared faces must reach.
 
         Raises
         ------
-        ImageError, NoFaceError, WeightsError
-            If a photograph can't be read or shows no face, or if the weights hold no threshold for `far`, or no
-            likelihood ratio for a given prior.
+        ImageError, NoFaceError
+            If a photograph can't be read or shows no face.
+        PoorPhotographError
+            If the quality of one is below `min_quality`.
+        WeightsError
+            If the weights hold no threshold for `far`, no likelihood ratio for a given prior, or no record of quality
+            that is of use for a given `min_quality`.
         ValueError
-            If the prior is not between 0 and 1.
+            If the prior is not between 0 and 1, or `min_quality` not in [0, 100].
         """
+        if min_quality is not None:
+            if not 0 <= min_quality <= 100:
+                raise ValueError(f"a quality is a percentile in [0, 100], not {min_quality}")
+            self.info.quality_to_decline_by()
         line = self.info.likelihood
         if prior is not None and line is None:
             raise WeightsError(
@@ -191,6 +208,8 @@ class Verifier:
                 )
         face_a, face_b, cosine = _most_alike(photograph_a.faces, photograph_b.faces)
         assert face_a.norm is not None and face_b.norm is not None
+        quality = (self._quality(face_a.norm), self._quality(face_b.norm))
+        _check_quality((name_a, name_b), quality, min_quality)
         return Answer(
             cosine=cosine,
             same=cosine >= decided,
@@ -203,22 +222,28 @@ class Verifier:
             prior=before,
             log_likelihood_ratio=None if line is None else line.log_ratio(cosine),
             probability=None if line is None else line.probability(cosine, before),
+            quality=quality,
         )
 
     def embed_folder(
-        self, folder: str | Path, rule: FaceRule = "all", workers: int | None = None
+        self,
+        folder: str | Path,
+        rule: FaceRule = "all",
+        workers: int | None = None,
+        through: Through = lambda photographs, total: photographs,
     ) -> Iterator[Photograph]:
         """What became of each photograph below a folder, streamed in order of their paths; errors are in `problems`.
+
+        Folders below it that can't be read come first, and are not counted among what goes `through`.
 
         Raises
         ------
         DataError
-            If there is no such folder.
+            If there is no such folder; at once, before the first photograph is asked for.
         """
         paths, unreadable = photographs.find_photographs(Path(folder))
-        for error in unreadable:
-            yield Photograph(error.source, problems=[str(error)], readable=False)
-        yield from self.embed_files(list(paths), rule, workers)
+        broken = [Photograph(error.source, problems=[str(error)], readable=False) for error in unreadable]
+        return chain(broken, through(self.embed_files(list(paths), rule, workers), len(paths)))
 
     def embed_files(
         self,
@@ -234,10 +259,28 @@ class Verifier:
         """What the pipeline is told to do for this verifier."""
         return replace(self._stages.job, rule=rule, centre_fallback=centre_fallback)
 
+    def _quality(self, norm: float) -> float | None:
+        return None if self.info.quality is None else self.info.quality.percentile(norm)
+
     def _photograph(self, source: Source, rule: FaceRule) -> tuple[str, Photograph]:
         image = load_image(source)
         name = str(source) if isinstance(source, str | Path) else "the photograph"
         return name, self._stages([(name, image)], rule)[0]
+
+
+def _check_quality(names: tuple[str, str], quality: tuple[float | None, float | None], least: float | None) -> None:
+    if least is None:
+        return
+    poor = {name: found for name, found in zip(names, quality, strict=True) if found is not None and found < least}
+    if poor:
+        # Rounded down, so that what is below the least never reads as if it reached it.
+        told = [
+            f"{name}: photograph too poor to decide, at percentile {math.floor(10 * found) / 10:g} of quality"
+            for name, found in poor.items()
+        ]
+        raise PoorPhotographError(
+            f"{'; '.join(told)}, where {least:g} is asked for; use one that is sharper, larger or nearer to frontal"
+        )
 
 
 def _most_alike(a: list[EmbeddedFace], b: list[EmbeddedFace]) -> tuple[EmbeddedFace, EmbeddedFace, float]:

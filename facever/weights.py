@@ -24,12 +24,13 @@ from facever.errors import WeightsError
 from facever.files import written_whole
 from facever.likelihood import Likelihood
 from facever.networks import EmbeddingNetwork, build_network
+from facever.quality import Quality
 from facever.scoring import impostors_needed, people_needed
 
 FORMAT = 1
 KEY = "facever"
 # What files written by the first facever lack.
-_ADDED = frozenset({"likelihood"})
+_ADDED = frozenset({"likelihood", "quality"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ class WeightsInfo:
     """The metadata of a weights file.
 
     `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`: from a cosine to a
-    likelihood ratio; None where it was not fitted, as in files written before there was one.
+    likelihood ratio; None where it was not fitted, as in files written before there was one. `quality`: what the
+    feature's norm says of a photograph; None alike.
     """
 
     name: str
@@ -115,6 +117,7 @@ class WeightsInfo:
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     likelihood: Likelihood | None = None
+    quality: Quality | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
@@ -130,6 +133,8 @@ class WeightsInfo:
         known["thresholds"] = [Threshold.from_json(t) for t in fields["thresholds"]]
         if fields.get("likelihood") is not None:
             known["likelihood"] = Likelihood(**fields["likelihood"])
+        if fields.get("quality") is not None:
+            known["quality"] = Quality.from_json(fields["quality"])
         if not isinstance(fields["mirrored"], bool):
             raise TypeError(f"mirrored is true or false, not {fields['mirrored']!r}")
         return cls(**known)
@@ -146,6 +151,16 @@ class WeightsInfo:
             f"find one by facever calibrate, which takes {needed:,} pairs of different people: "
             f"{people_needed(needed):,} people with a photograph each, or fewer with several"
         )
+
+    def quality_to_decline_by(self) -> Quality:
+        """The record by which poor photographs may be declined. Raises WeightsError where there is none of use."""
+        useless = "they hold no record of quality" if self.quality is None else self.quality.why_useless()
+        if self.quality is None or useless:
+            raise WeightsError(
+                f"the weights {self.name!r} can't tell which photographs are too poor: {useless}; leave out "
+                "--min-quality, or make a record of people like yours by facever calibrate"
+            )
+        return self.quality
 
 
 def versions() -> dict[str, str]:
@@ -260,6 +275,10 @@ def _check_parameters(path: Path, network: str, state: dict[str, Tensor], expect
 def _read(path: Path, tensors: bool = False) -> tuple[WeightsInfo, dict[str, Tensor]]:
     path = find_weights(path)
     try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise WeightsError(f"{path}: safetensors can't open a path that is not UTF-8; rename the file") from error
+    try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
@@ -277,7 +296,13 @@ def _read(path: Path, tensors: bool = False) -> tuple[WeightsInfo, dict[str, Ten
 
 
 def with_thresholds(
-    info: WeightsInfo, thresholds: list[Threshold], likelihood: Likelihood | None = None
+    info: WeightsInfo,
+    thresholds: list[Threshold],
+    likelihood: Likelihood | None = None,
+    quality: Quality | None = None,
 ) -> WeightsInfo:
-    """A copy of the metadata with other thresholds, and the likelihood that belongs to them, if any."""
-    return replace(info, thresholds=thresholds, likelihood=likelihood)
+    """A copy of the metadata with other thresholds, and the likelihood that belongs to them, if any.
+
+    Without another record of quality the one that is there stays, since it does not hang on the thresholds.
+    """
+    return replace(info, thresholds=thresholds, likelihood=likelihood, quality=quality or info.quality)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from command_line import facever
 from PIL import Image
-from test_cli import facever
 
 from facever.weights import find_weights
 

@@ -15,9 +15,8 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,51 +24,15 @@ from unittest import mock
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from command_line import Outcome, Terminal, facever, tinted_people
 from PIL import Image, ImageOps
 
 from facever import Verifier, __version__
-from facever.cli import app, main
+from facever.cli import app
 from facever.report import print_table
 from facever.weights import find_weights, load_weights, save_weights
 
 COMMANDS = [command.name for command in app.registered_commands]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """What stdout holds, if that is one JSON object and nothing else."""
-        value = json.loads(self.out)
-        assert isinstance(value, dict)
-        return value
-
-
-class Terminal(io.TextIOWrapper):
-    def isatty(self) -> bool:
-        return True
-
-
-def facever(*arguments: str | Path, terminal: bool = False, cache: Path | None = None) -> Outcome:
-    """Run the command line in this process: a new one would spend seconds on importing torch."""
-    kind = Terminal if terminal else io.TextIOWrapper
-    out = kind(io.BytesIO(), encoding="utf-8", write_through=True)
-    err = kind(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
-    with (
-        mock.patch.object(sys, "argv", ["facever", *map(str, arguments)]),
-        tempfile.TemporaryDirectory() as empty,
-        mock.patch.dict(os.environ, COLUMNS="200", TERM="xterm", XDG_CACHE_HOME=str(cache or empty)),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as end,
-    ):
-        main()
-    texts = [re.sub(r"\x1b\[[0-9;]*m", "", stream.buffer.getvalue().decode()) for stream in (out, err)]  # type: ignore[attr-defined]
-    return Outcome(int(end.value.code or 0), *texts)
 
 
 def in_new_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -149,7 +112,11 @@ def test_the_example_of_the_help_is_a_valid_command_line(command: str, tmp_path:
 
 def test_the_exit_codes_stand_where_they_matter() -> None:
     for text in (facever("--help").out, facever("verify", "-h").out):
-        assert re.search(r"Exit\s+codes: 0 .* 1 .*different\s+people.* 2 .*bad\s+input.* 3 no\s+face", text, re.DOTALL)
+        assert re.search(
+            r"Exit\s+codes: 0 .* 1 .*different\s+people.* 2 .*bad\s+input.* 3 no\s+face.* 4 .*too\s+poor",
+            text,
+            re.DOTALL,
+        )
     assert "Exit code 3 if no face was found at all" in " ".join(facever("embed", "--help").out.split())
 
 
@@ -204,7 +171,7 @@ def test_verify_answers_for_the_same_person_with_0(hopper: Path, hopper_again: P
     assert first == "same person"
     assert re.fullmatch(r"  cosine 0\.9\d+, threshold 0\.\d+ for a false accept rate of 0\.001", second)
     assert [line.split(":")[0].strip() for line in photographs] == [str(hopper), str(hopper_again)]
-    assert all(re.search(r": norm \d+\.\d\d$", line) for line in photographs)
+    assert all(re.search(r": norm \d+\.\d\d(, quality at percentile \d+)?$", line) for line in photographs)
 
 
 def test_verify_answers_for_different_people_with_1(hopper: Path, astronaut: Path) -> None:
@@ -221,6 +188,7 @@ def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, hop
         "prior",
         "log_likelihood_ratio",
         "probability",
+        "quality",
     }
     expected = Verifier.load("default", "cpu").verify(hopper, hopper_again)
     assert answer["cosine"] == pytest.approx(expected.cosine, abs=1e-5)
@@ -545,17 +513,6 @@ def test_a_table_on_a_terminal_takes_nothing_for_markup() -> None:
     assert "title [x]" in text
 
 
-def tinted_people(root: Path, portrait: Path, people: int, shots: int) -> None:
-    """One face in as many tints as there are "people"."""
-    face = np.asarray(Image.open(portrait).resize((137, 160)), np.float64)
-    for person in range(people):
-        tint = np.array([0.4 + 0.6 * ((person >> bit & 1) or person / people) for bit in range(3)])
-        (root / f"p{person:02d}").mkdir(parents=True)
-        for shot in range(shots):
-            pixels = np.clip(face * tint * (0.8 + 0.1 * shot), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(root / f"p{person:02d}" / f"{shot}.png")
-
-
 def test_calibrate_stores_the_thresholds_of_the_people_given(
     portrait: Path, blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -623,6 +580,8 @@ def calibrated(portrait: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
         "threshold for FAR 0.02",
         "threshold for FAR 0.01",
         "likelihood ratio",
+        "quality",
+        "quality check",
     ]
     return copy, file
 

@@ -11,8 +11,8 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from command_line import facever, tinted_people
 from PIL import Image
-from test_cli import facever, tinted_people
 
 from facever.thresholds_file import write_thresholds
 from facever.weights import Threshold, find_weights

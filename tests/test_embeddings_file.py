@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from facever.detection import Face
 from facever.embeddings_file import write_embeddings
 from facever.errors import DataError, OutputError
 from facever.pipeline import EmbeddedFace, Photograph
+from facever.quality import Quality
 from facever.weights import Normalisation, Threshold, WeightsInfo
 
 INFO = WeightsInfo(
@@ -58,7 +60,7 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
     counts = write_embeddings(file, some(tmp_path), tmp_path, INFO, 4)
     assert (counts.photographs, counts.with_face, counts.without_face, counts.unreadable) == (4, 2, 1, 1)
     assert counts.faces == 3
-    nothing = dict.fromkeys(("face", "box", "landmarks", "score", "norm", "embedding"))
+    nothing = dict.fromkeys(("face", "box", "landmarks", "score", "norm", "quality", "embedding"))
     assert pq.read_table(file).to_pylist() == [
         {
             "path": "group.jpg",
@@ -67,6 +69,7 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
             "landmarks": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
             "score": 0.75,
             "norm": 2.5,
+            "quality": None,
             "embedding": [1, 0, 0, 0],
             "error": None,
         },
@@ -77,6 +80,7 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
             "landmarks": [10, 11, 12, 13, 14, 15, 16, 17, 18, 19],
             "score": 0.5,
             "norm": 1.5,
+            "quality": None,
             "embedding": [0, 0, 1, 0],
             "error": None,
         },
@@ -87,12 +91,20 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
             "landmarks": [20, 21, 22, 23, 24, 25, 26, 27, 28, 29],
             "score": 0.75,
             "norm": 2.5,
+            "quality": None,
             "embedding": [1, 0, 0, 0],
             "error": None,
         },
         {"path": "room.jpg", **nothing, "error": "room.jpg: no face found"},
         {"path": "broken.jpg", **nothing, "error": "broken.jpg: cut off"},
     ]
+
+
+def test_the_quality_is_the_percentile_of_the_norm_where_the_weights_hold_one(tmp_path: Path) -> None:
+    file = tmp_path / "out.parquet"
+    record = Quality(tuple(k / 25 for k in range(101)), "strangers", 500)  # 1.5 * 25 and 2.5 * 25
+    write_embeddings(file, some(tmp_path), tmp_path, replace(INFO, quality=record), 4)
+    assert pq.read_table(file)["quality"].to_pylist() == [62.5, 37.5, 62.5, None, None]
 
 
 def test_columns_have_fixed_types_and_sizes(tmp_path: Path) -> None:
@@ -106,6 +118,7 @@ def test_columns_have_fixed_types_and_sizes(tmp_path: Path) -> None:
         "landmarks": pa.list_(single, 10),
         "score": single,
         "norm": single,
+        "quality": single,
         "embedding": pa.list_(single, 4),
         "error": pa.string(),
     }

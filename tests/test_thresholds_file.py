@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from test_quality import RECORD
 
 from facever.errors import DataError
 from facever.likelihood import Likelihood
@@ -17,7 +19,7 @@ LINE = Likelihood(90.0, -80.0, 0.2, 0.18, "friends", 900, 123_456)
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    write_thresholds(tmp_path / "t.json", WEIGHTS, "default", [THRESHOLD], LINE)
+    write_thresholds(tmp_path / "t.json", WEIGHTS, "default", [THRESHOLD], LINE, RECORD)
     return tmp_path / "t.json"
 
 
@@ -26,7 +28,16 @@ def test_what_was_written_takes_the_place_of_what_the_weights_hold(file: Path) -
     read = read_thresholds(file, WEIGHTS, info)
     assert read.thresholds == [THRESHOLD]
     assert read.likelihood == LINE
+    assert read.quality == RECORD
     assert (read.name, read.network, read.training_data) == (info.name, info.network, info.training_data)
+
+
+def test_a_file_without_a_record_of_quality_leaves_that_of_the_weights(file: Path) -> None:
+    fields = json.loads(file.read_text())
+    del fields["quality"]
+    file.write_text(json.dumps(fields))
+    own = replace(RECORD, source="the weights' own people")
+    assert read_thresholds(file, WEIGHTS, replace(read_info(WEIGHTS), quality=own)).quality == own
 
 
 def test_thresholds_of_other_weights_are_refused(file: Path, tmp_path: Path) -> None:
@@ -36,7 +47,9 @@ def test_thresholds_of_other_weights_are_refused(file: Path, tmp_path: Path) -> 
         read_thresholds(file, other, read_info(WEIGHTS))
 
 
-@pytest.mark.parametrize("change", [{"format": 9}, {"thresholds": [{"far": 1}]}, {"likelihood": {"slope": -1}}])
+@pytest.mark.parametrize(
+    "change", [{"format": 9}, {"thresholds": [{"far": 1}]}, {"likelihood": {"slope": -1}}, {"quality": {}}]
+)
 def test_a_file_of_another_kind_is_refused_by_name(file: Path, change: dict) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(DataError, match=r"t\.json: no thresholds .*give what facever calibrate wrote"):

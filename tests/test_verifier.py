@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from facever import FaceverError, ImageError, NoFaceError, Verifier, WeightsError
+from facever import FaceverError, ImageError, NoFaceError, Verifier, WeightsError, photographs
 from facever.embedder import choose_device
 from facever.errors import DataError
 from facever.images import load_image
+from facever.pipeline import Photograph
 
 
 @functools.cache
@@ -256,9 +258,33 @@ def test_a_folder_is_streamed_in_the_order_of_its_paths_with_errors_in_their_pla
     assert verifier.verify(hopper, tmp_path / "a.png").same
 
 
-def test_embedding_a_folder_that_is_missing_is_refused(verifier: Verifier, tmp_path: Path) -> None:
+def test_embedding_a_folder_that_is_missing_is_refused_at_once(verifier: Verifier, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
-        list(verifier.embed_folder(tmp_path / "gone"))
+        verifier.embed_folder(tmp_path / "gone")
+
+
+def test_the_photographs_of_a_folder_go_through_what_was_asked_for(
+    verifier: Verifier, blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(blank.read_bytes())
+    locked = ImageError("locked", "can't be listed")
+    monkeypatch.setattr(photographs, "find_photographs", lambda folder: (sorted(folder.glob("*.png")), [locked]))
+    totals, seen = [], []
+
+    def through(stream: Iterable[Photograph], total: int) -> Iterator[Photograph]:
+        totals.append(total)
+        for photograph in stream:
+            seen.append(Path(photograph.source).name)
+            yield photograph
+
+    rows = list(verifier.embed_folder(tmp_path, through=through))
+    assert (totals, seen) == ([2], ["a.png", "b.png"])
+    assert [(Path(row.source).name, row.readable) for row in rows] == [
+        ("locked", False),
+        ("a.png", True),
+        ("b.png", True),
+    ]
 
 
 def test_many_at_once_get_the_rule_and_the_centre_crop_that_were_asked_for(

@@ -15,12 +15,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from test_quality import CHECK, RECORD
 from torch import Tensor, nn
 
 from facever.alignment import Alignment
 from facever.errors import OutputError, WeightsError
 from facever.likelihood import Likelihood
 from facever.networks import EmbeddingNetwork, build_network
+from facever.quality import Quality
 from facever.weights import (
     Normalisation,
     Threshold,
@@ -232,7 +234,7 @@ def test_a_folder_is_not_a_weights_file(tmp_path: Path) -> None:
 
 def test_files_of_the_first_facever_lack_what_came_later_and_are_whole(weights: Path) -> None:
     def old(kept: dict) -> dict:
-        del kept["likelihood"]
+        del kept["likelihood"], kept["quality"]
         for threshold in kept["thresholds"]:
             del threshold["cosine_interval"], threshold["far_interval"]
         return kept
@@ -248,6 +250,33 @@ def test_intervals_and_the_likelihood_line_are_read_as_they_were_written(network
     save_weights(tmp_path / "w.safetensors", info, network)
     assert read_info(tmp_path / "w.safetensors") == info
     assert with_thresholds(info, []).likelihood is None  # it belonged to the old ones
+
+
+@pytest.mark.parametrize("record", [RECORD, replace(RECORD, check=None)])
+def test_the_record_of_quality_is_read_as_it_was_written(network, tmp_path: Path, record: Quality) -> None:
+    info = with_thresholds(INFO, [], None, record)
+    save_weights(tmp_path / "w.safetensors", info, network)
+    assert read_info(tmp_path / "w.safetensors") == info
+    assert with_thresholds(info, []).quality == record  # norms do not hang on thresholds
+
+
+def test_photographs_are_declined_only_by_a_record_that_is_of_use() -> None:
+    assert replace(INFO, quality=RECORD).quality_to_decline_by() == RECORD
+    useless = replace(RECORD, check=replace(CHECK, saved_interval=(-0.01, 0.1)))
+    for quality, why in (
+        (None, "they hold no record of quality"),
+        (replace(RECORD, check=None), "some people have too few pairs"),
+        (useless, "helps no more than leaving out any: FNMR 10.00 % without the lowest 20 %, 20.00 % at random"),
+    ):
+        with pytest.raises(WeightsError, match=rf"'tiny' can't tell .*{why}.*; leave out --min-quality, .*calibrate"):
+            replace(INFO, quality=quality).quality_to_decline_by()
+
+
+def test_a_path_that_is_no_utf8_says_to_rename_the_file(weights: Path, tmp_path: Path) -> None:
+    other = weights.rename(tmp_path / os.fsdecode(b"caf\xe9.safetensors"))
+    for read in (load_weights, read_info):
+        with pytest.raises(WeightsError, match=r"\.safetensors: safetensors can't open .* UTF-8; rename the file"):
+            read(other)
 
 
 @pytest.mark.parametrize(("far", "cosine"), [(0.001, 0.4375), (1e-4, 0.1 + 0.2), (1 / 1000, 0.4375)])

@@ -34,7 +34,8 @@ from facever.cli.common import say
 from facever.errors import FaceverError
 
 EXIT_CODES = """Exit codes: 0 done (verify: same person), 1 verify: different people, 2 usage or bad input, \
-3 no face found, 130 interrupted, 141 the reader of its output left."""
+3 no face found, \
+4 verify: photograph too poor to decide, 130 interrupted, 141 the reader of its output left."""
 
 
 @contextlib.contextmanager

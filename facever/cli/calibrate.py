@@ -1,4 +1,4 @@
-"""`facever calibrate`: thresholds for stated false accept rates, and likelihood ratios."""
+"""`facever calibrate`: thresholds for stated false accept rates, likelihood ratios, and a record of quality."""
 
 from __future__ import annotations
 
@@ -55,6 +55,9 @@ def calibrate(
 ) -> None:
     """Choose the thresholds of weights for the photographs that you have, and fit their likelihood ratios.
 
+    Also measures which norms of features are usual, and whether it helps to leave out photographs of small ones
+    (verify --min-quality).
+
     The people must not be those that the weights were trained on. Ten false accepts must be expected at a rate: one
     asked for with --far that the pairs can't support is an error, a default one is left out.
     """
@@ -105,17 +108,20 @@ def calibrate(
         say(f"left out: {text}")
     if found.likelihood is None:
         say("no likelihood ratios: pairs of one person are no more alike than pairs of two; check the data")
-    info = with_thresholds(verifier.info, found.thresholds, found.likelihood)
+    info = with_thresholds(verifier.info, found.thresholds, found.likelihood, found.quality)
     if out is not None:
         info = replace(info, name=out.stem)
         save_weights(out, info, load_weights(verifier.path)[1])
     if thresholds is not None:
-        write_thresholds(thresholds, verifier.path, verifier.info.name, found.thresholds, found.likelihood)
+        name, chosen = verifier.info.name, found.thresholds
+        write_thresholds(thresholds, verifier.path, name, chosen, found.likelihood, found.quality)
     written = {"weights": out, "thresholds_file": thresholds}
     if json_:
         told = {name: str(path) for name, path in written.items() if path is not None}
         line = found.likelihood and asdict(found.likelihood)
-        print_json({**told, "thresholds": [asdict(t) for t in found.thresholds], "likelihood": line})
+        quality = found.quality and asdict(found.quality)
+        told_thresholds = [asdict(t) for t in found.thresholds]
+        print_json({**told, "thresholds": told_thresholds, "likelihood": line, "quality": quality})
     else:
-        rows = [row for row in info_rows(info) if row[0].startswith(("threshold", "likelihood"))]
+        rows = [row for row in info_rows(info) if row[0].startswith(("threshold", "likelihood", "quality"))]
         print_table(rows, ", ".join(printable(str(path)) for path in written.values() if path is not None))

@@ -30,33 +30,31 @@ def embed(
 ) -> None:
     """Embed every photograph below a folder.
 
-    One row a face: path, face, box, landmarks, score, norm, embedding; a photograph without a face or that can't be
-    read has a row with its error. Exit code 3 if no face was found at all.
+    One row a face: path, face, box, landmarks, score, norm, quality (null where the weights hold no record of
+    it), embedding; a photograph without a face or that can't be read has a row with its error. Exit code 3 if no face
+    was found at all.
     """
     from dataclasses import asdict
-    from itertools import chain
 
     from facever.embeddings_file import write_embeddings
     from facever.errors import FaceverError, NoFaceError
     from facever.files import check_writable
-    from facever.photographs import find_photographs
-    from facever.pipeline import FACE_RULES, Photograph
+    from facever.pipeline import FACE_RULES
     from facever.verifier import Verifier
 
     if faces not in FACE_RULES:
         raise FaceverError(f"--faces is one of {', '.join(FACE_RULES)}, not {faces!r}")
-    paths, unreadable = find_photographs(folder)
     path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
     check_writable(path)
     verifier = Verifier.load(weights, device, min_face)
     start = time.monotonic()
-    rows = counted(
-        verifier.embed_files(paths, faces, workers),  # type: ignore[arg-type]
-        len(paths),
-        "embedding",
+    rows = verifier.embed_folder(
+        folder,
+        faces,  # type: ignore[arg-type]
+        workers,
+        lambda stream, total: counted(stream, total, "embedding"),
     )
-    broken = (Photograph(error.source, problems=[str(error)], readable=False) for error in unreadable)
-    counts = write_embeddings(path, chain(broken, rows), folder, verifier.info, verifier.size)
+    counts = write_embeddings(path, rows, folder, verifier.info, verifier.size)
     seconds = time.monotonic() - start
     if counts.unreadable:
         say(f"not readable: {counts.unreadable} of {counts.photographs} photographs; the column error says why")

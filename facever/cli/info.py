@@ -17,7 +17,7 @@ def info(
     ] = "default",
     json_: Json = False,
 ) -> None:
-    """Print network, alignment, training data, licence and thresholds of weights."""
+    """Print network, alignment, training data, licence, thresholds and quality of weights."""
     from facever.report import info_rows, print_table
     from facever.weights import find_weights, read_info
 

@@ -12,7 +12,7 @@ from facever.cli.common import UNCHECKED, Device, Json, Workers, print_json, say
 if TYPE_CHECKING:
     from facever.studies.outcome import Outcome
 
-EXAMPLE = "Example: facever study digits --out studies/digits"
+EXAMPLE = "Example: facever study losses --out studies/losses --data people/"
 
 
 def study(

@@ -30,15 +30,26 @@ def verify(
         float | None,
         typer.Option(help="Probability of the same person before the photographs are seen.", show_default="0.5"),
     ] = None,
+    min_quality: Annotated[
+        float | None,
+        typer.Option(
+            help="Decline to answer where a photograph's quality is below this percentile, 0 to 100.",
+            show_default=False,
+            metavar="PERCENTILE",
+        ),
+    ] = None,
     min_face: MinFace = 40,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
     """Compare the faces of two photographs.
 
-    Calibrated weights also give a log-likelihood ratio (natural logarithm) and a probability at the prior.
+    Calibrated weights also give a log-likelihood ratio (natural logarithm) and a probability at the prior, and tell
+    each photograph's quality: the percentile of its feature's norm among the people that they were calibrated on.
+    --min-quality is refused where a small norm was not shown to mean a poor photograph.
 
-    Exit codes: 0 same person, 1 different people, 2 usage or bad input, 3 no face found.
+    Exit codes: 0 same person, 1 different people, 2 usage or bad input, 3 no face found, 4 photograph too poor to
+    decide.
     """
     from dataclasses import asdict
 
@@ -53,8 +64,10 @@ def verify(
         raise FaceverError(f"--threshold is a cosine in [-1, 1], not {threshold}")
     if prior is not None and not 0 < prior < 1:
         raise FaceverError(f"--prior is a probability between 0 and 1, not {prior}")
+    if min_quality is not None and not 0 <= min_quality <= 100:
+        raise FaceverError(f"--min-quality is a percentile from 0 to 100, not {min_quality}")
     verifier = Verifier.load(weights, device, min_face, calibration=thresholds)
-    answer = verifier.verify(a, b, faces, threshold, far, prior)  # type: ignore[arg-type]
+    answer = verifier.verify(a, b, faces, threshold, far, prior, min_quality)  # type: ignore[arg-type]
     if json_:
         print_json(asdict(answer))
     else:

@@ -15,8 +15,9 @@ from facever.datasets.pair_tables import PairList
 from facever.datasets.pairs import photographs
 from facever.errors import DataError
 from facever.photographs import Source
-from facever.pipeline import Through
+from facever.pipeline import EmbeddedFace, Through
 from facever.protocols.pairs import people_of
+from facever.quality import quality_of_pairs
 from facever.scoring import cosine
 from facever.verifier import Verifier
 
@@ -63,7 +64,8 @@ def calibrate_folder(
     identities = [name for _, name in chosen]
     kind = "held-out people" if held_out < 1 else "people"
     source = f"{len(set(identities))} {kind} of {data.name} ({only})"
-    return calibration_of_people(np.array([found[path] for path, _ in chosen]), identities, source, fars)
+    faces = [found[path] for path, _ in chosen]
+    return calibration_of_people(_embeddings(faces), identities, source, fars, norms=_norms(faces))
 
 
 def calibrate_pairs(
@@ -90,24 +92,33 @@ def calibrate_pairs(
     pairs = [pair for pair in listed.pairs if pair.path_a in found and pair.path_b in found]
     if not pairs:
         raise DataError(f"{name}: no pair with a face in both photographs; use larger, sharper ones")
-    a = np.array([found[pair.path_a] for pair in pairs], np.float64)
-    b = np.array([found[pair.path_b] for pair in pairs], np.float64)
-    cosines = np.asarray(cosine(a, b), np.float64)
-    same = np.array([pair.same for pair in pairs])
-    result = calibration_of_pairs(cosines, same, people_of(pairs), f"{len(pairs):,} pairs of {name}", fars)
+    used = photographs(pairs)
+    row = {path: i for i, path in enumerate(used)}
+    a, b = (np.array([row[path] for path in side]) for side in zip(*((p.path_a, p.path_b) for p in pairs), strict=True))
+    faces = [found[path] for path in used]
+    vectors = _embeddings(faces).astype(np.float64)
+    cosines = np.asarray(cosine(vectors[a], vectors[b]), np.float64)
+    same, people = np.array([pair.same for pair in pairs]), people_of(pairs)
+    source = f"{len(pairs):,} pairs of {name}"
+    result = calibration_of_pairs(cosines, same, people, source, fars)
+    quality = quality_of_pairs(_norms(faces), a, b, cosines, same, people, source)
     lost = len(listed.pairs) - len(pairs)
     left_out = [f"{lost} pairs left out: no face in one of their photographs"] if lost else []
-    return replace(result, notes=[*listed.notes, *left_out])
+    return replace(result, notes=[*listed.notes, *left_out], quality=quality)
 
 
 def _faces(
     verifier: Verifier, paths: Sequence[Source], workers: int | None, through: Through
-) -> dict[Source, NDArray[np.float32]]:
-    """The embedding of the face nearest to the centre of each photograph that shows one."""
+) -> dict[Source, EmbeddedFace]:
+    """The face nearest to the centre of each photograph that shows one."""
     stream = verifier.embed_files(list(paths), "center", workers)
     done = zip(paths, through(stream, len(paths)), strict=True)
-    return {
-        path: photograph.faces[0].embedding
-        for path, photograph in done
-        if photograph.faces and photograph.faces[0].embedding is not None
-    }
+    return {path: photograph.faces[0] for path, photograph in done if photograph.faces}
+
+
+def _embeddings(faces: Sequence[EmbeddedFace]) -> NDArray[np.float32]:  # (n, d)
+    return np.array([face.embedding for face in faces], np.float32)
+
+
+def _norms(faces: Sequence[EmbeddedFace]) -> NDArray[np.float32]:  # (n,)
+    return np.array([face.norm for face in faces], np.float32)
