@@ -25,7 +25,12 @@ TRAINING_WORDS = ("command", "training")
 
 
 def write_card(
-    card: Path, weights: Path, about: Path, training: Path | None = None, evaluations: Sequence[Path] = ()
+    card: Path,
+    weights: Path,
+    about: Path,
+    training: Path | None = None,
+    evaluations: Sequence[Path] = (),
+    held_out: Path | None = None,
 ) -> list[Path]:
     """Write a card as Markdown, and the curve of the training, if there was one, as SVG beside it.
 
@@ -38,6 +43,8 @@ def write_card(
         The folder that `facever train` wrote.
     evaluations : sequence of Path
         JSON from eval-lfw and eval-all.
+    held_out : Path, optional
+        JSON of benchmarks/held_out.py, where the training's own record lacks such figures, or there was no training.
 
     Returns
     -------
@@ -57,7 +64,7 @@ def write_card(
     record = _json(training / "training.json") if training else None
     results = [_Evaluation(path) for path in evaluations]
     curve = card.with_suffix(".svg") if training else None
-    held_out = (record or {}).get("held_out") or {}
+    judged = _json(held_out).get(info.name, {}) if held_out else (record or {}).get("held_out", {})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("facever", "pages"),
         autoescape=False,  # Markdown
@@ -65,23 +72,27 @@ def write_card(
         keep_trailing_newline=True,
         trim_blocks=False,
     )
-    text = environment.get_template("card.md").render(
-        info=info,
-        about=words,
-        training=record,
-        curve=curve.name if curve else None,
-        parameters=sum(p.numel() for p in network.parameters()),
-        multiply_adds=multiply_adds(network),
-        embedding_size=network.embedding_size,
-        loss=_loss(info.loss),
-        megabytes=weights.stat().st_size / 1e6,
-        sha256=sha256_of(weights),
-        likelihood=info.likelihood,
-        evaluations=results,
-        held_out=held_out,
-        held_out_rows=_held_out_rows(held_out),
-        transferred={r.name: r.at_thresholds for r in results if r.at_thresholds},
-    )
+    fields = {
+        "info": info,
+        "about": words,
+        "training": record,
+        "curve": curve.name if curve else None,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "multiply_adds": multiply_adds(network),
+        "embedding_size": network.embedding_size,
+        "loss": _loss(info.loss),
+        "megabytes": weights.stat().st_size / 1e6,
+        "sha256": sha256_of(weights),
+        "likelihood": info.likelihood,
+        "evaluations": results,
+        "held_out": judged,
+        "held_out_rows": _held_out_rows(judged),
+        "transferred": {r.name: r.at_thresholds for r in results if r.at_thresholds},
+    }
+    try:
+        text = environment.get_template("card.md").render(fields)
+    except jinja2.UndefinedError as error:
+        raise DataError(f"{training}: its training.json lacks what a card tells ({error})") from error
     written = [card]
     with written_whole(card) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -208,10 +219,11 @@ def _held_out_rows(held_out: Mapping[str, Mapping[str, Any]]) -> list[tuple[str,
 
 
 def _loss(loss: Mapping[str, Any]) -> str:
-    if not loss:
+    if "name" not in loss:
         return "not trained here"
-    alpha = f", alpha {'learned, ending at' if loss.get('learned') else 'fixed at'} {loss['alpha']:.4g}"
-    return f"`{loss['name']}`{alpha if 'alpha' in loss else ''}"
+    if "alpha" not in loss:
+        return f"`{loss['name']}`"
+    return f"`{loss['name']}`, alpha {'learned, ending at' if loss.get('learned') else 'fixed at'} {loss['alpha']:.4g}"
 
 
 def _about(path: Path, trained: bool) -> dict[str, Any]:

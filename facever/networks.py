@@ -183,15 +183,15 @@ class DlibBlock(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C_in, H, W)
-        y = self.second(F.relu(self.first(x)))
+        y = self.second(F.relu(self.first(x), inplace=True))
         if not self.down:
-            return F.relu(x + y)
+            return F.relu(x + y, inplace=True)
         x = F.avg_pool2d(x, 2)
         # dlib adds tensors of unequal size as if the smaller had zeros at its end: channels of x, pixels of y.
         height, width = max(x.shape[2], y.shape[2]), max(x.shape[3], y.shape[3])
         x = F.pad(x, (0, width - x.shape[3], 0, height - x.shape[2], 0, y.shape[1] - x.shape[1]))
         y = F.pad(y, (0, width - y.shape[3], 0, height - y.shape[2]))
-        return F.relu(x + y)
+        return F.relu(x + y, inplace=True)
 
 
 class ResNet29(EmbeddingNetwork):
@@ -221,7 +221,7 @@ class ResNet29(EmbeddingNetwork):
         self.dense = nn.Linear(channels, embedding_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 150, 150)
-        x = F.max_pool2d(F.relu(self.stem(x)), 3, 2)  # (N, 32, 35, 35)
+        x = F.max_pool2d(F.relu(self.stem(x), inplace=True), 3, 2)  # (N, 32, 35, 35)
         x = self.blocks(x)  # (N, 256, 2, 2)
         return self.dense(x.mean((2, 3)))  # (N, 128)
 
@@ -229,10 +229,10 @@ class ResNet29(EmbeddingNetwork):
 class ResNet29Twin(EmbeddingNetwork):
     """`resnet29` with its last two stages twice, each with a dense layer: two features that are joined.
 
-    Each branch's feature is scaled to length 1, and a part of the centre of its initial features, which lie in a
-    narrow cone, is taken out. Both are again scaled to length 1 and joined, so that the cosine of two joined features
-    is the weighted mean of the branches' cosines. (All of the centre taken out makes much of the little that unclear
-    photographs say; none leaves strangers on unclear photographs too alike. See models/default.md.)
+    Each branch's feature is scaled to length 1, and the centre of its initial features, which lie in a narrow cone, is
+    taken out, wholly or in part. Both are again scaled to length 1 and joined, so that the cosine of two joined
+    features is the weighted mean of the branches' cosines. (All of the centre taken out makes much of the little that
+    unclear photographs say; none leaves strangers on unclear photographs too alike. See models/default.md.)
 
     Parameters
     ----------
@@ -240,11 +240,11 @@ class ResNet29Twin(EmbeddingNetwork):
         Of both branches together.
     second_share : float in (0, 1)
         The weight of the second branch in the cosine.
-    centred : float in [0, 1]
-        The part of the centre that is taken out.
+    centred : two floats in [0, 1]
+        The part of the centre that is taken out of each branch.
     """
 
-    centres: Tensor  # (branches, d / branches), what is taken out
+    centres: Tensor  # (branches, d / branches)
 
     TRUNK = sum(blocks for _, blocks in ResNet29.STAGES[:3])  # how many blocks both branches share
     branches = 2
@@ -254,17 +254,21 @@ class ResNet29Twin(EmbeddingNetwork):
         embedding_size: int = 256,
         input_size: Sequence[int] = (150, 150),
         second_share: float = 0.5,
-        centred: float = 0.5,
+        centred: Sequence[float] = (1.0, 1.0),
     ) -> None:
         super().__init__()
         _require(embedding_size % self.branches == 0, f"two branches share an embedding of {embedding_size} unevenly")
         _require(0 < second_share < 1, f"the second branch's share is in (0, 1), not {second_share}")
-        _require(0 <= centred <= 1, f"the part of the centre that is taken out is in [0, 1], not {centred}")
+        parts = tuple(float(part) for part in centred)
+        _require(
+            len(parts) == self.branches and all(0 <= part <= 1 for part in parts),
+            f"the parts of the centre that are taken out are two numbers in [0, 1], not {centred}",
+        )
         half = embedding_size // self.branches
         single = ResNet29(half, input_size)
         self.embedding_size, self.input_size = embedding_size, single.input_size
         self.lengths = (math.sqrt(1 - second_share), math.sqrt(second_share))
-        self.centred = centred
+        self.centred = parts
         self.stem, self.trunk = single.stem, single.blocks[: self.TRUNK]
         rest = single.blocks[self.TRUNK :]
         self.tails = nn.ModuleList(copy.deepcopy(rest) for _ in range(self.branches))
@@ -279,15 +283,16 @@ class ResNet29Twin(EmbeddingNetwork):
         for tail, dense in zip(self.tails, self.dense, strict=True):
             tail.load_state_dict(single.blocks[self.TRUNK :].state_dict())
             dense.load_state_dict(single.dense.state_dict())
-        self.centres.copy_((self.centred * centre).expand_as(self.centres))
+        self.centres.copy_(centre.expand_as(self.centres))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 150, 150) -> (N, d), of length 1
-        x = self.trunk(F.max_pool2d(F.relu(self.stem(x)), 3, 2))  # (N, 128, 8, 8)
-        parts = []
-        for tail, dense, centre, length in zip(self.tails, self.dense, self.centres, self.lengths, strict=True):
-            feature = dense(tail(x).mean((2, 3))).float()
-            parts.append(length * F.normalize(F.normalize(feature) - centre))
-        return torch.cat(parts, 1)
+        x = self.trunk(F.max_pool2d(F.relu(self.stem(x), inplace=True), 3, 2))  # (N, 128, 8, 8)
+        joined = []
+        branches = zip(self.tails, self.dense, self.centres, self.centred, self.lengths, strict=True)
+        for tail, dense, centre, part, length in branches:
+            feature = F.normalize(dense(tail(x).mean((2, 3))).float())
+            joined.append(length * F.normalize(feature - part * centre))
+        return torch.cat(joined, 1)
 
 
 def _checked(embedding_size: int, input_size: Sequence[int]) -> tuple[int, int]:

@@ -361,6 +361,15 @@ def test_alpha_is_a_number_or_learned() -> None:
             parse_alpha(text)
 
 
+def test_arguments_of_the_exported_network_may_differ(people: Path, cache: Path, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=1, export_arguments={"dropout": 0.0})
+    train(settings, people, tmp_path / "out", cache, "cpu")
+    info, network = load_weights(tmp_path / "out" / "weights.safetensors")
+    assert info.network_arguments["dropout"] == 0.0
+    assert info.settings["network_arguments"]["dropout"] == 0.1
+    assert network.embedding_size == 16
+
+
 def test_the_last_network_is_kept_where_it_was_asked_for(people: Path, cache: Path, tmp_path: Path) -> None:
     """Validated after every epoch, as the best is; what is exported is the state after the last step."""
     settings = replace(SETTINGS, keep="last", epochs=4)

@@ -68,7 +68,7 @@ def trainer(crops: CropSet, **changes: object) -> Trainer:
     return Trainer(Built(**fields), crops, torch.device("cpu"))
 
 
-def test_a_twin_begins_with_the_single_networks_cosines_without_half_their_centre(crops: CropSet, single: Path) -> None:
+def test_a_twin_begins_with_the_single_networks_cosines_without_their_centre(crops: CropSet, single: Path) -> None:
     begun = trainer(crops, init=str(single))
     assert begun.initial is not None
     x = begun.normalisation(torch.from_numpy(crops.crops).permute(0, 3, 1, 2))
@@ -76,7 +76,7 @@ def test_a_twin_begins_with_the_single_networks_cosines_without_half_their_centr
     with torch.no_grad():
         # The centre is of what commands will embed: the mean with the mirror image.
         mirrored = F.normalize((initial(x) + initial(x.flip(3))) / 2)
-        expected = F.normalize(F.normalize(initial(x)) - 0.5 * mirrored.mean(0))
+        expected = F.normalize(F.normalize(initial(x)) - mirrored.mean(0))
         features = begun.network.eval()(x)
     assert features.norm(dim=1).numpy() == pytest.approx(np.ones(len(x)), abs=1e-5)
     assert (features @ features.T).numpy() == pytest.approx((expected @ expected.T).numpy(), abs=1e-4)
@@ -85,12 +85,33 @@ def test_a_twin_begins_with_the_single_networks_cosines_without_half_their_centr
 
 def test_a_twins_cosine_is_the_weighted_mean_of_its_branches_cosines() -> None:
     torch.manual_seed(0)
-    twin = ResNet29Twin(16, (103, 103), second_share=0.2).eval()
+    twin = ResNet29Twin(16, (103, 103), second_share=0.2, centred=(0.5, 1.0)).eval()
     with torch.no_grad():
         features = twin(torch.randn(2, 3, 103, 103))
     first, second = (F.normalize(part) for part in features.chunk(2, 1))
     expected = 0.8 * first[0] @ first[1] + 0.2 * second[0] @ second[1]
     assert (features[0] @ features[1]).item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_a_part_of_the_centre_is_taken_out_of_each_branch() -> None:
+    torch.manual_seed(0)
+    whole = ResNet29Twin(16, (103, 103)).eval()
+    whole.centres.copy_(F.normalize(torch.randn(2, 8)) * 0.8)
+    parted = ResNet29Twin(16, (103, 103), centred=(0.0, 0.5)).eval()
+    parted.load_state_dict(whole.state_dict())
+    with torch.no_grad():
+        x = torch.randn(3, 3, 103, 103)
+        uncentred = ResNet29Twin(16, (103, 103), centred=(0.0, 0.0)).eval()
+        uncentred.load_state_dict(whole.state_dict())
+        raw = [F.normalize(part) for part in uncentred(x).chunk(2, 1)]
+        found = [F.normalize(part) for part in parted(x).chunk(2, 1)]
+        wholly = [F.normalize(part) for part in whole(x).chunk(2, 1)]
+    for k, share in ((0, 0.0), (1, 0.5)):
+        assert torch.allclose(found[k], F.normalize(raw[k] - share * whole.centres[k]), atol=1e-5)
+        assert torch.allclose(wholly[k], F.normalize(raw[k] - whole.centres[k]), atol=1e-5)
+    for wrong in ((0.5,), (0.5, 1.1), (-0.1, 1.0)):
+        with pytest.raises(ValueError, match="two numbers"):
+            ResNet29Twin(16, (103, 103), centred=wrong)
 
 
 def test_a_twin_shares_all_but_its_last_two_stages() -> None:

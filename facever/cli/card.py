@@ -21,13 +21,15 @@ def card(
         list[Path] | None,
         typer.Option(help="JSON of eval-lfw or eval-all; may be repeated.", show_default=False),
     ] = None,
+    held_out: Annotated[Path | None, typer.Option(help="JSON of benchmarks/held_out.py.", show_default=False)] = None,
     json_: Json = False,
 ) -> None:
     """Write a model card, with the training's curve as a picture."""
     from facever.card import write_card
     from facever.weights import find_weights
 
-    written = [str(path) for path in write_card(out, find_weights(weights), about, training, evaluation or [])]
+    found = find_weights(weights)
+    written = [str(path) for path in write_card(out, found, about, training, evaluation or [], held_out)]
     if json_:
         print_json({"written": written})
     else:

@@ -93,6 +93,9 @@ def train(
     similarity_weight: Annotated[float, typer.Option(help="Weight of the similarities within it.")] = 10.0,
     softmax_weight: Annotated[float, typer.Option(help="Weight of the loss beside the teacher.")] = 1.0,
     half_size: Annotated[float, typer.Option(help="Share of the training, its first, on halved crops.")] = 0.0,
+    export_args: Annotated[
+        str, typer.Option(help="Arguments of the exported network that differ, as JSON.", metavar="JSON")
+    ] = "{}",
     keep: Annotated[str, typer.Option(help="The network to export: best on held-out people, or last.")] = "best",
     held_out: Annotated[float, typer.Option(help="Share of the identities kept for validation.")] = 0.15,
     calibrate_on: Annotated[
@@ -161,6 +164,7 @@ def train(
             similarity_weight=similarity_weight,
             softmax_weight=softmax_weight,
             half_size=half_size,
+            export_arguments=_object("--export-args", export_args),
             keep=keep,
             held_out=held_out,
             seed=seed,

@@ -41,7 +41,7 @@ def weights_info(
     return WeightsInfo(
         name=name,
         network=settings.network,
-        network_arguments=settings.all_network_arguments(),
+        network_arguments={**settings.all_network_arguments(), **settings.export_arguments},
         alignment=data.training.alignment,
         normalisation=normalisation,
         mirrored=True,

@@ -58,7 +58,7 @@ class Initial:
         """
         if isinstance(network, ResNet29Twin) and isinstance(self.network, ResNet29):
             network.grow_from(self.network, self._mean_embedding())
-            self.centre = network.centres[0].clone()
+            self.centre = network.centred[0] * network.centres[0]
             return
         try:
             network.load_state_dict(self.network.state_dict())

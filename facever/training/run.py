@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,6 +46,10 @@ class Interrupted(FaceverError):
     """A training that was told to stop (SIGINT, SIGTERM) and has saved where it was."""
 
     exit_code = 130
+
+
+class Diverged(DataError):
+    """A training whose loss, or whose embeddings of the held-out people, are no numbers any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +179,7 @@ class _Run:
         """One step, and what is due after it."""
         result = self.trainer.train_step(share)
         if not math.isfinite(result.loss):
-            raise DataError(f"the loss is {result.loss} after {self.trainer.step} steps; lower the --learning-rate")
+            raise Diverged(f"the loss is {result.loss} after {self.trainer.step} steps; lower the --learning-rate")
         self._window.append((result.loss, result.accuracy))
         if self.trainer.step % LOG_EVERY == 0:
             self._report()
@@ -272,6 +277,9 @@ class _Run:
             return
         start = time.monotonic()
         embeddings = self.trainer.embed(self.data.held_out)
+        if not np.isfinite(embeddings).all():
+            after = f"after {self.trainer.step} steps"
+            raise Diverged(f"embeddings of the held-out people are not finite {after}; lower the --learning-rate")
         validation = validate(embeddings, self.data.held_out.identities, self.settings.seed)
         if validation is None:
             return

@@ -67,6 +67,8 @@ class TrainingSettings:
         Weights whose embeddings the network learns to agree with (`facever.training.teacher`).
     teacher_weight, similarity_weight, softmax_weight : float
         Of the agreement, of the similarities within it, and of the loss over identities beside it.
+    export_arguments : dict
+        Arguments of the exported network that differ from those in training; they must leave its parameters as they are.
     keep : {"best", "last"}
         Which network is exported: the best by validation of those after each epoch, or the last.
     half_size : float
@@ -120,6 +122,7 @@ class TrainingSettings:
     similarity_weight: float = 10.0
     softmax_weight: float = 1.0
     half_size: float = 0.0
+    export_arguments: dict[str, Any] = field(default_factory=dict)
     keep: str = "best"
     warmup: float = 0.03
     held_out: float = 0.15
