@@ -35,9 +35,17 @@ def test_without_any_change_but_the_mirror_crops_are_those_of_inference() -> Non
     assert 16 < sum(mirrored) < 48  # half of 64, four standard deviations
 
 
-def test_plain_is_the_middle_of_the_crop() -> None:
+def test_without_any_change_the_middle_of_the_crop_is_left() -> None:
     pixels = crops()
-    torch.testing.assert_close(Augmenter(NONE, H, W, M).plain(pixels), inner(pixels))
+    torch.testing.assert_close(augmented(Augmentation.none(), pixels), inner(pixels), rtol=0, atol=1e-3)
+
+
+def test_without_the_mirror_other_changes_stay() -> None:
+    pixels = crops(64)
+    both, straight = (augmented(replace(NONE, shift=2.0, mirror=mirror), pixels) for mirror in (True, False))
+    same = [torch.equal(a, b) for a, b in zip(both, straight, strict=True)]
+    assert 16 < sum(same) < 48  # those that were not mirrored; half of 64, four standard deviations
+    assert not any(torch.allclose(a, b, atol=1) for a, b in zip(straight, inner(pixels), strict=True))
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another() -> None:

@@ -74,6 +74,11 @@ def test_a_run_with_other_settings_or_a_broken_record_is_refused_by_name(tmp_pat
         Runs(tmp_path)("a", {"epochs": 3}, lambda folder: {})
     # A setting that came later has its default in an older record.
     assert Runs(tmp_path)("a", {"epochs": 12, "new": None}, lambda folder: {"made": "again"}) == {}
+    Runs(tmp_path)("b", {"light": {"cut": 0.3}}, lambda folder: {})
+    assert Runs(tmp_path)("b", {"light": {"cut": 0.3, "new": True}}, lambda folder: {"made": "again"}) == {}
+    for other in ({"light": {"cut": 0.4}}, {"light": {}}, {"light": None}):
+        with pytest.raises(DataError, match=r"b\.json.*light"):
+            Runs(tmp_path)("b", other, lambda folder: {})
     for broken in ("", "[]", "{}"):
         (tmp_path / "runs" / "a.json").write_text(broken)
         with pytest.raises(DataError, match=r"a\.json.*delete"):

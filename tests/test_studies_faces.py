@@ -22,7 +22,7 @@ from facever.pages.study import write_study
 from facever.studies import alpha, faces, losses, norm, norm_judged, run_study
 from facever.studies.outcome import Outcome
 from facever.studies.runs import Options, Runs
-from facever.training.run import Interrupted
+from facever.training.run import Diverged, Interrupted
 from facever.training.watcher import Watcher
 
 TINY = {
@@ -138,6 +138,28 @@ def test_a_rate_at_which_a_loss_diverges_is_the_worst_and_no_error(
     found = losses.swept(study, "softmax", quick=False)
     assert found[1e30] == 0.0 < found[0.05]
     assert losses.best_rate(found) == 0.05
+
+
+def test_only_a_divergence_counts_as_one(
+    people: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = faces.Faces(options(tmp_path, people, cache), Watcher(), Runs(tmp_path))
+
+    def broken(error: Exception) -> Any:
+        def train(*arguments: Any, **keywords: Any) -> None:
+            raise error
+
+        return train
+
+    monkeypatch.setattr(faces, "train", broken(DataError("the loss is named by a file that is not finite")))
+    with pytest.raises(DataError, match="named by a file"):
+        study("other", faces.face_settings(loss="softmax", epochs=1), may_diverge=True)
+    monkeypatch.setattr(faces, "train", broken(Diverged("in whatever words")))
+    assert study("may", faces.face_settings(loss="softmax", epochs=1), may_diverge=True) == {
+        "diverged": "in whatever words"
+    }
+    with pytest.raises(Diverged):
+        study("must", faces.face_settings(loss="softmax", epochs=1))
 
 
 def test_a_training_that_was_interrupted_goes_on_and_one_interrupted_in_its_test_is_not_trained_again(

@@ -20,6 +20,8 @@ class Augmentation:
 
     Attributes
     ----------
+    mirror : bool
+        Whether half of the crops are mirrored.
     shift : float
         Largest shift, in pixels of the crop, in each direction.
     scale : float
@@ -44,6 +46,13 @@ class Augmentation:
     border: float = 0.3
     cut_share: float = 0.3
     cut: float = 0.35
+    mirror: bool = True
+
+    @classmethod
+    def none(cls) -> Augmentation:
+        """No change at all."""
+        shares = {"grey_share": 0.0, "small_share": 0.0, "border_share": 0.0, "cut_share": 0.0}
+        return cls(shift=0.0, scale=0.0, rotation=0.0, light=0.0, mirror=False, **shares)
 
 
 class Augmenter:
@@ -63,19 +72,16 @@ class Augmenter:
         keep = self._bordered(n, generator) & self._cut(n, generator)  # (N, 1, H, W)
         return (x * keep.to(x.device)).contiguous(memory_format=self.memory_format)
 
-    def plain(self, crops: Tensor) -> Tensor:
-        """The crops as inference cuts them: uint8 (N, H + 2m, W + 2m, 3) -> float32 (N, 3, H, W)."""
-        m = self.margin
-        inner = crops[:, m : m + self.height, m : m + self.width]
-        return inner.permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
-
     def _moved(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Mirror, turn, scale and shift, in one resampling."""
         s, n = self.settings, len(x)
+        if not (s.shift or s.scale or s.rotation or s.mirror):
+            m = self.margin
+            return x[..., m : m + self.height, m : m + self.width]
         uniform = torch.rand(5, n, generator=generator) * 2 - 1
         angle = uniform[0] * math.radians(s.rotation)
         size = 1 + uniform[1] * s.scale
-        mirror = uniform[4].sign()
+        mirror = uniform[4].sign() if s.mirror else torch.ones(n)
         # grid_sample counts from -1 to 1 over the padded crop; the window covers its middle part.
         half_h, half_w = self.height / 2, self.width / 2
         full_h, full_w = half_h + self.margin, half_w + self.margin

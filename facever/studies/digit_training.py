@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facever.alignment import Alignment
-from facever.datasets.augmentation import Augmenter
 from facever.datasets.crops import CropSet
 from facever.files import written_whole
 from facever.losses import CenterLoss, Softmax
@@ -49,13 +48,6 @@ class DigitNetwork(EmbeddingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 28, 28) -> (N, 2)
         return self.dense(self.features(x).flatten(1))
-
-
-class Unchanged(Augmenter):
-    """No augmentation at all: a mirrored digit is another one, or none."""
-
-    def __call__(self, crops: Tensor, generator: torch.Generator) -> Tensor:
-        return self.plain(crops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +114,6 @@ def train_digits(settings: TrainingSettings, digits: Digits, folder: Path, devic
     """
     torch.manual_seed(settings.seed)
     trainer = Trainer(settings, digits.train, device, network=DigitNetwork())
-    trainer.augment = Unchanged(settings.augmentation, SIDE, SIDE, digits.train.margin)
     assert settings.epochs is not None
     total = settings.epochs * trainer.steps_per_epoch
     # Most happens early, so frames stand closer there.

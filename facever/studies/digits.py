@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facever.datasets.augmentation import Augmentation
 from facever.embedder import choose_device
 from facever.errors import DataError
 from facever.losses import alpha_lower_bound
@@ -87,7 +88,9 @@ def run(options: Options, watcher: Watcher) -> Outcome:
 
 def settings_of(model: str, learning_rate: float, epochs: int, seed: int) -> TrainingSettings:
     """One model's settings: those of all but for the loss and its learning rate."""
-    return TrainingSettings(**SETTINGS, **MODELS[model], learning_rate=learning_rate, epochs=epochs, seed=seed)
+    own: dict[str, Any] = {"learning_rate": learning_rate, "epochs": epochs, "seed": seed}
+    # A mirrored digit is another one, or none.
+    return TrainingSettings(**SETTINGS, **MODELS[model], **own, augmentation=Augmentation.none())
 
 
 def _run_name(model: str, seed: int) -> str:

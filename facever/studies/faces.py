@@ -28,7 +28,7 @@ from facever.protocols import Photographs, evaluate_all, evaluate_embedded
 from facever.studies.runs import Options, Runs
 from facever.training import TrainingSettings, train
 from facever.training.data import prepare
-from facever.training.run import Interrupted
+from facever.training.run import Diverged, Interrupted
 from facever.training.watcher import Watcher
 
 # A third of the channels and half of the blocks of face_resnet_slim, at half the paper's resolution: about a fifth of
@@ -48,8 +48,6 @@ NETWORK_IN_WORDS = (
 PAIRS, FOLDS = 3000, 10  # of held-out people: genuine ones, and as many impostor ones
 REPLICATES = 300
 FARS = ("0.01", "0.001")
-# How a training that diverged is told: by its loss, or by the embeddings of its validation.
-DIVERGED = ("the loss is ", "not finite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ class Faces:
     def __call__(self, name: str, settings: TrainingSettings, may_diverge: bool = False) -> dict[str, Any]:
         """Train and test, unless it was done: figures by test set, and where alpha ended.
 
-        A training whose loss is no number any more raises DataError, or gives {"diverged": why} if that may be.
+        A training that diverges raises Diverged, or gives {"diverged": why} if that may be.
         """
         assert self.options.data is not None
         tested_on = len(self.lfw.pairs) if self.lfw else 0
@@ -115,8 +113,8 @@ class Faces:
         def make(folder: Path) -> dict[str, Any]:
             try:
                 return self._make(name, settings, folder)
-            except DataError as error:
-                if not (may_diverge and any(words in str(error) for words in DIVERGED)):
+            except Diverged as error:
+                if not may_diverge:
                     raise
                 return {"diverged": str(error)}
 

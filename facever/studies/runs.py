@@ -136,7 +136,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _check(path: Path, saved: dict[str, Any], asked: dict[str, Any]) -> None:
     # What the record lacks is a setting that came later, and has its default here.
-    changed = [key for key in saved if saved[key] != asked.get(key)]
+    changed = [key for key in saved if _differs(saved[key], asked.get(key))]
     if changed:
         details = ", ".join(f"{key} {saved.get(key)!r} -> {asked.get(key)!r}" for key in sorted(changed))
         raise DataError(f"{path}: made with other settings ({details}); choose another --out, or settings as before")
+
+
+def _differs(saved: Any, asked: Any) -> bool:
+    """Whether a setting is another than it was; the same for what stands inside it."""
+    if isinstance(saved, dict) and isinstance(asked, dict):
+        return any(_differs(value, asked.get(key)) for key, value in saved.items())
+    return bool(saved != asked)
