@@ -35,6 +35,9 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/embedding.py
+	$(BIN)/python benchmarks/all_pairs.py
+	$(BIN)/python benchmarks/dlib_lfw.py
+	$(BIN)/python benchmarks/training.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
