@@ -4,11 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 # An index of smaller, CPU-only builds of torch; see README.md.
 TORCH_INDEX ?=
+# Photographs to measure with: lfw/, pairs.txt, train/.
+FACEVER_DATA ?= ../shared/data
+WEIGHTS := $(basename $(notdir $(wildcard models/*.safetensors)))
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check lint types tests format bench clean
+.PHONY: demo test check lint types tests format bench figures cards clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py demo
@@ -38,6 +41,22 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/all_pairs.py
 	$(BIN)/python benchmarks/dlib_lfw.py
 	$(BIN)/python benchmarks/training.py
+
+# The figures of all shipped weights, and from them and the trainings' records the cards.
+figures: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/held_out.py
+	for w in $(WEIGHTS); do \
+		$(BIN)/facever eval-lfw $(FACEVER_DATA)/lfw --pairs $(FACEVER_DATA)/pairs.txt --weights $$w --json > lfw.json && \
+		$(BIN)/facever eval-all $(FACEVER_DATA)/lfw --weights $$w --json > all.json && \
+		mv lfw.json models/records/$$w/lfw.json && mv all.json models/records/$$w/all-pairs.json || exit; \
+	done
+
+cards: $(VENV)/dev.stamp
+	for w in $(WEIGHTS); do \
+		r=models/records/$$w; t=; [ ! -e $$r/training.json ] || t="--training $$r"; \
+		$(BIN)/facever card $$w --about models/$$w.about.toml $$t --held-out benchmarks/results/held_out.json \
+			--evaluation $$r/lfw.json --evaluation $$r/all-pairs.json -o models/$$w.md || exit; \
+	done
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facever.datasets.identities import group_of, labels_of, matching, read_identities, split_identities
+from facever.datasets.identities import (
+    group_of,
+    labels_of,
+    matching,
+    read_dropped,
+    read_identities,
+    split_identities,
+)
 from facever.errors import DataError
 
 NAMES = [f"kin_F{family:04}_MID{member}" for family in range(200) for member in range(1, 4)]
@@ -100,3 +107,17 @@ def test_labels_follow_the_order_of_the_names() -> None:
 
 def test_matching_gives_each_name_once() -> None:
     assert matching(["b1", "a1", "b1", "b2"], "b*") == ["b1", "b2"]
+
+
+def test_what_a_list_names_is_passed_over(tmp_path: Path) -> None:
+    for name in ("a/1.jpg", "a/2.jpg", "b/1.jpg", "c/1.jpg"):
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "people" / name).touch()
+    (tmp_path / "drop.txt").write_text("# wrong people\nb/  # two people\na/2.jpg\n\nnobody\n")
+    dropped = read_dropped(tmp_path / "drop.txt")
+    assert dropped == ["a/2.jpg", "b", "nobody"]
+    folder = read_identities(tmp_path / "people", dropped=dropped)
+    assert [f"{path.parent.name}/{path.name}" for path in folder.paths] == ["a/1.jpg", "c/1.jpg"]
+    for bad in (tmp_path / "none.txt", tmp_path):
+        with pytest.raises(DataError, match="can't be read as a list of names"):
+            read_dropped(bad)

@@ -97,6 +97,10 @@ def train(
         str, typer.Option(help="Arguments of the exported network that differ, as JSON.", metavar="JSON")
     ] = "{}",
     keep: Annotated[str, typer.Option(help="The network to export: best on held-out people, or last.")] = "best",
+    drop: Annotated[
+        Path | None,
+        typer.Option(help="List of people and photographs to pass over, one a line.", show_default=False),
+    ] = None,
     held_out: Annotated[float, typer.Option(help="Share of the identities kept for validation.")] = 0.15,
     calibrate_on: Annotated[
         str,
@@ -123,6 +127,7 @@ def train(
     from facever.cli.training_bars import TrainingBars
     from facever.datasets.augmentation import Augmentation
     from facever.datasets.crops import default_cache_folder
+    from facever.datasets.identities import read_dropped
     from facever.errors import FaceverError
     from facever.training import TrainingSettings
     from facever.training import train as run
@@ -170,6 +175,7 @@ def train(
             seed=seed,
             precision=precision,
             compile=compile_,
+            dropped=read_dropped(drop) if drop else [],
             calibrate_on=calibrate_on,
             terms=terms,
             licence=licence,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,7 +29,7 @@ class IdentityFolder:
     lonely: int = 0
 
 
-def read_identities(root: Path, least: int = 1, only: str = "*") -> IdentityFolder:
+def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collection[str] = ()) -> IdentityFolder:
     """The photographs of every identity folder in `root`.
 
     Parameters
@@ -38,6 +38,8 @@ def read_identities(root: Path, least: int = 1, only: str = "*") -> IdentityFold
         Identities with fewer photographs are left out and counted.
     only : str
         A shell pattern that an identity's name must match.
+    dropped : collection of str
+        Identities ("kin_F0001_MID1") and photographs ("kin_F0001_MID1/001.jpg") that are passed over.
 
     Raises
     ------
@@ -54,9 +56,13 @@ def read_identities(root: Path, least: int = 1, only: str = "*") -> IdentityFold
     try:
         folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         for folder in folders:
-            if not fnmatchcase(folder.name, only):
+            if not fnmatchcase(folder.name, only) or folder.name in dropped:
                 continue
-            own = sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTOGRAPH_SUFFIXES and p.is_file())
+            own = sorted(
+                p
+                for p in folder.iterdir()
+                if p.suffix.lower() in PHOTOGRAPH_SUFFIXES and p.is_file() and f"{folder.name}/{p.name}" not in dropped
+            )
             if own and len(own) < least:
                 lonely += 1
                 continue
@@ -69,6 +75,22 @@ def read_identities(root: Path, least: int = 1, only: str = "*") -> IdentityFold
         detail = f" ({lonely} with fewer than {least} photographs were left out)" if lonely else ""
         raise DataError(f"{root}: no folders of photographs{wanted} in it{detail}; it needs one folder a person")
     return IdentityFolder(root, paths, identities, lonely)
+
+
+def read_dropped(file: Path) -> list[str]:
+    """The identities and photographs that a list names, one a line, "#" and what follows being a remark.
+
+    Raises
+    ------
+    DataError
+        If it can't be read.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: can't be read as a list of names, one a line ({error})") from error
+    names = (line.partition("#")[0].strip().rstrip("/") for line in lines)
+    return sorted({name for name in names if name})
 
 
 def group_of(identity: str) -> str:

@@ -48,7 +48,7 @@ def prepare(
     ------
     DataError, OutputError, WeightsError
     """
-    folder = read_identities(data, least=2)
+    folder = read_identities(data, least=2, dropped=frozenset(settings.dropped))
     if folder.lonely:
         watcher.say(f"{folder.lonely} identities with a single photograph were left out")
     alignment = ALIGNMENTS[settings.alignment]

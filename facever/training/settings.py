@@ -68,7 +68,7 @@ class TrainingSettings:
     teacher_weight, similarity_weight, softmax_weight : float
         Of the agreement, of the similarities within it, and of the loss over identities beside it.
     export_arguments : dict
-        Arguments of the exported network that differ from those in training; they must leave its parameters as they are.
+        Arguments of the exported network that differ from those in training, and leave its parameters as they are.
     keep : {"best", "last"}
         Which network is exported: the best by validation of those after each epoch, or the last.
     half_size : float
@@ -83,6 +83,8 @@ class TrainingSettings:
         "auto" is bf16 autocast where the device computes in bf16.
     compile : bool
         Whether to try `torch.compile`.
+    dropped : list of str
+        Identities and photographs of the data that are passed over.
     calibrate_on : str
         Shell pattern of the held-out identities from which the thresholds come.
     terms, licence : str
@@ -129,6 +131,7 @@ class TrainingSettings:
     seed: int = 0
     precision: str = "auto"
     compile: bool = True
+    dropped: list[str] = field(default_factory=list)
     calibrate_on: str = "*"
     terms: str = "not stated"
     licence: str = "not stated"

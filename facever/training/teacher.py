@@ -33,8 +33,8 @@ BATCH = 64
 class Teaching(nn.Module):
     """How far a student is from its teacher.
 
-    |h(f) - t|² + similarity_weight · mean_ij (s_i·s_j - t_i·t_j)², with s = f/|f|, t the teacher's embedding, and h(f)
-    the student's feature through a linear head, of length 1; both terms are means over the batch.
+    |h(f) - t|² + similarity_weight · mean_ij (s_i·s_j - t_i·t_j)², with s = f/|f|, t the teacher's embedding without
+    its centre, and h(f) the student's feature through a linear head, of length 1; both terms are means over the batch.
 
     Parameters
     ----------
@@ -63,7 +63,9 @@ def teacher_embeddings(
     device: torch.device,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
-    """The teacher's average over several views of each crop, of length 1. float32 (m, k)
+    """The teacher's average over several views of each crop, without the mean over all, of length 1. float32 (m, k)
+
+    With the mean, which all photographs share, a student learns little else for long.
 
     Computed once for the same weights and photographs, and kept in the folder of the crop caches.
 
@@ -94,7 +96,8 @@ def teacher_embeddings(
         embeddings = np.concatenate(parts)
         with written_whole(file) as temporary:
             save_file({"embeddings": embeddings}, temporary)
-    return F.normalize(torch.from_numpy(embeddings)).to(device)
+    average = torch.from_numpy(embeddings)
+    return F.normalize(average - average.mean(0)).to(device)
 
 
 def _read(file: Path) -> NDArray[np.float32] | None:

@@ -105,6 +105,7 @@ class Trainer:
         self.order = Order(crops.identities, together, settings.sampling == "even", settings.seed)
         self.batch_size, self.steps_per_epoch = self.order.batch_size // self.processes.size, self.order.batches
         self.step = 0
+        self._small = False  # whether the last step saw halved crops
         self.half = computes_in_bf16(settings.precision, device)
         if settings.compile:
             self.objective.run_by(self._compiled())
@@ -124,7 +125,8 @@ class Trainer:
         labels = torch.from_numpy(self.labels[rows]).to(self.device)
         crops = torch.from_numpy(self.crops.crops[self.crops.rows[rows]]).to(self.device)
         x = self.normalisation(self.augment(crops, generator))
-        if progress < self.settings.half_size:
+        self._small = progress < self.settings.half_size
+        if self._small:
             x = _halved(x)
 
         rates = (self.settings.learning_rate_at(progress), self.settings.loss_rate_at(progress))
@@ -168,14 +170,15 @@ class Trainer:
     def embed(self, crops: CropSet, batch_size: int = 256) -> NDArray[np.float32]:
         """Unit embeddings, float32 (m, d), of crops as inference cuts them, without the mirror image.
 
-        By the average of the parameters, if one is kept.
+        By the average of the parameters, if one is kept; of halved crops as long as those are trained on.
         """
         network = self.average.averaged.eval()
         parts = []
         for i in range(0, len(crops), batch_size):
             pixels = torch.from_numpy(crops.inner(slice(i, i + batch_size))).to(self.device)
+            x = self.normalisation(pixels.permute(0, 3, 1, 2))
             with self._autocast():
-                features = network(self.normalisation(pixels.permute(0, 3, 1, 2)))
+                features = network(_halved(x) if self._small else x)
             parts.append(nn.functional.normalize(features.float(), dim=1).cpu())
         network.train()
         return torch.cat(parts).numpy()
