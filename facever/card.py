@@ -164,9 +164,10 @@ class _Evaluation:
         self.command = "facever eval-lfw" if folds else "facever eval-all"
         self.name = "LFW's pairs" if folds else "all pairs of LFW"
         try:
-            self.rows = _fold_rows(r) if folds else []
+            intervals = r["intervals"] if folds else r["tar_intervals"]
+            self.rows = _fold_rows(r) if folds else _all_rows(r)
             self.rows += [
-                (f"TAR at FAR {float(far):g}", _with_interval(value, r["intervals"].get(far)))
+                (f"TAR at FAR {float(far):g}", _with_interval(value, intervals.get(far)))
                 for far, value in r["tar_at_far"].items()
                 if value is not None
             ]
@@ -186,6 +187,10 @@ def _fold_rows(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("AUC, EER", f"{r['auc']:.5f}, {100 * r['eer']:.2f} %"),
         ("photographs without a detected face", f"{r['images_without_face']} of {r['images']:,}; centre crops count"),
     ]
+
+
+def _all_rows(r: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [("pairs", f"{r['genuine_pairs']:,} genuine, {r['impostor_pairs']:,} impostor")]
 
 
 def _with_interval(value: float, interval: Sequence[float] | None) -> str:

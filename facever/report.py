@@ -46,6 +46,13 @@ def print_roc(cosines: NDArray[np.float64], same: Bools, counts: NDArray[np.int6
         print(roc_text(cosines, same, Console().width, counts))
 
 
+def _probability(value: float) -> str:
+    """Never rounded to certainty."""
+    if value > 0.9999:
+        return "above 0.9999"
+    return "below 0.0001" if value < 0.0001 else f"{value:.4g}"
+
+
 def answer_text(answer: Answer, a: str, b: str, rule: str) -> str:
     """The answer of `verify` in a few lines."""
     if answer.far is None:
@@ -64,11 +71,11 @@ def answer_text(answer: Answer, a: str, b: str, rule: str) -> str:
         }[rule]
         several = f", {found} faces found, {which} taken" if found > 1 else ""
         at = "" if quality is None else f", quality at percentile {math.floor(quality)}"
-        lines.append(f"  {name}: norm {norm:.2f}{at}{several}")
+        lines.append(f"  {name}: norm {norm:.3f}{at}{several}")
     if answer.probability is not None:
         lines.insert(
             2,
-            f"  probability {answer.probability:.4g} of the same person at a prior of {answer.prior:g}, "
+            f"  probability {_probability(answer.probability)} of the same person at a prior of {answer.prior:g}, "
             f"log-likelihood ratio {answer.log_likelihood_ratio:.2f}",
         )
     return "\n".join(lines)

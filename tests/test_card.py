@@ -83,6 +83,21 @@ def test_a_card_tells_what_the_records_hold(made: dict[str, Path]) -> None:
     assert made["card.md"].with_suffix(".svg").read_text().startswith("<?xml")
 
 
+def test_all_pairs_stand_beside_the_folds(made: dict[str, Path], tmp_path: Path) -> None:
+    every = {
+        **{"genuine_pairs": 8101, "impostor_pairs": 29640749, "tar_at_far": {"0.001": 0.94}},
+        "tar_intervals": {"0.001": [0.93, 0.95]},
+        "stored_thresholds": [{"far": 0.001, "measured_far": 0.00052, "measured_tar": 0.9}],
+    }
+    (tmp_path / "all.json").write_text(json.dumps(every))
+    both = [made["lfw.json"], tmp_path / "all.json"]
+    write_card(made["card.md"], made["tiny.safetensors"], made["about.toml"], made["run"], both)
+    text = made["card.md"].read_text()
+    assert "| pairs | 8,101 genuine, 29,640,749 impostor |" in text
+    assert "| TAR at FAR 0.001 | 0.9400 (0.9300 to 0.9500) |" in text
+    assert "| 0.001 | 0.4321 | 0.4100 to 0.4500 | 0.750 | 0.0007, 0.800 | 0.00052, 0.900 |" in text
+
+
 def test_a_card_of_weights_that_were_not_trained_here_needs_no_training(made: dict[str, Path]) -> None:
     written = write_card(made["card.md"], made["tiny.safetensors"], made["about.toml"])
     text = made["card.md"].read_text()

@@ -167,11 +167,12 @@ def test_a_usage_error_exits_with_2_and_names_what_is_wrong(arguments: list[str]
 def test_verify_answers_for_the_same_person_with_0(hopper: Path, hopper_again: Path) -> None:
     outcome = facever("verify", hopper, hopper_again)
     assert (outcome.code, outcome.err) == (0, "")
-    first, second, *photographs = outcome.out.splitlines()
+    first, second, third, *photographs = outcome.out.splitlines()
     assert first == "same person"
+    assert re.match(r"  probability (0\.9\d+|above 0\.9999) of the same person at a prior of 0\.5, ", third)
     assert re.fullmatch(r"  cosine 0\.9\d+, threshold 0\.\d+ for a false accept rate of 0\.001", second)
     assert [line.split(":")[0].strip() for line in photographs] == [str(hopper), str(hopper_again)]
-    assert all(re.search(r": norm \d+\.\d\d(, quality at percentile \d+)?$", line) for line in photographs)
+    assert all(re.search(r": norm \d+\.\d{3}(, quality at percentile \d+)?$", line) for line in photographs)
 
 
 def test_verify_answers_for_different_people_with_1(hopper: Path, astronaut: Path) -> None:
@@ -552,7 +553,7 @@ def test_calibrate_stores_the_thresholds_of_the_people_given(
     assert 8 <= accepted <= 11  # 10 of 1,080, and float32 rounds
     assert stored["tar"] == pytest.approx(share_above(genuine, stored["cosine"]), abs=0.05)
     told = facever("info", out, "--json").json
-    assert (told["name"], told["network"], told["thresholds"]) == ("mine", "resnet29", [stored])
+    assert (told["name"], told["network"], told["thresholds"]) == ("mine", "resnet29_twin", [stored])
     assert f"threshold for FAR 0.01\t{stored['cosine']:.4f}" in facever("info", out).out
 
 

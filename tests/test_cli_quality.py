@@ -18,7 +18,7 @@ from facever.quality import Quality
 from facever.thresholds_file import write_thresholds
 from facever.weights import Threshold, WeightsInfo, find_weights, load_weights, read_info, save_weights
 
-WEIGHTS = find_weights("default")
+WEIGHTS = find_weights("dlib")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> tup
     clear, poor = folder / "clear.png", folder / "poor.png"
     Image.open(portrait).resize((171, 200)).save(clear)
     Image.open(portrait).resize((34, 40)).resize((171, 200)).save(poor)
-    verifier = Verifier.load("default", "cpu")
+    verifier = Verifier.load("dlib", "cpu")
     norms = [verifier.faces(path, "largest")[0].norm or 0.0 for path in (clear, poor)]
     assert norms[1] < norms[0] - 0.005
     return clear, poor, norms[0], norms[1]
@@ -45,7 +45,7 @@ def record(photographs: tuple[Path, Path, float, float]) -> Quality:
 @pytest.fixture(scope="module")
 def file(record: Quality, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("thresholds") / "t.json"
-    write_thresholds(path, WEIGHTS, "default", [Threshold(1e-3, 0.5, "them", 20_000, 0.9)], None, record)
+    write_thresholds(path, WEIGHTS, "dlib", [Threshold(1e-3, 0.5, "them", 20_000, 0.9)], None, record)
     return path
 
 
@@ -58,10 +58,10 @@ def without_record(tmp_path: Path, quality: Quality | None = None) -> tuple[Path
 
 def test_verify_tells_the_percentile_of_each_photograph(photographs: tuple, file: Path) -> None:
     clear, poor, *_ = photographs
-    told = facever("verify", clear, poor, "--thresholds", file, "--json")
+    told = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--json")
     assert (told.code, told.err) == (0, "")
     assert told.json["quality"] == pytest.approx([62.5, 12.5], abs=0.1)
-    lines = facever("verify", clear, poor, "--thresholds", file).out.splitlines()
+    lines = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib").out.splitlines()
     assert [line.split(", ")[-1] for line in lines[-2:]] == ["quality at percentile 62", "quality at percentile 12"]
 
 
@@ -69,20 +69,20 @@ def test_verify_declines_with_4_and_names_the_poor_photograph(photographs: tuple
     clear, poor, *_ = photographs
     for pair in ((clear, poor), (poor, clear)):
         for options in ([], ["--json"]):
-            declined = facever("verify", *pair, "--thresholds", file, "--min-quality", "20", *options)
+            declined = facever("verify", *pair, "--thresholds", file, "-w", "dlib", "--min-quality", "20", *options)
             assert (declined.code, declined.out) == (4, "")
             assert declined.err.startswith(f"facever: {poor}: photograph too poor to decide, at percentile 12.")
             assert "where 20 is asked for; use one that is sharper" in declined.err
             assert str(clear) not in declined.err
-    both = facever("verify", clear, poor, "--thresholds", file, "--min-quality", "90").err
+    both = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--min-quality", "90").err
     assert f"{clear}: photograph too poor" in both
     assert f"; {poor}: photograph too poor" in both
-    assert facever("verify", clear, poor, "--thresholds", file, "--min-quality", "10").code == 0
+    assert facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--min-quality", "10").code == 0
 
 
 def test_a_photograph_without_a_face_is_no_poor_one(photographs: tuple, file: Path, tmp_path: Path) -> None:
     Image.new("RGB", (220, 200), "teal").save(tmp_path / "wall.png")
-    outcome = facever("verify", photographs[1], tmp_path / "wall.png", "--thresholds", file, "--min-quality", "50")
+    outcome = facever("verify", photographs[1], tmp_path / "wall.png", "--thresholds", file, "-w", "dlib", "--min-quality", "50")
     assert outcome.code == 3
 
 
@@ -106,7 +106,7 @@ def test_without_a_record_of_use_nothing_is_declined(photographs: tuple, record:
 @pytest.mark.parametrize("least", ["-1", "100.5", "nan"])
 def test_what_is_no_percentile_is_refused(photographs: tuple, file: Path, least: str) -> None:
     clear, poor, *_ = photographs
-    refused = facever("verify", clear, poor, "--thresholds", file, "--min-quality", least)
+    refused = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--min-quality", least)
     assert refused.code == 2
     assert "--min-quality is a percentile from 0 to 100" in refused.err
     with pytest.raises(ValueError, match="percentile in"):
@@ -143,11 +143,11 @@ def test_calibrate_keeps_the_norms_of_its_people(people: Path, tmp_path: Path) -
     copy, file = tmp_path / "mine.safetensors", tmp_path / "mine.json"
     shutil.copytree(people, tmp_path / "people")
     told = facever(
-        *("calibrate", "default", tmp_path / "people", "-o", copy, "--thresholds", file, "--far", "0.05", "--json")
+        *("calibrate", "dlib", tmp_path / "people", "-o", copy, "--thresholds", file, "--far", "0.05", "--json")
     )
     assert told.code == 0, told.err
     found = Quality.from_json(told.json["quality"])
-    verifier = Verifier.load("default", "cpu")
+    verifier = Verifier.load("dlib", "cpu")
     norms = sorted(
         faces[0].norm or 0.0
         for path in (tmp_path / "people").glob("*/*.png")

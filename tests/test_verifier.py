@@ -114,7 +114,7 @@ def test_cosine_norms_and_boxes_are_those_of_the_faces(verifier: Verifier, hoppe
 def test_an_embedding_has_unit_length_and_the_feature_a_positive_norm(verifier: Verifier, hopper: Path) -> None:
     (face,) = verifier.faces(hopper)
     assert face.embedding is not None
-    assert face.embedding.shape == (verifier.size,) == (128,)
+    assert face.embedding.shape == (verifier.size,) == (256,)
     assert face.embedding.dtype == np.float32
     assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-6)
     assert face.norm is not None

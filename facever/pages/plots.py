@@ -123,7 +123,7 @@ def quality(norms: Floats, correct: Bools, bins: int = 5) -> Plot | None:
     order = np.argsort(norms, kind="stable")
     parts = np.array_split(order, bins)
     accuracy = [float(correct[part].mean()) for part in parts]
-    labels = [f"{norms[part[0]]:.2f}–{norms[part[-1]]:.2f}" for part in parts]
+    labels = [f"{norms[part[0]]:.4g}–{norms[part[-1]]:.4g}" for part in parts]
     figure, axes = _axes("lower feature norm of the pair", "accuracy")
     axes.bar(labels, accuracy, color=SERIES[0], alpha=0.8)
     axes.set_ylim(max(0.0, min(accuracy) - 0.05), 1.0)
