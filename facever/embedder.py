@@ -59,8 +59,8 @@ class Embedder:
         Put into evaluation mode, its batch normalisation folded.
     device : torch.device
     precision : {"auto", "bf16", "fp32"}
-        Of convolutions and dense layers; "auto" is bfloat16 where the device computes in it, which moves a cosine by
-        0.001 (benchmarks/results/half.json) and takes half of the time.
+        Of convolutions and dense layers; "auto" is bfloat16 where the device computes in it, which moves a cosine by about
+        0.001 and takes half of the time.
     """
 
     def __init__(
