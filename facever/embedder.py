@@ -59,8 +59,8 @@ class Embedder:
         Put into evaluation mode, its batch normalisation folded.
     device : torch.device
     precision : {"auto", "bf16", "fp32"}
-        Of convolutions and dense layers; "auto" is bfloat16 where the device computes in it, which moves a cosine by about
-        0.001 and takes half of the time.
+        Of convolutions and dense layers; "auto" is bfloat16 where the device computes in it: a cosine moves by about
+        0.001, and half of the time is saved.
     """
 
     def __init__(

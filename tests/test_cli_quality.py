@@ -82,7 +82,9 @@ def test_verify_declines_with_4_and_names_the_poor_photograph(photographs: tuple
 
 def test_a_photograph_without_a_face_is_no_poor_one(photographs: tuple, file: Path, tmp_path: Path) -> None:
     Image.new("RGB", (220, 200), "teal").save(tmp_path / "wall.png")
-    outcome = facever("verify", photographs[1], tmp_path / "wall.png", "--thresholds", file, "-w", "dlib", "--min-quality", "50")
+    outcome = facever(
+        "verify", photographs[1], tmp_path / "wall.png", "--thresholds", file, "-w", "dlib", "--min-quality", "50"
+    )
     assert outcome.code == 3
 
 
