@@ -401,7 +401,7 @@ def test_eval_lfw_scores_every_pair_in_the_order_of_the_list(evaluated, small_lf
     verifier = Verifier.load("default", "cpu")
     row = rows[7]
     expected = verifier.verify(small_lfw / row["path_a"], small_lfw / row["path_b"], "center").cosine
-    assert float(row["cosine"]) == pytest.approx(expected, abs=1e-4)
+    assert float(row["cosine"]) == pytest.approx(expected, abs=5e-3)  # bfloat16, in another batch
 
 
 @pytest.mark.data

@@ -95,7 +95,8 @@ def test_a_photograph_gives_the_same_embedding_alone_and_among_others(folder: Pa
     together = list(process_files(paths, job))
     for path, among_others in zip(paths, together, strict=True):
         (alone,) = process_files([path], job)
-        np.testing.assert_allclose(embedding_of(among_others), embedding_of(alone), atol=NOISE)
+        # In bfloat16 the order of a sum, which depends on the size of a batch, shows in the third digit.
+        np.testing.assert_allclose(embedding_of(among_others), embedding_of(alone), atol=3e-3)
 
 
 def test_two_workers_give_what_one_process_gives_in_the_same_order(folder: Path, job: Job) -> None:

@@ -110,19 +110,19 @@ def train(
         if resume:
             run.resume()
         with stopped_by_signal() as stopped:
-            while True:
-                share, stop = processes.agreed(run.share, bool(stopped))
-                if stop:
-                    run.save()
-                    raise Interrupted(f"stopped after {run.trainer.step} steps; go on with --resume")
-                if share >= 1 and run.trainer.step > 0:  # by the clock, too, at least one step is made
-                    break
-                try:
-                    run.advance(share)
-                except RuntimeError:
-                    if processes.size > 1:  # another one ended: between two steps, so nothing is lost but this one
+            try:
+                while True:
+                    share, stop = processes.agreed(run.share, bool(stopped))
+                    if stop:
                         run.save()
-                    raise
+                        raise Interrupted(f"stopped after {run.trainer.step} steps; go on with --resume")
+                    if share >= 1 and run.trainer.step > 0:  # by the clock, too, at least one step is made
+                        break
+                    run.advance(share)
+            except RuntimeError:
+                if processes.size > 1:  # another one ended: between two steps, so nothing is lost but the one in hand
+                    run.save()
+                raise
         return run.finish()
 
 
