@@ -10,6 +10,7 @@ import json
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,7 @@ def crops_for(settings: TrainingSettings) -> CropSet:
 
 
 def plain_trainer(settings: TrainingSettings, crops: CropSet) -> Trainer:
-    fields = {name: getattr(settings, name) for name in TrainingSettings.__dataclass_fields__}
-    plain = TrainingSettings(**{**fields, "precision": "fp32", "compile": False})
-    trainer = Trainer(plain, crops, torch.device("cpu"))
+    trainer = Trainer(replace(settings, precision="fp32", compile=False), crops, torch.device("cpu"))
     trainer.network.to(memory_format=torch.contiguous_format)
     trainer.augment.memory_format = torch.contiguous_format
     return trainer

@@ -6,6 +6,7 @@ M. Mitchell et al., *Model Cards for Model Reporting*, 2019.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ import torch
 from torch import nn
 
 from facever.errors import DataError
-from facever.files import sha256_of, written_whole
+from facever.files import sha256_of, write_bytes
 from facever.networks import EmbeddingNetwork
 from facever.weights import load_weights
 
@@ -94,11 +95,9 @@ def write_card(
     except jinja2.UndefinedError as error:
         raise DataError(f"{training}: its training.json lacks what a card tells ({error})") from error
     written = [card]
-    with written_whole(card) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(card, text.encode())
     if curve is not None and training is not None:
-        with written_whole(curve) as temporary:
-            temporary.write_text(training_curve(training / "log.csv"), encoding="utf-8")
+        write_bytes(curve, training_curve(training / "log.csv").encode())
         written.append(curve)
     return written
 
@@ -124,8 +123,6 @@ def multiply_adds(network: EmbeddingNetwork) -> int:
 
 def training_curve(log: Path) -> str:
     """The loss, and how well held-out people were verified, over the minutes of a training. SVG text."""
-    import io
-
     from matplotlib.figure import Figure
 
     try:

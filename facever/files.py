@@ -69,10 +69,15 @@ def _check_kind(path: Path) -> None:
         raise OutputError(f"{path} is a device or pipe; name a file to write")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all. Raises OutputError."""
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON in ASCII (file names may hold what is no text), whole or not at all. Raises OutputError."""
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def sha256_of(path: Path) -> str:

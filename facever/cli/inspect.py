@@ -26,15 +26,14 @@ def inspect(
     """
     from facever.drawing import draw_faces, png
     from facever.errors import NoFaceError
-    from facever.files import check_writable, written_whole
+    from facever.files import check_writable, write_bytes
     from facever.images import load_image
     from facever.verifier import Verifier
 
     check_writable(out)
     image = load_image(photo)
     faces = Verifier.load(weights, device, min_face).faces(image)
-    with written_whole(out) as temporary:
-        temporary.write_bytes(png(draw_faces(image, faces)))
+    write_bytes(out, png(draw_faces(image, faces)))
     if json_:
         found = [
             {

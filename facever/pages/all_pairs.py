@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.files import write_json, written_whole
+from facever.files import write_bytes, write_json
 from facever.pages.parts import rendered, shown_pair
 from facever.pages.plots import Scored, calibration, det, histograms, roc
 from facever.protocols import AllPairsResult
@@ -56,8 +56,7 @@ def write_report(
     """
     write_json(folder / "result.json", {"title": title, "model": model, **result.to_json(), "made": dict(made)})
     page = folder / "index.html"
-    with written_whole(page) as temporary:
-        temporary.write_text(_page(title, model, result, crops, made), encoding="utf-8", errors="replace")
+    write_bytes(page, _page(title, model, result, crops, made).encode("utf-8", errors="replace"))
     return page
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facever.errors import DataError
 from facever.evaluation.comparison import mcnemar, tar_differences
-from facever.files import write_json, written_whole
+from facever.files import write_bytes, write_json
 from facever.pages.parts import rendered, shown_pair
 from facever.pages.plots import Scored, calibration, det, histograms, quality, roc
 from facever.protocols import PairsResult, name_below, people_of
@@ -103,8 +103,7 @@ def write_report(
     }
     write_json(folder / "result.json", {"title": title, **result.to_json(), "made": dict(made), "scores": scores})
     page = folder / "index.html"
-    with written_whole(page) as temporary:
-        temporary.write_text(_page(title, own, result, names, crops, made, others), encoding="utf-8", errors="replace")
+    write_bytes(page, _page(title, own, result, names, crops, made, others).encode("utf-8", errors="replace"))
     return page
 
 

@@ -1,4 +1,4 @@
-"""What the pages of all evaluations share: the template engine, pairs of crops, pictures inside the page."""
+"""What all pages share: the template engine, pairs of crops, pictures inside the page."""
 
 from __future__ import annotations
 
@@ -28,11 +28,16 @@ def shown_pair(
 ) -> dict[str, Any]:
     """Two crops side by side with their names; a grey square where a crop is missing."""
     blank = np.full((8, 8, 3), 128, np.uint8)
-    pictures = [_data_uri(crops.get(key, blank)) for key in keys]
+    pictures = [data_uri(_jpeg(crops.get(key, blank)), "jpeg") for key in keys]
     return {"cosine": cosine, "names": names, "pictures": list(zip(pictures, names, strict=True))}
 
 
-def _data_uri(crop: NDArray[np.uint8]) -> str:
+def data_uri(content: bytes, kind: str) -> str:
+    """A picture inside the page; `kind` as in image/png."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _jpeg(crop: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(crop).save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib
 import io
 from collections.abc import Mapping
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from facever.files import write_json, written_whole
+from facever.files import write_bytes, write_json
+from facever.pages.parts import data_uri, rendered
 from facever.pages.study_plots import Drawing
 from facever.studies.outcome import RULE, Interval, Outcome
 
@@ -37,31 +36,24 @@ def write_study(folder: Path, outcome: Outcome) -> Path:
     animation: bytes | None = pictures.animation(outcome) if hasattr(pictures, "animation") else None
     write_json(folder / "results.json", outcome.to_json())
     for drawing in drawings:
-        _write(folder / f"{drawing.name}.svg", drawing.svg.encode())
-        _write(folder / f"{drawing.name}.png", drawing.png)
+        write_bytes(folder / f"{drawing.name}.svg", drawing.svg.encode())
+        write_bytes(folder / f"{drawing.name}.png", drawing.png)
     if animation is not None:
-        _write(folder / "training.gif", animation)
+        write_bytes(folder / "training.gif", animation)
     page = folder / "index.html"
-    _write(page, _page(outcome, drawings, animation).encode("utf-8", errors="replace"))
+    write_bytes(page, _page(outcome, drawings, animation).encode("utf-8", errors="replace"))
     return page
 
 
-def _write(path: Path, content: bytes) -> None:
-    with written_whole(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def _page(outcome: Outcome, drawings: list[Drawing], animation: bytes | None) -> str:
-    environment = Environment(
-        loader=PackageLoader("facever.pages", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     told = outcome.to_json()
-    return environment.get_template("study.html").render(
+    return rendered(
+        "study.html",
         outcome=outcome,
         rule=RULE,
         drawings=drawings,
-        animation=_uri(animation, "gif") if animation else None,
-        still=_uri(_last_frame(animation), "png") if animation else None,
+        animation=data_uri(animation, "gif") if animation else None,
+        still=data_uri(_last_frame(animation), "png") if animation else None,
         photographs=_photographs(outcome.arrays),
         interval=interval_text,
         made=[
@@ -90,7 +82,7 @@ def _photographs(arrays: Mapping[str, NDArray[Any]]) -> list[tuple[str, list[str
     """(caption, pictures) of each set of photographs that the study shows: those arrays named "photographs: …"."""
     prefix = "photographs: "
     return [
-        (name.removeprefix(prefix), [_uri(_jpeg(crop), "jpeg") for crop in crops])
+        (name.removeprefix(prefix), [data_uri(_jpeg(crop), "jpeg") for crop in crops])
         for name, crops in arrays.items()
         if name.startswith(prefix)
     ]
@@ -108,7 +100,3 @@ def _last_frame(animation: bytes) -> bytes:
     buffer = io.BytesIO()
     picture.convert("RGB").quantize(64).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

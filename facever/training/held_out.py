@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from facever.datasets.identities import group_of, labels_of, source_of
 from facever.evaluation import tar_at_far
-from facever.scoring import far_at_threshold, tar_at_threshold
+from facever.evaluation.all_pairs import blocks
+from facever.scoring import far_at_threshold, impostors_needed, tar_at_threshold
 
 FARS = (1e-2, 1e-3, 1e-4)
 TRANSFERRED_FAR = 1e-3
-ROWS = 512  # of the product of embeddings at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,10 @@ def pair_cosines(embeddings: NDArray[np.float32], identities: Sequence[str]) -> 
     person = np.array(labels, np.int64)
     groups = np.array(labels_of([group_of(name) for name in names])[0], np.int64)[person]
     parts: tuple[list[NDArray[np.float32]], ...] = ([], [], [])
-    for i in range(0, len(embeddings), ROWS):
-        cosines = np.clip(embeddings[i : i + ROWS] @ embeddings[i:].T, -1, 1)
-        later = np.triu(np.ones(cosines.shape, bool), 1)
-        same = person[i : i + ROWS, None] == person[None, i:]
-        akin = groups[i : i + ROWS, None] == groups[None, i:]
-        for part, chosen in zip(parts, (same, akin & ~same, ~akin), strict=True):
-            part.append(cosines[later & chosen])
+    for rows, columns, cosines, same, different in blocks(embeddings, person):
+        akin = groups[rows, None] == groups[None, columns]
+        for part, chosen in zip(parts, (same, different & akin, different & ~akin), strict=True):
+            part.append(cosines[chosen])
     empty = [np.empty(0, np.float32)]
     return PairCosines(*(np.concatenate(part or empty) for part in parts))
 
@@ -98,7 +95,7 @@ def _figures(source: str, pairs: PairCosines, identities: Sequence[str], thresho
         "tar": {
             f"{far:g}": tar_at_far(pairs.genuine, pairs.strangers, far)
             for far in FARS
-            if len(pairs.strangers) * far >= 10
+            if len(pairs.strangers) >= impostors_needed(far)
         },
     }
     if threshold is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from facever.losses import LossOutput
@@ -63,7 +62,5 @@ class Objective(nn.Module):
         if self.teaching is not None and targets is not None:
             total = s.softmax_weight * total + s.teacher_weight * self.teaching(features, targets[rows])
         if initial is not None and s.pull:
-            with torch.no_grad():
-                there = initial.targets(x)
-            total = total + pull_loss(features, there, pull[rows], s.pull_branches)
+            total = total + pull_loss(features, initial.targets(x), pull[rows], s.pull_branches)
         return LossOutput(total, output.logits)
