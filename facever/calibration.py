@@ -139,17 +139,6 @@ def calibration_of_pairs(
     return Calibration(thresholds, _likelihood(genuine, impostor, source), unsupported)
 
 
-def thresholds_from(
-    embeddings: NDArray[np.float32],
-    identities: Sequence[str],
-    source: str,
-    fars: Sequence[float] = FARS,
-    replicates: int = REPLICATES,
-) -> list[Threshold]:
-    """The thresholds of `calibration_of_people` alone. Rates that the pairs can't support are left out."""
-    return calibration_of_people(embeddings, identities, source, fars, replicates).thresholds
-
-
 def _by_support(
     fars: Sequence[float], genuine: int, impostors: int, people: int | None
 ) -> tuple[list[float], dict[float, str]]:

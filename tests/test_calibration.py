@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_all_pairs import people
 
-from facever.calibration import calibration_of_pairs, calibration_of_people, thresholds_from
+from facever.calibration import calibration_of_pairs, calibration_of_people
 from facever.errors import DataError
 from facever.evaluation import pairwise_cosines, tar_at_far
 from facever.evaluation.all_pairs import BINS
@@ -64,7 +64,8 @@ def test_without_a_genuine_pair_there_is_no_threshold() -> None:
     found = calibration_of_people(embeddings, [str(i) for i in range(60)], "s", (1e-2,))
     assert (found.thresholds, found.likelihood) == ([], None)
     assert "a pair of one person too, and there is none" in found.unsupported[1e-2]
-    assert thresholds_from(embeddings, ["one"] * 60, "s") == []
+    alone = calibration_of_people(embeddings, ["one"] * 60, "s", (1e-2,))
+    assert (alone.thresholds, alone.likelihood) == ([], None)
 
 
 def test_listed_pairs_give_the_exact_threshold_and_intervals_over_their_people() -> None:

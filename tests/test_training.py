@@ -17,9 +17,11 @@ from facever import Verifier
 from facever.alignment import ALIGNMENTS
 from facever.cli.train import train as train_command
 from facever.datasets.crops import CropSet
+from facever.embedder import Embedder
 from facever.errors import DataError, FaceverError, OutputError
 from facever.losses import CenterLoss, L2Softmax, Softmax
 from facever.training import TrainingSettings, train
+from facever.training.data import prepare
 from facever.training.run import Interrupted
 from facever.training.settings import LOSSES, parse_alpha
 from facever.training.trainer import Trainer
@@ -111,6 +113,19 @@ def test_the_exported_weights_work_in_a_verifier_and_say_how_they_were_made(
     assert info.loss == {"name": "l2-softmax", "alpha": 16.0, "learned": False}
     assert info.settings["seed"] == 0
     assert info.training_data[0]["identities"] == 8 - held_out_of(out)
+
+
+def test_the_exported_weights_are_calibrated_on_the_held_out_people(
+    finished: tuple[Path, Recorder], people: Path, cache: Path
+) -> None:
+    out, _ = finished
+    info = load_weights(out / "weights.safetensors")[0]
+    held_out = prepare(SETTINGS, people, cache, torch.device("cpu"), None, Watcher()).held_out
+    norms = Embedder.load(out / "weights.safetensors", "cpu")(held_out.inner(slice(None)))[1]
+    assert info.thresholds == []  # so few pairs support no rate
+    assert info.quality is not None
+    assert (info.quality.photographs, info.quality.check) == (len(held_out), None)
+    assert info.quality.percentiles[50] == pytest.approx(float(np.median(norms)), rel=1e-5)
 
 
 def held_out_of(out: Path) -> int:

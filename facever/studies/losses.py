@@ -134,8 +134,7 @@ def _outcome(
             else f"The learning rate of each loss is the best of {', '.join(f'{rate:g}' for rate in RATES)}, and "
             f"beyond where the best lay at an end, by TAR at FAR 1e-2 of held-out people after {SWEEP_EPOCHS} epochs. "
             "The sweep has a seed of its own, and so other held-out people than the figures.",
-            "Of each training the epoch with the best validation is kept, as facever train does. Held-out people chose "
-            "that epoch, for every loss alike; LFW took no part in any choice.",
+            "Of each training the last network is taken, as the schedule ends there; LFW took no part in any choice.",
             "Accuracy is that of listed pairs at thresholds from other folds, TAR at FAR that of every pair of the "
             "test photographs.",
         ],

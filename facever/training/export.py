@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facever.calibration import thresholds_from
+from facever.calibration import Calibration, calibration_of_people
 from facever.datasets.identities import matching
 from facever.embedder import Embedder
 from facever.networks import build_network
 from facever.training.data import TrainingData
 from facever.training.held_out import TRANSFERRED_FAR, held_out_figures
 from facever.training.settings import TrainingSettings
-from facever.weights import Normalisation, Threshold, WeightsInfo, read_info, save_weights, versions
+from facever.weights import Normalisation, WeightsInfo, read_info, save_weights, versions
 
 
 def weights_info(
@@ -64,27 +64,29 @@ def export_weights(path: Path, info: WeightsInfo, state: Mapping[str, Tensor]) -
 
 def judge(
     weights: Path, data: TrainingData, pattern: str, device: torch.device
-) -> tuple[list[Threshold], dict[str, Any]]:
+) -> tuple[Calibration, dict[str, Any]]:
     """What finished weights make of the held-out people, embedded as every command will embed them.
 
     Parameters
     ----------
     pattern : str
-        Shell pattern of those from whom the thresholds come.
+        Shell pattern of those on whom the weights are calibrated.
 
     Returns
     -------
-    thresholds : list of Threshold
+    calibration : Calibration
+        An empty one if nobody fits.
     figures : dict
         As `facever.training.held_out.held_out_figures`, with the threshold for FAR 1e-3.
     """
     held_out = data.held_out
-    embeddings, _ = Embedder.load(weights, device)(held_out.inner(slice(None)))
+    embeddings, norms = Embedder.load(weights, device)(held_out.inner(slice(None)))
     fitting = set(matching(held_out.identities, pattern))
     rows = [i for i, name in enumerate(held_out.identities) if name in fitting]
-    thresholds = []
+    calibration = Calibration([], None, {})
     if rows:
         source = f"{len(fitting)} held-out people of {data.name} ({pattern})"
-        thresholds = thresholds_from(embeddings[rows], [held_out.identities[i] for i in rows], source)
-    cosine = next((t.cosine for t in thresholds if t.far == TRANSFERRED_FAR), None)
-    return thresholds, held_out_figures(embeddings, held_out.identities, cosine)
+        names = [held_out.identities[i] for i in rows]
+        calibration = calibration_of_people(embeddings[rows], names, source, norms=norms[rows])
+    cosine = next((t.cosine for t in calibration.thresholds if t.far == TRANSFERRED_FAR), None)
+    return calibration, held_out_figures(embeddings, held_out.identities, cosine)

@@ -222,7 +222,7 @@ class _Run:
         self.watcher.say(f"goes on after {self.trainer.step} steps, {self.minutes_before:.1f} minutes")
 
     def finish(self) -> TrainingResult:
-        """Export the best network with thresholds from the held-out people, and sum up."""
+        """Export the best network, calibrated on the held-out people, and sum up."""
         self._report()
         step, epoch, minutes = self.trainer.step, self.trainer.epoch, round(self.minutes, 2)
         if not self.processes.first:
@@ -235,10 +235,11 @@ class _Run:
         weights = self.out / WEIGHTS
         figures: dict[str, Any] = {}
         if len(self.data.held_out):
-            thresholds, figures = judge(weights, self.data, self.settings.calibrate_on, self.device)
-            if len(thresholds) < len(FARS):
+            found, figures = judge(weights, self.data, self.settings.calibrate_on, self.device)
+            if len(found.thresholds) < len(FARS):
                 self.watcher.say("too few held-out pairs for some thresholds; verify will need --threshold for those")
-            export_weights(weights, with_thresholds(info, thresholds), self.best["network"])
+            calibrated = with_thresholds(info, found.thresholds, found.likelihood, found.quality)
+            export_weights(weights, calibrated, self.best["network"])
         self.log.write(self.out / "log.csv")
         accuracy, tar = self.best["accuracy"], self.best["tar"]
         result = TrainingResult(weights, step, epoch, minutes, self.loss, accuracy, tar)
