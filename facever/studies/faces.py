@@ -32,8 +32,8 @@ from facever.training.run import Diverged, Interrupted
 from facever.training.watcher import Watcher
 
 # Half of the channels and of the blocks of face_resnet_slim, at half the paper's resolution, and a quarter of it for
-# half of a training, so that dozens of trainings take hours on two cores. Channels fill whole vector registers. The last
-# network is taken, whatever its validation: no choice that could favour a loss.
+# half of a training, so that dozens of trainings take hours on two cores. Channels fill whole vector registers. The
+# last network is taken, whatever its validation: no choice that could favour a loss.
 FACE_SETTINGS: dict[str, Any] = {
     "network": "face_resnet_slim",
     "network_arguments": {"widths": [16, 32, 64, 128], "depths": [1, 1, 2, 1], "stem": 16, "embedding_size": 128},
@@ -45,9 +45,9 @@ FACE_SETTINGS: dict[str, Any] = {
     "keep": "last",
 }
 NETWORK_IN_WORDS = (
-    "Network: face_resnet_slim with 16 to 128 channels and five residual blocks, crops of 64×56 pixels (of 32×28 in the "
-    "first half of a training), features of 128 components: much smaller than the paper's, and trained on far fewer "
-    "people."
+    "Network: face_resnet_slim with 16 to 128 channels and five residual blocks, crops of 64×56 pixels (of 32×28 in "
+    "the first half of a training), features of 128 components: much smaller than the paper's, and trained on far "
+    "fewer people."
 )
 PAIRS, FOLDS = 3000, 10  # of held-out people: genuine ones, and as many impostor ones
 REPLICATES = 300
