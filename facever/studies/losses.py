@@ -14,7 +14,7 @@ from facever.studies.runs import Options, Runs
 from facever.training.watcher import Watcher
 
 SEEDS, QUICK_SEEDS = 3, 2
-EPOCHS, QUICK_EPOCHS = 12, 1
+EPOCHS, QUICK_EPOCHS = 8, 1
 SWEEP_EPOCHS, SWEEP_SEED = 6, 1000
 # Where the best of these lies at an end, the sweep goes on beyond it, up to `MOST` rates.
 RATES, QUICK_RATES, STEP, MOST = (0.03, 0.1, 0.3), (0.1,), 3.0, 5

@@ -1,0 +1,254 @@
+"""What each choice of the recipe brings, kept or not: short trainings of equal work, two seeds, people held out.
+
+Writes models/ablation.json, and from the networks' rows models/cost.svg: accuracy over multiply-adds. Every training is
+made once and kept in --runs; interrupted, the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import data_folder, machine
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from facever.alignment import ALIGNMENTS
+from facever.datasets.augmentation import Augmentation
+from facever.datasets.crops import CropSet, default_cache_folder
+from facever.datasets.identities import read_dropped, read_identities, source_of, split_identities
+from facever.embedder import Embedder
+from facever.evaluation.bootstrap import People, Weights
+from facever.files import write_json, written_whole
+from facever.networks import build_network
+from facever.scoring import threshold_at_far
+from facever.studies.faces import FACE_SETTINGS, face_settings
+from facever.studies.intervals import Drawn
+from facever.studies.runs import Runs
+from facever.training import TrainingSettings, train
+from facever.training.data import prepare
+from facever.training.held_out import by_source
+from facever.training.watcher import Watcher
+
+MODELS = Path(__file__).parents[1] / "models"
+SEEDS, EPOCHS = (0, 1), 4
+FAR = 1e-2  # after so few epochs a lower rate tells less
+REPLICATES = 500
+BASE = "base"
+SMALL = FACE_SETTINGS["network_arguments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One row: what differs from the base, and whether the shipped recipe keeps it.
+
+    `share`: of the training identities, whole families together, where only a part of them is trained on.
+    """
+
+    group: str
+    name: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    kept: bool = False
+    share: float = 1.0
+
+
+def network(**changes: Any) -> dict[str, Any]:
+    return {"network_arguments": {**SMALL, **changes}}
+
+
+WIDE, DEEP = [32, 64, 128, 256], [1, 2, 5, 3]
+CHOICES = (
+    Choice("recipe", BASE, kept=True),
+    Choice("recipe", "alpha 12, just above its bound", {"alpha": 12.0}),
+    Choice("recipe", "alpha 24", {"alpha": 24.0}),
+    Choice("recipe", "alpha learned from 16", {"alpha_learned": True}),
+    Choice("recipe", "dropout 0.2 before the dense layer", network(dropout=0.2)),
+    Choice("recipe", "running average of parameters, 0.99", {"ema": 0.99}),
+    Choice("recipe", "sources and identities drawn evenly", {"sampling": "even"}),
+    Choice("recipe", "label smoothing 0.1", {"label_smoothing": 0.1}),
+    # 3 epochs at full size take as long as 4 of which half are at half size.
+    Choice("recipe", "full size all through, 3 epochs", {"half_size": 0.0, "epochs": 3}),
+    Choice("recipe", "no borders laid over crops", {"augmentation": Augmentation(border_share=0.0)}),
+    Choice(
+        "recipe", "mirror images the only augmentation", {"augmentation": replace(Augmentation.none(), mirror=True)}
+    ),
+    Choice("recipe", "suspicious folders and pictures dropped", {"dropped": read_dropped(MODELS / "dropped.txt")}),
+    Choice("network", "16 to 128 channels, 11 blocks", network(depths=DEEP)),
+    Choice("network", "32 to 256 channels, 5 blocks", network(widths=WIDE, stem=32)),
+    Choice("network", "32 to 256 channels, 11 blocks", network(widths=WIDE, depths=DEEP, stem=32), kept=True),
+    Choice("identities", "half of the identities, as many steps", {"epochs": 2 * EPOCHS}, share=0.5),
+    Choice("identities", "a quarter of the identities, as many steps", {"epochs": 4 * EPOCHS}, share=0.25),
+    Choice("length", "half as long", {"epochs": EPOCHS // 2}),
+    Choice("length", "twice as long", {"epochs": 2 * EPOCHS}),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--cache", type=Path, default=default_cache_folder())
+    parser.add_argument("--only", nargs="*", help="groups of rows", default=None)
+    options = parser.parse_args()
+    runs = Runs(options.runs, print)
+    chosen = [c for c in CHOICES if options.only is None or c.group in options.only or c.name == BASE]
+    for seed in SEEDS:
+        for choice in chosen:
+            trained(runs, choice, seed, options.cache)
+    base = {source: accepted(runs, CHOICES[0], source) for source in sources(runs)}
+    rows = [row(runs, choice, base) for choice in chosen]
+    about = {
+        "what": f"TAR at FAR {FAR:g} of held-out people, each source apart; intervals over people, both seeds together",
+        "difference": "to the base, over the same people",
+        "base": {**FACE_SETTINGS, "epochs": EPOCHS, "loss": "l2-softmax", "alpha": 16.0},
+        "seeds": SEEDS,
+    }
+    write_json(MODELS / "ablation.json", {**about, "rows": rows, "machine": machine()})
+    if options.only is None or "network" in options.only:
+        draw_cost([each for each in rows if each["group"] == "network" or each["name"] == BASE])
+
+
+def settings_of(choice: Choice, seed: int) -> TrainingSettings:
+    changes = {"loss": "l2-softmax", "alpha": 16.0, "epochs": EPOCHS, "seed": seed, **choice.changes}
+    if choice.share < 1 or "dropped" in changes:  # none of the people held out
+        names = sorted(set(read_identities(data_folder() / "train", least=2).identities))
+        training, held_out = split_identities(names, FACE_SETTINGS["held_out"], seed)
+        if choice.share < 1:
+            changes["dropped"] = split_identities(training, 1 - choice.share, seed + 100)[1]
+        else:
+            changes["dropped"] = [name for name in changes["dropped"] if name.partition("/")[0] not in held_out]
+    return face_settings(**changes)
+
+
+def run_name(choice: Choice, seed: int) -> str:
+    return f"{choice.name.replace(', ', '-').replace(' ', '-')}-seed-{seed}"
+
+
+def trained(runs: Runs, choice: Choice, seed: int, cache: Path) -> None:
+    """Train, and keep which genuine pairs of held-out people are accepted."""
+    settings = settings_of(choice, seed)
+
+    def make(folder: Path) -> dict[str, Any]:
+        data = data_folder() / "train"
+        if not (folder / "training.json").exists():
+            train(settings, data, folder, cache, "cpu", None, (folder / "checkpoint.pt").exists(), Watcher())
+            torch.compiler.reset()
+        device = torch.device("cpu")
+        crops = prepare(settings, data, cache, device, None, Watcher()).held_out
+        embeddings, _ = Embedder.load(folder / "weights.safetensors", device)(crops.inner(slice(None)))
+        found = genuine_accepted(embeddings, crops)
+        with written_whole(folder / "accepted.npz") as temporary, temporary.open("wb") as file:
+            arrays: dict[str, Any] = {f"{s}/{k}": v for s, part in found.items() for k, v in part.items()}
+            np.savez_compressed(file, **arrays)
+        return {s: {"tar": float(part["accepted"].mean())} for s, part in found.items()}
+
+    runs(run_name(choice, seed), settings.to_json(), make)
+
+
+def genuine_accepted(embeddings: NDArray[np.float32], crops: CropSet) -> dict[str, dict[str, NDArray[Any]]]:
+    """Of each source, its genuine pairs: who, and whether accepted at the threshold for FAR among its strangers."""
+    people: dict[str, list[int]] = {}
+    for i, name in enumerate(crops.identities):
+        people.setdefault(name, []).append(i)
+    found = {}
+    for source, pairs in by_source(embeddings, crops.identities).items():
+        threshold = threshold_at_far(pairs.strangers, FAR)
+        who, accepted = [], []
+        for name, rows in people.items():
+            if source_of(name) == source:
+                cosines = (embeddings[rows] @ embeddings[rows].T)[np.triu_indices(len(rows), 1)]
+                who += [name] * len(cosines)
+                accepted.append(cosines >= threshold)
+        found[source] = {"who": np.array(who), "accepted": np.concatenate(accepted)}
+    return found
+
+
+def sources(runs: Runs) -> list[str]:
+    return list(runs.done[run_name(CHOICES[0], SEEDS[0])])
+
+
+def accepted(runs: Runs, choice: Choice, source: str) -> Drawn:
+    """TAR, the mean over seeds, and the same with people drawn anew, as often and as one after another for all rows."""
+    drawn = []
+    for seed in SEEDS:
+        with np.load(runs.folder(run_name(choice, seed)) / "accepted.npz") as file:
+            who, yes = file[f"{source}/who"].tolist(), file[f"{source}/accepted"].astype(np.float64)
+        people = People.of(who, who)
+        drawn.append(Drawn.of(people, partial(weighted_share, yes), REPLICATES))
+    return Drawn(np.mean([d.value for d in drawn], axis=0), np.mean([d.draws for d in drawn], axis=0))
+
+
+def weighted_share(yes: NDArray[np.float64], weights: Weights | None) -> float:
+    return float(np.average(yes, weights=weights))
+
+
+def row(runs: Runs, choice: Choice, base: dict[str, Drawn]) -> dict[str, Any]:
+    figures = {}
+    for source, of_base in base.items():
+        own = accepted(runs, choice, source)
+        figures[source] = {
+            "tar": own.number,
+            "ci95": own.ci95,
+            "by_seed": [runs.done[run_name(choice, seed)][source]["tar"] for seed in SEEDS],
+        }
+        if choice.name != BASE:
+            figures[source] |= {"difference": (own - of_base).number, "difference_ci95": (own - of_base).ci95}
+    settings = settings_of(choice, SEEDS[0])
+    return {
+        "group": choice.group,
+        "name": choice.name,
+        "kept": choice.kept,
+        "changes": {k: v for k, v in settings.to_json().items() if k in choice.changes and k != "dropped"},
+        **({"share_of_identities": choice.share} if choice.share < 1 else {}),
+        "multiply_adds": multiply_adds(settings),
+        "minutes": [round(runs.took[run_name(choice, seed)], 2) for seed in SEEDS],
+        "figures": figures,
+    }
+
+
+def multiply_adds(settings: TrainingSettings) -> int:
+    """Of one face, without its mirror image."""
+    alignment = ALIGNMENTS[settings.alignment]
+    net = build_network(settings.network, **settings.all_network_arguments()).eval()
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        net(torch.zeros(1, 3, alignment.height, alignment.width))
+    return counter.get_total_flops() // 2
+
+
+def draw_cost(rows: list[dict[str, Any]]) -> None:
+    """Accuracy over multiply-adds, models/cost.svg."""
+    figure = Figure((7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for source, colour in zip(rows[0]["figures"], ("#0a84ff", "#ff9f0a"), strict=False):
+        x = np.array([each["multiply_adds"] / 1e6 for each in rows])
+        order = np.argsort(x)
+        y = np.array([each["figures"][source]["tar"] for each in rows])
+        ends = np.array([each["figures"][source]["ci95"] for each in rows])
+        low, high = y - ends[:, 0], ends[:, 1] - y
+        axes.errorbar(x[order], y[order], (low[order], high[order]), fmt="o-", color=colour, capsize=3, label=source)
+    for each in rows:
+        name = "16 to 128 channels, 5 blocks" if each["name"] == BASE else each["name"]
+        top = max(figures["ci95"][1] for figures in each["figures"].values())
+        axes.annotate(
+            name.replace(", ", ",\n"),
+            (each["multiply_adds"] / 1e6, top),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    axes.set(xscale="log", xlabel="million multiply-adds a face (64×56)", ylabel=f"TAR at FAR {FAR:g}, held-out people")
+    axes.margins(x=0.15, y=0.25)
+    axes.set_title(f"Slim Face-ResNets after {EPOCHS} epochs, two seeds")
+    axes.legend()
+    with written_whole(MODELS / "cost.svg") as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
