@@ -5,8 +5,6 @@ M. Mitchell et al., *Model Cards for Model Reporting*, 2019.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -19,6 +17,7 @@ from torch import nn
 from facever.errors import DataError
 from facever.files import sha256_of, write_bytes
 from facever.networks import EmbeddingNetwork
+from facever.training.curve import training_curve
 from facever.weights import load_weights
 
 WORDS = ("summary", "intended", "unfit", "data", "figures", "limits")
@@ -119,36 +118,6 @@ def multiply_adds(network: EmbeddingNetwork) -> int:
     for hook in hooks:
         hook.remove()
     return total
-
-
-def training_curve(log: Path) -> str:
-    """The loss, and how well held-out people were verified, over the minutes of a training. SVG text."""
-    from matplotlib.figure import Figure
-
-    try:
-        with log.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        points = [(float(r["minutes"]), float(r["loss"])) for r in rows]
-        column = "validation_score" if "validation_score" in rows[0] else "validation_tar"
-        validated = [(float(r["minutes"]), float(r[column])) for r in rows if r[column]]
-    except (OSError, KeyError, ValueError, IndexError) as error:
-        raise DataError(f"{log}: not the log of a training ({error!r})") from error
-    figure = Figure(figsize=(7, 3), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(*zip(*points, strict=True), color="#868e96", linewidth=1, label="loss (left)")
-    axes.set_xlabel("minutes")
-    axes.set_ylabel("loss")
-    axes.grid(alpha=0.3)
-    lines = axes.get_lines()
-    if validated:
-        right = axes.twinx()
-        right.plot(*zip(*validated, strict=True), "o-", color="#0a7cff", label="held-out TAR at FAR 1e-3 (right)")
-        right.set_ylabel("TAR")
-        lines = [*lines, *right.get_lines()]
-    axes.legend(handles=lines, loc="center right")
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
-    return buffer.getvalue()
 
 
 class _Evaluation:

@@ -46,7 +46,8 @@ def made(tmp_path: Path) -> dict[str, Path]:
     run.mkdir()
     result = {"minutes": 12.4, "epochs": 3, "steps": 4567}
     (run / "training.json").write_text(json.dumps({"result": result, "cpus": 2, "held_out": HELD_OUT}))
-    (run / "log.csv").write_text("minutes,loss,validation_score\n1,5.0,\n2,4.0,0.3\n3,3.5,0.4\n")
+    log = "minutes,loss,alpha,validation_score\n1,5.0,16.0,\n2,4.0,16.0,0.3\n3,3.5,16.0,0.4\n"
+    (run / "log.csv").write_text(log)
     lfw = {
         **{"accuracy": 0.9712, "accuracy_standard_error": 0.0021, "auc": 0.99, "eer": 0.03, "images": 7701},
         **{"images_without_face": 1, "fold_accuracies": [0.97], "tar_at_far": {"0.01": 0.9, "0.001": None}},

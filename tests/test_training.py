@@ -134,7 +134,8 @@ def held_out_of(out: Path) -> int:
 
 def test_a_finished_training_leaves_weights_log_and_record_but_no_checkpoint(finished: tuple[Path, Recorder]) -> None:
     out, _ = finished
-    assert sorted(path.name for path in out.iterdir()) == ["log.csv", "training.json", "weights.safetensors"]
+    files = ["log.csv", "training.json", "training.svg", "weights.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == files
     record = json.loads((out / "training.json").read_text())
     assert record["settings"]["epochs"] == 6
     assert {"facever", "torch", "numpy"} <= set(record["versions"])
@@ -218,6 +219,15 @@ def test_a_learned_alpha_starts_at_four_and_moves(people: Path, cache: Path, tmp
     loss = load_weights(tmp_path / "out" / "weights.safetensors")[0].loss
     assert loss["learned"] is True
     assert loss["alpha"] == pytest.approx(recorder.seen[-1].alpha)
+
+
+def test_the_picture_shows_the_course_of_a_learned_alpha_only(people: Path, cache: Path, tmp_path: Path) -> None:
+    for learned in (False, True):
+        settings = replace(SETTINGS, alpha_learned=learned, epochs=2)
+        train(settings, people, tmp_path / str(learned), cache, "cpu")
+        picture = (tmp_path / str(learned) / "training.svg").read_text()
+        assert ("<!-- alpha -->" in picture) == learned
+        assert "<!-- loss -->" in picture
 
 
 def test_alpha_is_kept_at_the_bound_that_was_asked_for(people: Path, cache: Path, tmp_path: Path) -> None:

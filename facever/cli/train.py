@@ -121,7 +121,8 @@ def train(
 ) -> None:
     """Train a network on a folder of identities.
 
-    Photographs are detected and aligned once and kept in a cache. An interrupted training goes on with --resume.
+    Photographs are detected and aligned once and kept in a cache. An interrupted training goes on with --resume. In
+    --out come to lie the weights, training.json (settings, people, result), log.csv and training.svg (its course).
     Several processes: torchrun --nproc-per-node 2 -m facever train ...; each takes --batch-size photographs a step.
     """
     from facever.cli.training_bars import TrainingBars

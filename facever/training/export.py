@@ -62,9 +62,7 @@ def export_weights(path: Path, info: WeightsInfo, state: Mapping[str, Tensor]) -
     save_weights(path, info, network)
 
 
-def judge(
-    weights: Path, data: TrainingData, pattern: str, device: torch.device
-) -> tuple[Calibration, dict[str, Any]]:
+def judge(weights: Path, data: TrainingData, pattern: str, device: torch.device) -> tuple[Calibration, dict[str, Any]]:
     """What finished weights make of the held-out people, embedded as every command will embed them.
 
     Parameters

@@ -23,9 +23,10 @@ from facever.calibration import FARS
 from facever.datasets.crops import CropSet
 from facever.embedder import choose_device
 from facever.errors import DataError, FaceverError, OutputError
-from facever.files import check_writable, write_json
+from facever.files import check_writable, write_bytes, write_json
 from facever.losses import alpha_lower_bound
 from facever.training.checkpoint import check_same, load_checkpoint, save_checkpoint
+from facever.training.curve import training_curve
 from facever.training.data import TrainingData, prepare
 from facever.training.export import export_weights, judge, weights_info
 from facever.training.log import TrainingLog
@@ -253,6 +254,7 @@ class _Run:
         write_json(
             self.out / "training.json", {**record, "result": summary, "held_out": figures, "versions": versions()}
         )
+        write_bytes(self.out / "training.svg", training_curve(self.out / "log.csv").encode())
         (self.out / "checkpoint.pt").unlink(missing_ok=True)  # done: there is nothing to go on with
         return result
 

@@ -1,0 +1,58 @@
+"""The course of a training as a picture, drawn from its log."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from facever.errors import DataError
+
+
+def training_curve(log: Path) -> str:
+    """Loss, how well held-out people were verified, and a learned alpha, over the minutes of a training. SVG text.
+
+    Parameters
+    ----------
+    log : Path
+        The log.csv that a training leaves.
+
+    Raises
+    ------
+    DataError
+        If it is no such log.
+    """
+    from matplotlib.figure import Figure
+
+    try:
+        with log.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        minutes = [float(r["minutes"]) for r in rows]
+        loss = [float(r["loss"]) for r in rows]
+        alpha = [float(r["alpha"]) for r in rows]
+        column = "validation_score" if "validation_score" in rows[0] else "validation_tar"
+        validated = [(float(r["minutes"]), float(r[column])) for r in rows if r[column]]
+    except (OSError, KeyError, ValueError, IndexError) as error:
+        raise DataError(f"{log}: not the log of a training ({error!r})") from error
+    learned = max(alpha) > min(alpha)  # never so where a loss has none: then it is not a number
+    figure = Figure(figsize=(7, 4.5 if learned else 3), layout="constrained")
+    panels = figure.subplots(1 + learned, sharex=True, squeeze=False, height_ratios=[2, 1][: 1 + learned])[:, 0]
+    axes = panels[0]
+    axes.plot(minutes, loss, color="#868e96", linewidth=1, label="loss (left)")
+    axes.set_ylabel("loss")
+    lines = axes.get_lines()
+    if validated:
+        right = axes.twinx()
+        right.plot(*zip(*validated, strict=True), "o-", color="#0a7cff", label="held-out TAR at FAR 1e-3 (right)")
+        right.set_ylabel("TAR")
+        lines = [*lines, *right.get_lines()]
+    axes.legend(handles=lines, loc="center right")
+    if learned:
+        panels[1].plot(minutes, alpha, color="#e8590c")
+        panels[1].set_ylabel("alpha")
+    for each in panels:
+        each.grid(alpha=0.3)
+    panels[-1].set_xlabel("minutes")
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
+    return buffer.getvalue()
