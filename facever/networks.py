@@ -122,7 +122,7 @@ class FaceResNetSlim(EmbeddingNetwork):
     """The Face-ResNet plan for processors.
 
     A strided convolution stands in place of each convolution and pool, channels are fewer, batch normalisation follows
-    each convolution and the dense layer.
+    each convolution and, if wanted, the dense layer.
 
     Parameters
     ----------
@@ -132,6 +132,9 @@ class FaceResNetSlim(EmbeddingNetwork):
         Channels of the first convolution, at full resolution.
     dropout : float in [0, 1)
         Share of the dense layer's inputs dropped in training.
+    feature_norm : bool
+        Whether batch normalisation follows the dense layer: it holds the lengths of features together whatever the
+        loss. The paper's network has none.
     """
 
     def __init__(
@@ -142,6 +145,7 @@ class FaceResNetSlim(EmbeddingNetwork):
         depths: Sequence[int] = (1, 2, 5, 3),
         stem: int = 32,
         dropout: float = 0.0,
+        feature_norm: bool = True,
     ) -> None:
         super().__init__()
         height, width = _checked(embedding_size, input_size)
@@ -160,8 +164,8 @@ class FaceResNetSlim(EmbeddingNetwork):
         self.map_size = (height, width)
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
-        self.dense = nn.Linear(channels * height * width, embedding_size, bias=False)
-        self.norm = nn.BatchNorm1d(embedding_size)
+        self.dense = nn.Linear(channels * height * width, embedding_size, bias=not feature_norm)
+        self.norm = nn.BatchNorm1d(embedding_size) if feature_norm else nn.Identity()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.25, mode="fan_out")
@@ -339,7 +343,7 @@ def fold_batch_norm(network: EmbeddingNetwork) -> EmbeddingNetwork:
             _fold_sequence(module)
     if isinstance(network, FaceResNetSlim) and isinstance(network.norm, nn.BatchNorm1d):
         network.dense = nn.utils.fusion.fuse_linear_bn_eval(network.dense, network.norm)
-        network.norm = nn.Identity()  # type: ignore[assignment]
+        network.norm = nn.Identity()
     return network
 
 

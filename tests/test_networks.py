@@ -173,9 +173,11 @@ def trained_a_little(network: EmbeddingNetwork) -> EmbeddingNetwork:
     return network.eval()
 
 
-def test_folding_batch_normalisation_leaves_the_features_as_they_are(device: str) -> None:
+@pytest.mark.parametrize("feature_norm", [True, False])
+def test_folding_batch_normalisation_leaves_the_features_as_they_are(feature_norm: bool, device: str) -> None:
     torch.manual_seed(0)
-    arguments = {"widths": (8, 12), "depths": (1, 2), "stem": 4, "input_size": (32, 24), "dropout": 0.3}
+    arguments: dict[str, Any] = {"widths": (8, 12), "depths": (1, 2), "stem": 4, "input_size": (32, 24)}
+    arguments |= {"dropout": 0.3, "feature_norm": feature_norm}
     network = trained_a_little(build_network("face_resnet_slim", **arguments)).to(device)
     x = crops(network, 5, seed=9).to(device)
     with torch.no_grad():
@@ -194,6 +196,16 @@ def test_folding_leaves_networks_without_batch_normalisation_alone(name: str, si
     x = crops(network, 1)
     with torch.no_grad():
         torch.testing.assert_close(fold_batch_norm(network)(x), network(x), rtol=0, atol=0)
+
+
+def test_without_its_norm_the_slim_network_ends_in_a_dense_layer_with_a_bias() -> None:
+    torch.manual_seed(0)
+    network = build_network("face_resnet_slim", widths=(8,), depths=(1,), input_size=(16, 16), feature_norm=False)
+    with torch.no_grad():
+        network.dense.bias.fill_(3.0)
+        network.dense.weight.zero_()
+        features = network.train()(crops(network))
+    assert torch.equal(features, torch.full((2, 256), 3.0))
 
 
 def test_dropout_acts_in_training_only() -> None:
