@@ -18,6 +18,7 @@ import pytest
 from facever.alignment import ALIGNMENTS
 from facever.embedder import Embedder
 from facever.errors import DataError
+from facever.pages import study_losses
 from facever.pages.study import write_study
 from facever.studies import alpha, faces, losses, norm, norm_judged, run_study
 from facever.studies.outcome import Outcome
@@ -138,6 +139,24 @@ def test_a_rate_at_which_a_loss_diverges_is_the_worst_and_no_error(
     found = losses.swept(study, "softmax", quick=False)
     assert found[1e30] == 0.0 < found[0.05]
     assert losses.best_rate(found) == 0.05
+
+
+def test_the_network_without_feature_norm_is_shown_beside_the_study(
+    compared: tuple[Path, Outcome], people: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "RATES", (0.05, 1e30))
+    runs = Runs(tmp_path)
+    study = faces.Faces(options(tmp_path, people, cache), Watcher(), runs)
+    found = losses.without_feature_norm(study, losses.SOFTMAX, 8)
+    assert "diverged" in found[1e30]
+    settings = json.loads((tmp_path / "runs" / "plain-softmax-seed-0-rate-0.05.json").read_text())["settings"]
+    assert settings["network_arguments"]["feature_norm"] is False
+    _, outcome = compared
+    told = {losses.SOFTMAX: {f"{rate:g}": result for rate, result in found.items()}}
+    drawn = study_losses.drawings(replace(outcome, data={**outcome.data, "without_feature_norm": told}))
+    texts = [drawing.text for drawing in drawn if drawing.name.startswith("plain-")]
+    accuracy = found[0.05]["held-out people"]["accuracy"]
+    assert f"softmax, rate 0.05 {accuracy:.4f}. Diverged: softmax, rate 1e+30." in texts[0]
 
 
 def test_only_a_divergence_counts_as_one(
