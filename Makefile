@@ -11,7 +11,7 @@ WEIGHTS := $(basename $(notdir $(wildcard models/*.safetensors)))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check lint types tests format bench figures cards clean
+.PHONY: demo test check lint types tests format bench choices figures cards clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py demo
@@ -41,6 +41,11 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/all_pairs.py
 	$(BIN)/python benchmarks/dlib_lfw.py
 	$(BIN)/python benchmarks/training.py
+
+# What each choice of the recipe brings, and which labels are suspicious: hours of training.
+choices: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/label_noise.py
+	$(BIN)/python benchmarks/ablation.py
 
 # The figures of all shipped weights, and from them and the trainings' records the cards.
 figures: $(VENV)/dev.stamp
