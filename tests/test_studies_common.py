@@ -155,7 +155,7 @@ def outcome(quick: bool) -> Outcome:
         comparisons=[Comparison(JOINED, SOFTMAX, metric, 0.01, (-0.01, 0.03), "paired")],
         runs={"a": {"value": float("nan")}},
         minutes=1.5,
-        data={"sweep": {loss: {"0.1": 0.5, "0.3": 0.6} for loss in LOSSES}},
+        data={"sweep": {loss: {"0.1": 0.5, "0.3": 0.6} for loss in LOSSES}, "without_feature_norm": {}},
         arrays={"photographs: Lowest": np.full((2, 8, 6, 3), 99, np.uint8)},
     )
 
