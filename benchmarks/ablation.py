@@ -17,21 +17,21 @@ import torch
 from common import data_folder, machine
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch.utils.flop_counter import FlopCounterMode
 
-from facever.alignment import ALIGNMENTS
+from facever.card import multiply_adds
 from facever.datasets.augmentation import Augmentation
 from facever.datasets.crops import CropSet, default_cache_folder
 from facever.datasets.identities import read_dropped, read_identities, source_of, split_identities
 from facever.embedder import Embedder
 from facever.evaluation.bootstrap import People, Weights
-from facever.files import write_json, written_whole
+from facever.files import write_bytes, write_json, written_whole
 from facever.networks import build_network
 from facever.scoring import threshold_at_far
-from facever.studies.faces import FACE_SETTINGS, face_settings
+from facever.studies.faces import FACE_SETTINGS, face_settings, make_training
 from facever.studies.intervals import Drawn
 from facever.studies.runs import Runs
-from facever.training import TrainingSettings, train
+from facever.training import TrainingSettings
+from facever.training.curve import svg_file
 from facever.training.data import prepare
 from facever.training.held_out import by_source
 from facever.training.watcher import Watcher
@@ -135,9 +135,7 @@ def trained(runs: Runs, choice: Choice, seed: int, cache: Path) -> None:
 
     def make(folder: Path) -> dict[str, Any]:
         data = data_folder() / "train"
-        if not (folder / "training.json").exists():
-            train(settings, data, folder, cache, "cpu", None, (folder / "checkpoint.pt").exists(), Watcher())
-            torch.compiler.reset()
+        make_training(settings, data, folder, cache, "cpu", None, Watcher())
         device = torch.device("cpu")
         crops = prepare(settings, data, cache, device, None, Watcher()).held_out
         embeddings, _ = Embedder.load(folder / "weights.safetensors", device)(crops.inner(slice(None)))
@@ -205,19 +203,10 @@ def row(runs: Runs, choice: Choice, base: dict[str, Drawn]) -> dict[str, Any]:
         "kept": choice.kept,
         "changes": {k: v for k, v in settings.to_json().items() if k in choice.changes and k != "dropped"},
         **({"share_of_identities": choice.share} if choice.share < 1 else {}),
-        "multiply_adds": multiply_adds(settings),
+        "multiply_adds": multiply_adds(build_network(settings.network, **settings.all_network_arguments())),
         "minutes": [round(runs.took[run_name(choice, seed)], 2) for seed in SEEDS],
         "figures": figures,
     }
-
-
-def multiply_adds(settings: TrainingSettings) -> int:
-    """Of one face, without its mirror image."""
-    alignment = ALIGNMENTS[settings.alignment]
-    net = build_network(settings.network, **settings.all_network_arguments()).eval()
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        net(torch.zeros(1, 3, alignment.height, alignment.width))
-    return counter.get_total_flops() // 2
 
 
 def draw_cost(rows: list[dict[str, Any]]) -> None:
@@ -246,8 +235,7 @@ def draw_cost(rows: list[dict[str, Any]]) -> None:
     axes.margins(x=0.15, y=0.25)
     axes.set_title(f"Slim Face-ResNets after {EPOCHS} epochs, two seeds")
     axes.legend()
-    with written_whole(MODELS / "cost.svg") as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    write_bytes(MODELS / "cost.svg", svg_file(figure).encode())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from common import data_folder, write
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 
 from facever.datasets.crops import cut_crops, default_cache_folder
 from facever.datasets.identities import group_of, labels_of, read_identities
@@ -40,11 +41,11 @@ def main() -> None:
 def suspicious(embeddings: NDArray[np.float32], paths: list[str], identities: list[str]) -> dict[str, Any]:
     labels, names = labels_of(identities)
     person = np.array(labels)
-    x = unit(embeddings - embeddings.mean(0))
+    x = normalize(embeddings - embeddings.mean(0))
     sums = np.zeros((len(names), x.shape[1]), np.float32)
     np.add.at(sums, person, x)
-    centres = unit(sums)
-    own = (unit(sums[person] - x) * x).sum(1)  # like the others of its folder
+    centres = normalize(sums)
+    own = (normalize(sums[person] - x) * x).sum(1)  # like the others of its folder
     other, nearest = np.empty(len(x), np.float32), np.empty(len(x), np.int64)
     for i in range(0, len(x), ROWS):
         cosines = x[i : i + ROWS] @ centres.T
@@ -70,10 +71,6 @@ def suspicious(embeddings: NDArray[np.float32], paths: list[str], identities: li
             {"folder": names[i], "own": rounded(within[i])} for i in np.argsort(within)[: LISTED // 4]
         ],
     }
-
-
-def unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
 def rounded(value: float) -> float:

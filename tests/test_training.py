@@ -21,6 +21,7 @@ from facever.embedder import Embedder
 from facever.errors import DataError, FaceverError, OutputError
 from facever.losses import CenterLoss, L2Softmax, Softmax
 from facever.training import TrainingSettings, train
+from facever.training.curve import training_curve
 from facever.training.data import prepare
 from facever.training.run import Interrupted
 from facever.training.settings import LOSSES, parse_alpha
@@ -228,6 +229,7 @@ def test_the_picture_shows_the_course_of_a_learned_alpha_only(people: Path, cach
         picture = (tmp_path / str(learned) / "training.svg").read_text()
         assert ("<!-- alpha -->" in picture) == learned
         assert "<!-- loss -->" in picture
+        assert training_curve(tmp_path / str(learned) / "log.csv") == picture
 
 
 def test_alpha_is_kept_at_the_bound_that_was_asked_for(people: Path, cache: Path, tmp_path: Path) -> None:

@@ -127,16 +127,12 @@ class Faces:
     def _make(self, name: str, settings: TrainingSettings, folder: Path) -> dict[str, Any]:
         assert self.options.data is not None
         device = choose_device(self.options.device)
-        if not (folder / "training.json").exists():  # else it was interrupted in its test
-            resume = (folder / "checkpoint.pt").exists()
-            workers = self.options.workers
-            try:
-                train(
-                    settings, self.options.data, folder, self.cache, str(device), workers, resume, watcher=self.watcher
-                )
-            except Interrupted as error:
-                raise Interrupted(f"stopped in run {name}; the same command goes on from there") from error
-            torch.compiler.reset()  # the next training compiles a network of its own
+        try:
+            make_training(
+                settings, self.options.data, folder, self.cache, str(device), self.options.workers, self.watcher
+            )
+        except Interrupted as error:
+            raise Interrupted(f"stopped in run {name}; the same command goes on from there") from error
         embedder = Embedder.load(folder / "weights.safetensors", device)
         sets = [self.lfw] if self.lfw else []
         result: dict[str, Any] = {}
@@ -187,6 +183,23 @@ class Faces:
             raise DataError(
                 f"{path}: can't be read; delete {path.parent} and its .json, and it is made again"
             ) from error
+
+
+def make_training(
+    settings: TrainingSettings,
+    data: Path,
+    folder: Path,
+    cache: Path,
+    device: str,
+    workers: int | None,
+    watcher: Watcher,
+) -> None:
+    """Train into a folder, from the checkpoint there if there is one; nothing is done where the training ended."""
+    if (folder / "training.json").exists():
+        return
+    resume = (folder / "checkpoint.pt").exists()
+    train(settings, data, folder, cache, device, workers, resume, watcher=watcher)
+    torch.compiler.reset()  # the next training compiles a network of its own
 
 
 def face_settings(**changes: Any) -> TrainingSettings:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facever.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def training_curve(log: Path) -> str:
@@ -53,6 +57,14 @@ def training_curve(log: Path) -> str:
     for each in panels:
         each.grid(alpha=0.3)
     panels[-1].set_xlabel("minutes")
+    return svg_file(figure)
+
+
+def svg_file(figure: Figure) -> str:
+    """The content of an SVG file, on white, the same every time."""
+    import matplotlib as mpl
+
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
+    with mpl.rc_context({"svg.hashsalt": "facever"}):  # else the ids in it differ from run to run
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
     return buffer.getvalue()
