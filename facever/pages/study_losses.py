@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from facever.pages.study_plots import Curve, Drawing, curves, points
-from facever.studies.losses import METRICS, SOFTMAX, metric_name
+from facever.studies.losses import SOFTMAX
 from facever.studies.outcome import Outcome
 
 
@@ -32,7 +32,7 @@ def drawings(outcome: Outcome) -> list[Drawing]:
         found.append(
             points(f"{name}-difference", f"{metric}: difference to softmax", text, "difference", gaps, zero=True)
         )
-    return [*found, *_sweep(outcome, losses), *_without_feature_norm(outcome)]
+    return [*found, *_sweep(outcome, losses)]
 
 
 def _sweep(outcome: Outcome, losses: list[str]) -> list[Drawing]:
@@ -43,29 +43,3 @@ def _sweep(outcome: Outcome, losses: list[str]) -> list[Drawing]:
     best = ", ".join(f"{loss} {max(found, key=lambda rate: found[rate])}" for loss, found in swept.items())
     text = f"TAR at FAR 1e-2 of held-out people over the learning rate. Best: {best}."
     return [curves("sweep", "Learning rates", text, "log10 of the learning rate", "TAR at FAR 1e-2", lines, marks=True)]
-
-
-def _without_feature_norm(outcome: Outcome) -> list[Drawing]:
-    """One plot for each metric of the first test set: a point for each loss and learning rate."""
-    told = {
-        f"{loss}, rate {rate}": result
-        for loss, found in outcome.data["without_feature_norm"].items()
-        for rate, result in found.items()
-    }
-    finished = {name: result for name, result in told.items() if "diverged" not in result}
-    diverged = [name for name in told if name not in finished]
-    if not finished:
-        return []
-    test = next(iter(next(iter(finished.values()))))
-    drawn = []
-    for metric in METRICS:
-        figures = {name: result[test] for name, result in finished.items() if metric in result[test]}
-        if not figures:
-            continue
-        said = ", ".join(f"{name} {figure[metric]:.4f}" for name, figure in figures.items())
-        text = f"{metric_name(test, metric)} without batch normalisation behind the dense layer: {said}."
-        text += f" Diverged: {'; '.join(diverged)}." if diverged else ""
-        title = f"Without feature normalisation: {metric_name(test, metric)}"
-        values = {name: (figure[metric], figure.get(f"{metric}_ci95")) for name, figure in figures.items()}
-        drawn.append(points(f"plain-{metric.replace('_', '-').replace('.', '-')}", title, text, metric, values))
-    return drawn
