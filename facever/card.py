@@ -64,7 +64,8 @@ def write_card(
     record = _json(training / "training.json") if training else None
     results = [_Evaluation(path) for path in evaluations]
     curve = card.with_suffix(".svg") if training else None
-    judged = _json(held_out).get(info.name, {}) if held_out else (record or {}).get("held_out", {})
+    outside = _json(held_out) if held_out else {}
+    judged = outside.get(info.name, {}) if held_out else (record or {}).get("held_out", {})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("facever", "pages"),
         autoescape=False,  # Markdown
@@ -87,6 +88,7 @@ def write_card(
         "evaluations": results,
         "held_out": judged,
         "held_out_rows": _held_out_rows(judged),
+        "views": outside.get("views", {}).get(info.name, []),
         "transferred": {r.name: r.at_thresholds for r in results if r.at_thresholds},
     }
     try:

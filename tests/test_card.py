@@ -31,6 +31,12 @@ HELD_OUT = {
 }
 
 
+VIEWS = [
+    {"view": "the crop", "passes": 1, "tar": {"a": 0.5, "b": 0.25}},
+    {"view": "the crop and its mirror image", "passes": 2, "tar": {"a": 0.5625, "b": 0.2875}},
+]
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> dict[str, Path]:
     """A weights file, the folder of its training, a result of eval-lfw, and a person's words."""

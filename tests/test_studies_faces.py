@@ -98,7 +98,7 @@ def test_the_comparison_of_losses_is_paired_by_seed(compared: tuple[Path, Outcom
     assert (test, metric) == ("LFW", "accuracy")
 
     def accuracy(loss: str, seed: int) -> float:
-        return float(told["runs"][losses.run_name(loss, seed)]["LFW"]["accuracy"])
+        return float(told["runs"][losses.run_name(loss, seed, 0.1)]["LFW"]["accuracy"])
 
     gaps = [accuracy(losses.FIXED, seed) - accuracy(losses.SOFTMAX, seed) for seed in (0, 1)]
     assert ours["difference"] == pytest.approx(sum(gaps) / 2)
@@ -111,7 +111,7 @@ def test_the_comparison_of_losses_is_paired_by_seed(compared: tuple[Path, Outcom
 def test_all_losses_were_trained_on_the_same_terms(compared: tuple[Path, Outcome]) -> None:
     out, _ = compared
     records = [
-        json.loads((out / "runs" / f"{losses.run_name(loss, 1)}.json").read_text())["settings"]
+        json.loads((out / "runs" / f"{losses.run_name(loss, 1, 0.1)}.json").read_text())["settings"]
         for loss in losses.LOSSES
     ]
     own = {"loss", "alpha", "alpha_learned", "learning_rate"}
@@ -126,7 +126,7 @@ def test_the_sweep_stands_in_the_results_and_has_other_held_out_people(compared:
     told = json.loads((out / "results.json").read_text())
     assert set(told["sweep"]) == set(losses.LOSSES)
     assert all(list(found) == ["0.1"] for found in told["sweep"].values())
-    record = json.loads((out / "runs" / f"sweep-{losses.run_name('softmax', 1000)}-rate-0.1.json").read_text())
+    record = json.loads((out / "runs" / f"sweep-{losses.run_name('softmax', 1000, 0.1)}.json").read_text())
     assert record["settings"]["seed"] == losses.SWEEP_SEED not in told["seeds"]
 
 
@@ -139,7 +139,11 @@ def test_a_rate_at_which_a_loss_diverges_is_the_worst_and_no_error(
     study = faces.Faces(options(tmp_path, people, cache), Watcher(), Runs(tmp_path))
     found = losses.swept(study, "softmax", {"loss": "softmax"}, quick=False)
     assert found[1e30] == 0.0 < found[0.05]
-    assert losses.best_rate(found) == 0.05
+    assert losses.by_rank(found) == [0.05]
+    told = losses.trained_through(study, "softmax", {"loss": "softmax"}, {1e30: 0.9, 0.05: 0.8}, 8, [0, 1])
+    assert told == 0.05  # the next best, for all seeds, where one diverges at the best
+    with pytest.raises(DataError, match="diverges at every learning rate"):
+        losses.trained_through(study, "softmax", {"loss": "softmax"}, {1e30: 0.9}, 8, [0])
 
 
 def test_the_network_without_feature_norm_is_compared_on_the_same_terms(

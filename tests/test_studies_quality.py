@@ -15,7 +15,7 @@ from facever.losses import alpha_lower_bound
 from facever.studies.alpha import CLASSES, models_of, people_difference, theory
 from facever.studies.faces import drawn_pairs
 from facever.studies.intervals import Drawn
-from facever.studies.losses import best_rate, beyond
+from facever.studies.losses import beyond, by_rank
 from facever.studies.quality import SHARES, SPOILINGS, BinnedPairs, Discard, bins_of, gain_of
 from facever.studies.simplex import (
     axis_directions,
@@ -179,7 +179,7 @@ def test_the_sweep_goes_on_beyond_an_end_and_stops_inside() -> None:
     assert beyond({0.03: 0.1, 0.1: 0.2, 0.3: 0.3}) == 0.9
     assert beyond({0.03: 0.3, 0.1: 0.2, 0.3: 0.1}) == 0.01
     assert beyond({0.03: 0.1, 0.1: 0.3, 0.3: 0.2}) is None
-    assert best_rate({0.3: 0.5, 0.1: 0.5, 0.03: 0.2}) == 0.1
+    assert by_rank({0.3: 0.5, 0.1: 0.5, 0.03: 0.2, 0.9: 0.0}) == [0.1, 0.3, 0.03]
 
 
 def test_learned_alphas_start_where_they_should_with_and_without_decay() -> None:

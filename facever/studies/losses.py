@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from facever.errors import DataError
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
 from facever.studies.intervals import difference, paired_over_seeds, seed_figure
 from facever.studies.outcome import Check, Comparison, Outcome, in_epochs
@@ -52,10 +53,7 @@ def run(options: Options, watcher: Watcher) -> Outcome:
     epochs = QUICK_EPOCHS if options.quick else EPOCHS
     trained = trainings(options.quick)
     sweep = {loss: swept(faces, loss, own, options.quick) for loss, own in trained.items()}
-    chosen = {loss: best_rate(found) for loss, found in sweep.items()}
-    for seed in seeds:
-        for loss, own in trained.items():
-            faces(run_name(loss, seed), face_settings(**own, learning_rate=chosen[loss], epochs=epochs, seed=seed))
+    chosen = {loss: trained_through(faces, loss, own, sweep[loss], epochs, seeds) for loss, own in trained.items()}
     return _outcome(runs, faces.test_names, seeds, epochs, sweep, chosen, options.quick)
 
 
@@ -72,14 +70,14 @@ def swept(faces: Faces, loss: str, own: dict[str, Any], quick: bool) -> dict[flo
 
     People who support no such figure count by their accuracy, a training that diverges as 0.
     """
-    rates, step = (PLAIN_RATES, PLAIN_STEP) if loss in PLAIN else (RATES, STEP)
-    rates = QUICK_RATES if quick else rates
+    step = PLAIN_STEP if loss in PLAIN else STEP
+    rates: tuple[float, ...] = QUICK_RATES if quick else PLAIN_RATES if loss in PLAIN else RATES
     epochs = 1 if quick else SWEEP_EPOCHS
     found: dict[float, float] = {}
 
     def measure(rate: float) -> None:
         settings = face_settings(**own, learning_rate=rate, epochs=epochs, seed=SWEEP_SEED)
-        told = faces(f"sweep-{run_name(loss, SWEEP_SEED)}-rate-{rate:g}", settings, may_diverge=True)
+        told = faces(f"sweep-{run_name(loss, SWEEP_SEED, rate)}", settings, may_diverge=True)
         people = told.get("held-out people", {})
         found[rate] = people.get(SWEPT, people.get("accuracy", 0.0))
 
@@ -90,21 +88,39 @@ def swept(faces: Faces, loss: str, own: dict[str, Any], quick: bool) -> dict[flo
     return found
 
 
-def best_rate(found: dict[float, float]) -> float:
-    """The rate with the highest figure; the lowest of equals."""
-    return max(sorted(found), key=lambda rate: found[rate])
+def trained_through(
+    faces: Faces, loss: str, own: dict[str, Any], found: dict[float, float], epochs: int, seeds: list[int]
+) -> float:
+    """Train with every seed at the best rate of the sweep, or the next best if a seed diverges there; return the rate.
+
+    Where none of the sweep's is left, at lower and lower ones.
+    """
+    lower = [float(f"{min(found) / PLAIN_STEP**step:.2g}") for step in (1, 2, 3)]
+    for rate in [*by_rank(found), *lower]:
+        for seed in seeds:
+            settings = face_settings(**own, learning_rate=rate, epochs=epochs, seed=seed)
+            if "diverged" in faces(run_name(loss, seed, rate), settings, may_diverge=True):
+                break
+        else:
+            return rate
+    raise DataError(f"{loss} diverges at every learning rate down to {lower[-1]:g}")
+
+
+def by_rank(found: dict[float, float]) -> list[float]:
+    """The rates from the highest figure down, the lowest of equals first; none that diverged, with a figure of 0."""
+    return sorted((rate for rate in found if found[rate] > 0), key=lambda rate: (-found[rate], rate))
 
 
 def beyond(found: dict[float, float], step: float = STEP) -> float | None:
     """The rate to try next: a step beyond the end at which the best one lies; None where it lies inside."""
-    best = best_rate(found)
+    best = next(iter(by_rank(found)), min(found))
     if best == max(found):
         return float(f"{best * step:.2g}")
     return float(f"{best / step:.2g}") if best == min(found) else None
 
 
-def run_name(loss: str, seed: int) -> str:
-    return f"{loss.replace(', ', '-').replace(' ', '-')}-seed-{seed}"
+def run_name(loss: str, seed: int, rate: float) -> str:
+    return f"{loss.replace(', ', '-').replace(' ', '-')}-seed-{seed}-rate-{rate:g}"
 
 
 def metric_name(test: str, metric: str) -> str:
@@ -122,10 +138,10 @@ def _outcome(
     quick: bool,
 ) -> Outcome:
     def values(loss: str, test: str, metric: str) -> list[float]:
-        return [runs.done[run_name(loss, seed)][test][metric] for seed in seeds]
+        return [runs.done[run_name(loss, seed, chosen[loss])][test][metric] for seed in seeds]
 
     losses = trainings(quick)
-    trained = [runs.done[run_name(loss, seed)] for loss in losses for seed in seeds]
+    trained = [runs.done[run_name(loss, seed, chosen[loss])] for loss in losses for seed in seeds]
     measured = [(t, metric) for t in tests for metric in METRICS if all(metric in each[t] for each in trained)]
     how = paired_over_seeds(len(seeds))
     pairs = [(loss, SOFTMAX) for loss in losses if loss != SOFTMAX] + [(FIXED, CENTER), (JOINED, FIXED)]
@@ -158,7 +174,8 @@ def _outcome(
             if quick
             else f"The learning rate of each loss is the best of {', '.join(f'{rate:g}' for rate in RATES)}, and "
             f"beyond where the best lay at an end, by TAR at FAR 1e-2 of held-out people after {SWEEP_EPOCHS} epochs. "
-            "The sweep has a seed of its own, and so other held-out people than the figures.",
+            "The sweep has a seed of its own, and so other held-out people than the figures. Where a seed diverges at "
+            "the best rate, all take the next best.",
             "Of each training the last network is taken, as the schedule ends there; LFW took no part in any choice.",
             "Accuracy is that of listed pairs at thresholds from other folds, TAR at FAR that of every pair of the "
             "test photographs.",
