@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import data_folder, write
+from numpy.typing import NDArray
 
 from facever.datasets.crops import cut_crops, default_cache_folder
 from facever.datasets.identities import read_identities, split_identities
@@ -22,7 +23,6 @@ from facever.training import TrainingSettings
 from facever.training.data import MARGIN
 from facever.training.held_out import TRANSFERRED_FAR, held_out_figures, tar_by_source
 from facever.weights import find_weights, shipped_weights
-from numpy.typing import NDArray
 
 ENLARGED = 1.06  # the second crop: the middle of the first
 

@@ -105,6 +105,16 @@ def test_all_pairs_stand_beside_the_folds(made: dict[str, Path], tmp_path: Path)
     assert "| 0.001 | 0.4321 | 0.4100 to 0.4500 | 0.750 | 0.0007, 0.800 | 0.00052, 0.900 |" in text
 
 
+def test_what_averaging_brings_and_costs_stands_beside_the_held_out_figures(made: dict[str, Path]) -> None:
+    outside = made["run"] / "held_out.json"
+    outside.write_text(json.dumps({"tiny": HELD_OUT, "views": {"tiny": VIEWS}}))
+    write_card(made["card.md"], made["tiny.safetensors"], made["about.toml"], held_out=outside)
+    lines = made["card.md"].read_text().splitlines()
+    assert "| the crop and its mirror image | 2 | 0.562 | 0.287 | " in lines
+    head = lines.index("| averaged over | passes | a | b | ")
+    assert lines[head - 1] == "" and lines[head + 4] == "" and lines[head + 1].count("|") == lines[head].count("|")
+
+
 def test_a_card_of_weights_that_were_not_trained_here_needs_no_training(made: dict[str, Path]) -> None:
     written = write_card(made["card.md"], made["tiny.safetensors"], made["about.toml"])
     text = made["card.md"].read_text()
