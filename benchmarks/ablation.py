@@ -7,6 +7,7 @@ made once and kept in --runs; interrupted, the same command goes on from there.
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -102,15 +103,25 @@ def main() -> None:
             trained(runs, choice, seed, options.cache)
     base = {source: accepted(runs, CHOICES[0], source) for source in sources(runs)}
     rows = [row(runs, choice, base) for choice in chosen]
-    about = {
+    about: dict[str, Any] = {
         "what": f"TAR at FAR {FAR:g} of held-out people, each source apart; intervals over people, both seeds together",
         "difference": "to the base, over the same people",
         "base": {**FACE_SETTINGS, "epochs": EPOCHS, "loss": "l2-softmax", "alpha": 16.0},
-        "seeds": SEEDS,
+        "seeds": list(SEEDS),
     }
+    rows += kept_rows(about["base"], {choice.name for choice in chosen})
+    rows.sort(key=lambda each: [choice.name for choice in CHOICES].index(each["name"]))
     write_json(MODELS / "ablation.json", {**about, "rows": rows, "machine": machine()})
     if options.only is None or "network" in options.only:
         draw_cost([each for each in rows if each["group"] == "network" or each["name"] == BASE])
+
+
+def kept_rows(base: dict[str, Any], made: set[str]) -> list[dict[str, Any]]:
+    """The rows of an earlier table over the same base that were not made anew."""
+    path = MODELS / "ablation.json"
+    earlier = json.loads(path.read_text()) if path.exists() else {"base": None, "rows": []}
+    names = {choice.name for choice in CHOICES} - made
+    return [each for each in earlier["rows"] if each["name"] in names and earlier["base"] == base]
 
 
 def settings_of(choice: Choice, seed: int) -> TrainingSettings:

@@ -7,6 +7,7 @@ A broken photograph becomes a result with a problem, never an exception, so that
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -245,11 +246,24 @@ def _in_workers(paths: list[Source], job: Job, workers: int) -> Iterator[Photogr
 
     parallel = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
     tasks = (delayed(_process_batch)(batch, job) for batch in _batches(paths, BATCH))
+    _quiet_pool()
     try:
         for photographs in parallel(tasks):
             yield from photographs
     except TerminatedWorkerError as error:
         raise FaceverError("a worker process was killed, perhaps for want of memory; use fewer --workers") from error
+
+
+@functools.cache
+def _quiet_pool() -> None:
+    """Leave out the traceback of loky's own thread, whose books lose an entry when an interrupt ends its pool."""
+    others = threading.excepthook
+
+    def hook(told: threading.ExceptHookArgs) -> None:
+        if not (told.exc_type is KeyError and told.thread and told.thread.name == "ExecutorManagerThread"):
+            others(told)
+
+    threading.excepthook = hook
 
 
 def _process_batch(paths: list[Source], job: Job) -> list[Photograph]:

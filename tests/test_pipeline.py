@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from facever import pipeline
 from facever.alignment import DLIB_150
 from facever.detection import Detector, Face
 from facever.embedder import Embedder
@@ -244,3 +246,23 @@ def test_each_photograph_tells_what_its_stages_took(folder: Path, job: Job, work
     assert broken.seconds["decode"] > 0
     assert "detect" not in broken.seconds
     assert max(sum(p.seconds[stage] for p in (face, room, other)) for stage in ("detect", "embed")) < passed
+
+
+def test_an_interrupted_pool_shows_no_traceback_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    pipeline._quiet_pool.__wrapped__()
+
+    def lose(error: Exception, thread: str) -> str:
+        def work() -> None:
+            raise error
+
+        one = threading.Thread(target=work, name=thread)
+        one.start()
+        one.join()
+        return capsys.readouterr().err
+
+    assert lose(KeyError(5), "ExecutorManagerThread") == ""
+    assert "ValueError: of its own" in lose(ValueError("of its own"), "ExecutorManagerThread")
+    assert "KeyError: 5" in lose(KeyError(5), "somebody else's")
