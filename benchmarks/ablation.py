@@ -126,14 +126,22 @@ def kept_rows(base: dict[str, Any], made: set[str]) -> list[dict[str, Any]]:
 
 def settings_of(choice: Choice, seed: int) -> TrainingSettings:
     changes = {"loss": "l2-softmax", "alpha": 16.0, "epochs": EPOCHS, "seed": seed, **choice.changes}
-    if choice.share < 1 or "dropped" in changes:  # none of the people held out
-        names = sorted(set(read_identities(data_folder() / "train", least=2).identities))
-        training, held_out = split_identities(names, FACE_SETTINGS["held_out"], seed)
-        if choice.share < 1:
-            changes["dropped"] = split_identities(training, 1 - choice.share, seed + 100)[1]
-        else:
-            changes["dropped"] = [name for name in changes["dropped"] if name.partition("/")[0] not in held_out]
+    if choice.share < 1:
+        changes["dropped"] = left_out(choice.share, seed)
+    elif "dropped" in changes:
+        held_out = split_identities(trainable(), FACE_SETTINGS["held_out"], seed)[1]
+        changes["dropped"] = [name for name in changes["dropped"] if name.partition("/")[0] not in held_out]
     return face_settings(**changes)
+
+
+def left_out(share: float, seed: int) -> list[str]:
+    """The identities to pass over, whole families together, so that this share of those for training is left."""
+    training, _ = split_identities(trainable(), FACE_SETTINGS["held_out"], seed)
+    return split_identities(training, 1 - share, seed + 100)[1]
+
+
+def trainable() -> list[str]:
+    return sorted(set(read_identities(data_folder() / "train", least=2).identities))
 
 
 def run_name(choice: Choice, seed: int) -> str:
@@ -159,14 +167,16 @@ def trained(runs: Runs, choice: Choice, seed: int, cache: Path) -> None:
     runs(run_name(choice, seed), settings.to_json(), make)
 
 
-def genuine_accepted(embeddings: NDArray[np.float32], crops: CropSet) -> dict[str, dict[str, NDArray[Any]]]:
+def genuine_accepted(
+    embeddings: NDArray[np.float32], crops: CropSet, far: float = FAR
+) -> dict[str, dict[str, NDArray[Any]]]:
     """Of each source, its genuine pairs: who, and whether accepted at the threshold for FAR among its strangers."""
     people: dict[str, list[int]] = {}
     for i, name in enumerate(crops.identities):
         people.setdefault(name, []).append(i)
     found = {}
     for source, pairs in by_source(embeddings, crops.identities).items():
-        threshold = threshold_at_far(pairs.strangers, FAR)
+        threshold = threshold_at_far(pairs.strangers, far)
         who, accepted = [], []
         for name, rows in people.items():
             if source_of(name) == source:

@@ -1,0 +1,218 @@
+"""What the recipe of `scratch` comes to: over seeds, over its length, and over how many people it is trained on.
+
+Writes models/growth.json and models/growth.svg. Between lengths and numbers of people a straight line is laid, in log2
+of either and the log-odds of each figure, and drawn on; its intervals are over seeds and over people drawn anew, and
+suppose that the line goes on. Every training is made once and kept in --runs; interrupted, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ablation import genuine_accepted, left_out, weighted_share
+from common import data_folder, machine
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from facever.alignment import ALIGNMENTS
+from facever.datasets.crops import default_cache_folder
+from facever.embedder import Embedder
+from facever.evaluation.bootstrap import People
+from facever.files import write_bytes, write_json, written_whole
+from facever.studies.faces import TestSet, lfw_set, make_training, tested
+from facever.studies.intervals import Drawn
+from facever.studies.runs import Options, Runs
+from facever.training import TrainingSettings
+from facever.training.curve import svg_file
+from facever.training.data import prepare
+from facever.training.watcher import Watcher
+
+MODELS = Path(__file__).parents[1] / "models"
+EPOCHS = 48
+# The command that stands in the card of `scratch`, with EPOCHS and seed 0.
+RECIPE: dict[str, Any] = {
+    "network": "face_resnet_slim",
+    "network_arguments": {"dropout": 0.2},
+    "alignment": "tight-64x56",
+    "half_size": 0.5,
+    "ema": 0.998,
+    "keep": "last",
+    "calibrate_on": "celeba_*",
+}
+FAR, REPLICATES, FURTHER = 1e-3, 500, (2.0, 4.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Trainings that differ in their seed alone. `share`: of the training identities, whole families together."""
+
+    name: str
+    epochs: int
+    seeds: tuple[int, ...]
+    share: float = 1.0
+
+
+FULL = Row("full length", EPOCHS, (0, 1))
+QUARTER = Row("a quarter of the length", EPOCHS // 4, (0, 1, 2))
+HALF_OF_ALL = Row("half of the identities, as many steps as a quarter", EPOCHS // 2, (0,), 0.5)
+QUARTER_OF_ALL = Row("a quarter of the identities, as many steps as a quarter", EPOCHS, (0,), 0.25)
+ROWS = (QUARTER, FULL, HALF_OF_ALL, QUARTER_OF_ALL)
+LINES = {"length": {0.25: QUARTER, 1.0: FULL}, "identities": {0.25: QUARTER_OF_ALL, 0.5: HALF_OF_ALL, 1.0: QUARTER}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/growth"))
+    parser.add_argument("--cache", type=Path, default=default_cache_folder())
+    options = parser.parse_args()
+    runs = Runs(options.runs, print)
+    data = data_folder()
+    faces = Options(options.runs, lfw=data / "lfw", pairs=data / "pairs.txt", cache=options.cache, device="cpu")
+    lfw = lfw_set(faces, ALIGNMENTS[RECIPE["alignment"]], Watcher())
+    assert lfw is not None
+    for row in ROWS:
+        for seed in row.seeds:
+            trained(runs, row, seed, options.cache, lfw)
+    figures = {row: drawn(runs, row, lfw) for row in ROWS}
+    lines = {over: {name: line(figures, of, name) for name in figures[FULL]} for over, of in LINES.items()}
+    write_json(
+        MODELS / "growth.json",
+        {
+            "what": f"held-out people: TAR at FAR {FAR:g} of each source; LFW: accuracy over ten folds",
+            "recipe": {**RECIPE, "epochs": EPOCHS},
+            "rows": [told(runs, row, figures[row]) for row in ROWS],
+            "extended": lines,
+            "machine": machine(),
+        },
+    )
+    write_bytes(MODELS / "growth.svg", svg_file(draw(figures, lines)).encode())
+
+
+def run_name(row: Row, seed: int) -> str:
+    return f"{row.name.replace(', ', '-').replace(' ', '-')}-seed-{seed}"
+
+
+def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
+    """Train, and keep which genuine pairs of held-out people are accepted, and which of LFW's pairs are right."""
+    dropped = left_out(row.share, seed) if row.share < 1 else []
+    settings = TrainingSettings(**RECIPE, epochs=row.epochs, seed=seed, dropped=dropped)
+
+    def make(folder: Path) -> dict[str, Any]:
+        data, device = data_folder() / "train", torch.device("cpu")
+        make_training(settings, data, folder, cache, "cpu", None, Watcher())
+        embedder = Embedder.load(folder / "weights.safetensors", device)
+        crops = prepare(settings, data, cache, device, None, Watcher()).held_out
+        found = genuine_accepted(embedder(crops.inner(slice(None)))[0], crops, FAR)
+        figures, correct = tested(embedder, lfw)
+        arrays: dict[str, Any] = {f"{s}/{k}": v for s, part in found.items() for k, v in part.items()}
+        with written_whole(folder / "tested.npz") as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays, lfw=correct)
+        held_out = {source: float(part["accepted"].mean()) for source, part in found.items()}
+        return {"LFW": figures, "held_out": held_out}
+
+    runs(run_name(row, seed), settings.to_json(), make)
+
+
+def drawn(runs: Runs, row: Row, lfw: TestSet) -> dict[str, list[Drawn]]:
+    """Of LFW and each source, the figure of each seed with people drawn anew."""
+    found: dict[str, list[Drawn]] = {}
+    for seed in row.seeds:
+        with np.load(runs.folder(run_name(row, seed)) / "tested.npz") as file:
+            tests = {"LFW": (*zip(*((p.identity_a, p.identity_b) for p in lfw.pairs), strict=True), file["lfw"])}
+            for source in runs.done[run_name(row, seed)]["held_out"]:
+                who = file[f"{source}/who"].tolist()
+                tests[source] = (who, who, file[f"{source}/accepted"])
+        for name, (first, second, yes) in tests.items():
+            people = People.of(list(first), list(second))
+            measure = partial(weighted_share, np.asarray(yes, np.float64))
+            found.setdefault(name, []).append(Drawn.of(people, measure, REPLICATES))
+    return found
+
+
+def over_seeds(each: list[Drawn]) -> Drawn:
+    """The mean over seeds; each draw is over seeds drawn anew as well, where there are several."""
+    picks = np.random.default_rng(0).integers(0, len(each), (REPLICATES, len(each)))
+    draws = np.stack([one.draws for one in each])  # (seeds, REPLICATES)
+    return Drawn(
+        np.mean([one.value for one in each], axis=0), draws[picks, np.arange(REPLICATES)[:, None]].mean(axis=1)
+    )
+
+
+def log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    p = p.clip(1e-4, 1 - 1e-4)
+    return np.log(p / (1 - p))
+
+
+def line(figures: dict[Row, dict[str, list[Drawn]]], of: dict[float, Row], name: str) -> dict[str, Any]:
+    """The figure at each share of the line, and what it comes to further on."""
+    x = np.log2(list(of))
+    means = [over_seeds(figures[row][name]) for row in of.values()]
+    values = log_odds(np.array([each.value for each in means]))
+    draws = log_odds(np.stack([each.draws for each in means]))  # (shares, REPLICATES)
+    further = np.log2(FURTHER)
+    slope, start = np.polyfit(x, np.column_stack([values, draws]), 1)  # the first column is the figure itself
+    ends = 1 / (1 + np.exp(-(start + further[:, None] * slope)))
+    extended = [Drawn(row[0], row[1:]) for row in ends]
+    return {
+        "share": list(of),
+        "figure": [each.number for each in means],
+        "ci95": [list(each.ci95) for each in means],
+        "further": list(FURTHER),
+        "extended": [each.number for each in extended],
+        "extended_ci95": [list(each.ci95) for each in extended],
+    }
+
+
+def told(runs: Runs, row: Row, figures: dict[str, list[Drawn]]) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "epochs": row.epochs,
+        **({"share_of_identities": row.share} if row.share < 1 else {}),
+        "seeds": list(row.seeds),
+        "minutes": [round(runs.took[run_name(row, seed)], 1) for seed in row.seeds],
+        "figures": {
+            name: {
+                "mean": over_seeds(each).number,
+                "ci95": list(over_seeds(each).ci95),
+                "by_seed": [one.number for one in each],
+            }
+            for name, each in figures.items()
+        },
+        "LFW, standard errors over folds": [
+            runs.done[run_name(row, seed)]["LFW"]["accuracy_standard_error"] for seed in row.seeds
+        ],
+    }
+
+
+def draw(figures: dict[Row, dict[str, list[Drawn]]], lines: dict[str, dict[str, dict[str, Any]]]) -> Figure:
+    """Each figure over length and over identities; beyond the trainings, the line with its interval."""
+    figure = Figure((9, 4.5), layout="constrained")
+    words = {"length": "epochs of the full recipe", "identities": "share of the identities, at a quarter of the length"}
+    for axes, (over, of_tests) in zip(figure.subplots(1, 2, sharey=True), lines.items(), strict=True):
+        for (name, found), colour in zip(of_tests.items(), ("#30b0c7", "#0a84ff", "#ff9f0a"), strict=False):
+            scale = EPOCHS if over == "length" else 1
+            x, y, ends = np.array(found["share"]) * scale, np.array(found["figure"]), np.array(found["ci95"])
+            axes.errorbar(x, y, (y - ends[:, 0], ends[:, 1] - y), fmt="o-", color=colour, capsize=3, label=name)
+            x = np.array([x[-1], *np.array(found["further"]) * scale])
+            axes.plot(x, [y[-1], *found["extended"]], "--", color=colour)
+            low, high = np.array([ends[-1], *found["extended_ci95"]]).T
+            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set(xscale="log", xlabel=words[over])
+        axes.set_xticks([], minor=True)
+        ticks = [*np.array(found["share"]) * scale, *np.array(found["further"]) * scale]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.grid(alpha=0.2)
+    figure.axes[0].set_ylabel(f"LFW: accuracy; others: TAR at FAR {FAR:g}")
+    figure.axes[0].legend()
+    figure.suptitle("The recipe of scratch; dashed: the line drawn on, with its 95 % interval")
+    return figure
+
+
+if __name__ == "__main__":
+    main()
