@@ -46,6 +46,7 @@ bench: $(VENV)/dev.stamp
 choices: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/label_noise.py
 	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python benchmarks/growth.py
 
 # The figures of all shipped weights, and from them and the trainings' records the cards.
 figures: $(VENV)/dev.stamp
