@@ -172,6 +172,7 @@ def test_the_network_without_feature_norm_is_compared_on_the_same_terms(
     assert not any("feature norm" in check.what for check in outcome.checks)
     texts = {drawing.name: drawing.text for drawing in study_losses.drawings(outcome)}
     assert f"{losses.PLAIN_FIXED} 0.6125" in texts["lfw-accuracy"]
+    assert f"{losses.PLAIN_FIXED} 0.45" in texts["sweep-no-feature-norm"] and losses.PLAIN_FIXED not in texts["sweep"]
 
 
 def test_only_a_divergence_counts_as_one(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 from facever.pages.study_plots import Curve, Drawing, curves, points
-from facever.studies.losses import SOFTMAX
+from facever.studies.losses import PLAIN, SOFTMAX
 from facever.studies.outcome import Outcome
 
 
 def drawings(outcome: Outcome) -> list[Drawing]:
-    """A pair of plots for each metric, and one of the sweep."""
-    losses = list(outcome.settings["losses"])
+    """A pair of plots for each metric, and of the sweep one for either network."""
     metrics = [f.name.removeprefix(f"{SOFTMAX}: ") for f in outcome.figures if f.name.startswith(f"{SOFTMAX}: ")]
     found = []
     for metric in metrics:
@@ -32,14 +31,16 @@ def drawings(outcome: Outcome) -> list[Drawing]:
         found.append(
             points(f"{name}-difference", f"{metric}: difference to softmax", text, "difference", gaps, zero=True)
         )
-    return [*found, *_sweep(outcome, losses)]
+    plain = {loss: rates for loss, rates in outcome.data["sweep"].items() if loss in PLAIN}
+    others = {loss: rates for loss, rates in outcome.data["sweep"].items() if loss not in PLAIN}
+    found += _sweep("sweep", "Learning rates", others)
+    return found + _sweep("sweep-no-feature-norm", "Learning rates without feature normalisation", plain)
 
 
-def _sweep(outcome: Outcome, losses: list[str]) -> list[Drawing]:
-    swept = {loss: outcome.data["sweep"][loss] for loss in losses}
-    if max(map(len, swept.values())) < 2:
+def _sweep(name: str, title: str, swept: dict[str, dict[str, float]]) -> list[Drawing]:
+    if max(map(len, swept.values()), default=0) < 2:
         return []  # a quick look does not sweep
     lines = [Curve(loss, [math.log10(float(r)) for r in found], list(found.values())) for loss, found in swept.items()]
     best = ", ".join(f"{loss} {max(found, key=lambda rate: found[rate])}" for loss, found in swept.items())
-    text = f"TAR at FAR 1e-2 of held-out people over the learning rate. Best: {best}."
-    return [curves("sweep", "Learning rates", text, "log10 of the learning rate", "TAR at FAR 1e-2", lines, marks=True)]
+    text = f"TAR at FAR 1e-2 of held-out people over the learning rate, 0 where it diverged. Best: {best}."
+    return [curves(name, title, text, "log10 of the learning rate", "TAR at FAR 1e-2", lines, marks=True)]
