@@ -69,6 +69,10 @@ CHOICES = (
     Choice("recipe", "alpha 12, just above its bound", {"alpha": 12.0}),
     Choice("recipe", "alpha 24", {"alpha": 24.0}),
     Choice("recipe", "alpha learned from 16", {"alpha_learned": True}),
+    Choice("recipe", "learning rate 0.3", {"learning_rate": 0.3}),
+    Choice(
+        "recipe", "alpha learned from 4, learning rate 0.9", {"alpha": 4.0, "alpha_learned": True, "learning_rate": 0.9}
+    ),
     Choice("recipe", "dropout 0.2 before the dense layer", network(dropout=0.2)),
     Choice("recipe", "running average of parameters, 0.99", {"ema": 0.99}),
     Choice("recipe", "sources and identities drawn evenly", {"sampling": "even"}),
