@@ -94,7 +94,7 @@ class Embedder:
         return features
 
     def __call__(
-        self, crops: NDArray[np.uint8], batch_size: int = 32
+        self, crops: NDArray[np.uint8], batch_size: int = 64
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Embeddings and norms of crops.
 
