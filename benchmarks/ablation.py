@@ -30,7 +30,7 @@ from facever.networks import build_network
 from facever.scoring import threshold_at_far
 from facever.studies.faces import FACE_SETTINGS, face_settings, make_training
 from facever.studies.intervals import Drawn
-from facever.studies.runs import Runs
+from facever.studies.runs import Runs, run_name
 from facever.training import TrainingSettings
 from facever.training.curve import svg_file
 from facever.training.data import prepare
@@ -148,10 +148,6 @@ def trainable() -> list[str]:
     return sorted(set(read_identities(data_folder() / "train", least=2).identities))
 
 
-def run_name(choice: Choice, seed: int) -> str:
-    return f"{choice.name.replace(', ', '-').replace(' ', '-')}-seed-{seed}"
-
-
 def trained(runs: Runs, choice: Choice, seed: int, cache: Path) -> None:
     """Train, and keep which genuine pairs of held-out people are accepted."""
     settings = settings_of(choice, seed)
@@ -168,7 +164,7 @@ def trained(runs: Runs, choice: Choice, seed: int, cache: Path) -> None:
             np.savez_compressed(file, **arrays)
         return {s: {"tar": float(part["accepted"].mean())} for s, part in found.items()}
 
-    runs(run_name(choice, seed), settings.to_json(), make)
+    runs(run_name(choice.name, seed), settings.to_json(), make)
 
 
 def genuine_accepted(
@@ -192,14 +188,14 @@ def genuine_accepted(
 
 
 def sources(runs: Runs) -> list[str]:
-    return list(runs.done[run_name(CHOICES[0], SEEDS[0])])
+    return list(runs.done[run_name(CHOICES[0].name, SEEDS[0])])
 
 
 def accepted(runs: Runs, choice: Choice, source: str) -> Drawn:
     """TAR, the mean over seeds, and the same with people drawn anew, as often and as one after another for all rows."""
     drawn = []
     for seed in SEEDS:
-        with np.load(runs.folder(run_name(choice, seed)) / "accepted.npz") as file:
+        with np.load(runs.folder(run_name(choice.name, seed)) / "accepted.npz") as file:
             who, yes = file[f"{source}/who"].tolist(), file[f"{source}/accepted"].astype(np.float64)
         people = People.of(who, who)
         drawn.append(Drawn.of(people, partial(weighted_share, yes), REPLICATES))
@@ -217,7 +213,7 @@ def row(runs: Runs, choice: Choice, base: dict[str, Drawn]) -> dict[str, Any]:
         figures[source] = {
             "tar": own.number,
             "ci95": own.ci95,
-            "by_seed": [runs.done[run_name(choice, seed)][source]["tar"] for seed in SEEDS],
+            "by_seed": [runs.done[run_name(choice.name, seed)][source]["tar"] for seed in SEEDS],
         }
         if choice.name != BASE:
             figures[source] |= {"difference": (own - of_base).number, "difference_ci95": (own - of_base).ci95}
@@ -229,7 +225,7 @@ def row(runs: Runs, choice: Choice, base: dict[str, Drawn]) -> dict[str, Any]:
         "changes": {k: v for k, v in settings.to_json().items() if k in choice.changes and k != "dropped"},
         **({"share_of_identities": choice.share} if choice.share < 1 else {}),
         "multiply_adds": multiply_adds(build_network(settings.network, **settings.all_network_arguments())),
-        "minutes": [round(runs.took[run_name(choice, seed)], 2) for seed in SEEDS],
+        "minutes": [round(runs.took[run_name(choice.name, seed)], 2) for seed in SEEDS],
         "figures": figures,
     }
 

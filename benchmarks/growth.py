@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 
 from facever.alignment import ALIGNMENTS
 from facever.datasets.crops import default_cache_folder
+from facever.datasets.identities import read_dropped
 from facever.embedder import Embedder
 from facever.evaluation.bootstrap import People
 from facever.files import write_bytes, write_json, written_whole
-from facever.studies.faces import TestSet, lfw_set, make_training, tested
+from facever.studies.faces import make_training
 from facever.studies.intervals import Drawn
-from facever.studies.runs import Options, Runs
+from facever.studies.runs import Options, Runs, run_name
+from facever.studies.testing import TestSet, lfw_set, tested
 from facever.training import TrainingSettings
 from facever.training.curve import svg_file
 from facever.training.data import prepare
@@ -35,11 +37,14 @@ from facever.training.watcher import Watcher
 
 MODELS = Path(__file__).parents[1] / "models"
 EPOCHS = 48
-# The command that stands in the card of `scratch`, with EPOCHS and seed 0.
+# The command that stands in the card of `scratch`, but by epochs, so that a slower machine does the same work.
 RECIPE: dict[str, Any] = {
     "network": "face_resnet_slim",
     "network_arguments": {"dropout": 0.2},
     "alignment": "tight-64x56",
+    "alpha": 4.0,
+    "alpha_learned": True,
+    "learning_rate": 0.6,
     "half_size": 0.5,
     "ema": 0.998,
     "keep": "last",
@@ -94,13 +99,9 @@ def main() -> None:
     write_bytes(MODELS / "growth.svg", svg_file(draw(figures, lines)).encode())
 
 
-def run_name(row: Row, seed: int) -> str:
-    return f"{row.name.replace(', ', '-').replace(' ', '-')}-seed-{seed}"
-
-
 def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
     """Train, and keep which genuine pairs of held-out people are accepted, and which of LFW's pairs are right."""
-    dropped = left_out(row.share, seed) if row.share < 1 else []
+    dropped = read_dropped(MODELS / "dropped.txt") + (left_out(row.share, seed) if row.share < 1 else [])
     settings = TrainingSettings(**RECIPE, epochs=row.epochs, seed=seed, dropped=dropped)
 
     def make(folder: Path) -> dict[str, Any]:
@@ -116,16 +117,16 @@ def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
         held_out = {source: float(part["accepted"].mean()) for source, part in found.items()}
         return {"LFW": figures, "held_out": held_out}
 
-    runs(run_name(row, seed), settings.to_json(), make)
+    runs(run_name(row.name, seed), settings.to_json(), make)
 
 
 def drawn(runs: Runs, row: Row, lfw: TestSet) -> dict[str, list[Drawn]]:
     """Of LFW and each source, the figure of each seed with people drawn anew."""
     found: dict[str, list[Drawn]] = {}
     for seed in row.seeds:
-        with np.load(runs.folder(run_name(row, seed)) / "tested.npz") as file:
+        with np.load(runs.folder(run_name(row.name, seed)) / "tested.npz") as file:
             tests = {"LFW": (*zip(*((p.identity_a, p.identity_b) for p in lfw.pairs), strict=True), file["lfw"])}
-            for source in runs.done[run_name(row, seed)]["held_out"]:
+            for source in runs.done[run_name(row.name, seed)]["held_out"]:
                 who = file[f"{source}/who"].tolist()
                 tests[source] = (who, who, file[f"{source}/accepted"])
         for name, (first, second, yes) in tests.items():
@@ -175,7 +176,7 @@ def told(runs: Runs, row: Row, figures: dict[str, list[Drawn]]) -> dict[str, Any
         "epochs": row.epochs,
         **({"share_of_identities": row.share} if row.share < 1 else {}),
         "seeds": list(row.seeds),
-        "minutes": [round(runs.took[run_name(row, seed)], 1) for seed in row.seeds],
+        "minutes": [round(runs.took[run_name(row.name, seed)], 1) for seed in row.seeds],
         "figures": {
             name: {
                 "mean": over_seeds(each).number,
@@ -185,7 +186,7 @@ def told(runs: Runs, row: Row, figures: dict[str, list[Drawn]]) -> dict[str, Any
             for name, each in figures.items()
         },
         "LFW, standard errors over folds": [
-            runs.done[run_name(row, seed)]["LFW"]["accuracy_standard_error"] for seed in row.seeds
+            runs.done[run_name(row.name, seed)]["LFW"]["accuracy_standard_error"] for seed in row.seeds
         ],
     }
 

@@ -20,7 +20,7 @@ from facever.embedder import Embedder
 from facever.errors import DataError
 from facever.pages import study_losses
 from facever.pages.study import write_study
-from facever.studies import alpha, faces, losses, norm, norm_judged, run_study
+from facever.studies import alpha, faces, losses, norm, norm_judged, run_study, testing
 from facever.studies.outcome import Outcome
 from facever.studies.runs import Options, Runs
 from facever.training import TrainingSettings
@@ -43,7 +43,7 @@ def tiny() -> Iterator[None]:
     settings = {**faces.FACE_SETTINGS, **TINY}
     for module in (faces, alpha, losses, norm):
         patch.setattr(module, "FACE_SETTINGS", settings)
-    patch.setattr(faces, "REPLICATES", 20)
+    patch.setattr(testing, "REPLICATES", 20)
     patch.setattr(alpha, "REPLICATES", 20)
     patch.setattr(norm_judged, "REPLICATES", 20)
     patch.setattr(alpha, "QUICK_ALPHAS", (1.0, 8.0))
@@ -239,7 +239,7 @@ def test_lfws_photographs_are_cut_as_every_command_cuts_them(lfw: Path, cache: P
     from facever.protocols import embed_each
 
     alignment = ALIGNMENTS["tight-64x56"]
-    found = faces.lfw_set(options(tmp_path, lfw, cache, lfw=lfw), alignment, Watcher())
+    found = testing.lfw_set(options(tmp_path, lfw, cache, lfw=lfw), alignment, Watcher())
     assert found is not None and len(found.paths) == 8
     weights = Path(__file__).parents[1] / "models" / "scratch.safetensors"
     expected = embed_each(Verifier.load(weights, "cpu"), found.paths, workers=1).vectors

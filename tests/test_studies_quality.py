@@ -13,7 +13,6 @@ from facever.datasets.pairs import Pair
 from facever.evaluation.bootstrap import People, bootstrap
 from facever.losses import alpha_lower_bound
 from facever.studies.alpha import CLASSES, models_of, people_difference, theory
-from facever.studies.faces import drawn_pairs
 from facever.studies.intervals import Drawn
 from facever.studies.losses import beyond, by_rank
 from facever.studies.quality import SHARES, SPOILINGS, BinnedPairs, Discard, bins_of, gain_of
@@ -25,6 +24,7 @@ from facever.studies.simplex import (
     simplex_directions,
     simplex_probability,
 )
+from facever.studies.testing import drawn_pairs
 
 RNG = np.random.default_rng(0)
 

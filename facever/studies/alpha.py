@@ -18,7 +18,7 @@ from facever.losses import alpha_lower_bound
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
 from facever.studies.intervals import Drawn, over_seeds, t_interval
 from facever.studies.outcome import Check, Figure, Interval, Outcome, in_epochs
-from facever.studies.runs import Options, Runs
+from facever.studies.runs import Options, Runs, run_name
 from facever.studies.simplex import axis_directions, bound_probability, measured_probabilities, probabilities
 from facever.training.watcher import Watcher
 
@@ -62,10 +62,6 @@ def models_of(alphas: Sequence[float], starts: Sequence[float]) -> dict[str, dic
 
 def fixed(alpha: float) -> str:
     return f"alpha {alpha:g}"
-
-
-def run_name(model: str, seed: int) -> str:
-    return f"{model.replace(', ', '-').replace(' ', '-')}-seed-{seed}"
 
 
 def theory() -> dict[str, Any]:

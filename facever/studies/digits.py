@@ -18,7 +18,7 @@ from facever.losses import alpha_lower_bound
 from facever.studies.digit_training import Digits, for_sweep, read_digits, train_digits
 from facever.studies.intervals import difference, paired_over_seeds, seed_figure
 from facever.studies.outcome import Check, Comparison, Outcome, in_epochs
-from facever.studies.runs import Options, Runs
+from facever.studies.runs import Options, Runs, run_name
 from facever.training.settings import TrainingSettings
 from facever.training.watcher import Watcher
 
@@ -77,12 +77,12 @@ def run(options: Options, watcher: Watcher) -> Outcome:
         sweep[model] = {}
         for rate in rates:
             settings = settings_of(model, rate, max(1, epochs // 2), SWEEP_SEED)
-            found = train(f"sweep-{_run_name(model, SWEEP_SEED)}-rate-{rate:g}", settings, for_sweep(digits))
+            found = train(f"sweep-{run_name(model, SWEEP_SEED, rate)}", settings, for_sweep(digits))
             sweep[model][f"{rate:g}"] = found["accuracy"]
     chosen = {model: float(max(found, key=lambda rate: found[rate])) for model, found in sweep.items()}
     for seed in seeds:
         for model in models:
-            train(_run_name(model, seed), settings_of(model, chosen[model], epochs, seed), digits)
+            train(run_name(model, seed), settings_of(model, chosen[model], epochs, seed), digits)
     return _outcome(runs, digits, models, seeds, epochs, sweep, chosen, options.quick)
 
 
@@ -91,10 +91,6 @@ def settings_of(model: str, learning_rate: float, epochs: int, seed: int) -> Tra
     own: dict[str, Any] = {"learning_rate": learning_rate, "epochs": epochs, "seed": seed}
     # A mirrored digit is another one, or none.
     return TrainingSettings(**SETTINGS, **MODELS[model], **own, augmentation=Augmentation.none())
-
-
-def _run_name(model: str, seed: int) -> str:
-    return f"{model.replace(', ', '-').replace(' ', '-')}-seed-{seed}"
 
 
 def _outcome(
@@ -111,7 +107,7 @@ def _outcome(
         if result.get("diverged") and not name.startswith("sweep"):
             raise DataError(f"{name}: the training diverged; run the study without --quick, which looks for its rate")
     values = {
-        model: {metric: [runs.done[_run_name(model, seed)][metric] for seed in seeds] for metric in METRICS}
+        model: {metric: [runs.done[run_name(model, seed)][metric] for seed in seeds] for metric in METRICS}
         for model in models
     }
     how = paired_over_seeds(len(seeds))
@@ -175,7 +171,7 @@ def _looks(runs: Runs, models: tuple[str, ...], seed: int) -> dict[str, NDArray[
     """The frames of each model with one seed: "MODEL/features" and so on."""
     arrays = {}
     for model in models:
-        path = runs.folder(_run_name(model, seed)) / "looks.npz"
+        path = runs.folder(run_name(model, seed)) / "looks.npz"
         try:
             with np.load(path) as file:
                 arrays.update({f"{model}/{name}": file[name] for name in file.files})

@@ -1,13 +1,9 @@
-"""What the studies on faces share: a small network, its training, and the people on whom it is tested.
-
-Trainings are those of `facever.training.train`, figures those of `facever.protocols`.
-"""
+"""What the studies on faces share: a small network and its training, by `facever.training.train`."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,16 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facever.alignment import ALIGNMENTS, Alignment, centre_crop
-from facever.datasets.crops import CropSet, cut_crops, default_cache_folder
-from facever.datasets.identities import IdentityFolder
-from facever.datasets.pairs import Pair, photographs, read_lfw_pairs
+from facever.alignment import ALIGNMENTS
+from facever.datasets.crops import default_cache_folder
 from facever.embedder import Embedder, choose_device
 from facever.errors import DataError
 from facever.files import written_whole
-from facever.images import load_image
-from facever.protocols import Photographs, evaluate_all, evaluate_embedded
 from facever.studies.runs import Options, Runs
+from facever.studies.testing import TestSet, drawn_pairs, lfw_set, tested
 from facever.training import TrainingSettings, train
 from facever.training.data import prepare
 from facever.training.run import Diverged, Interrupted
@@ -49,31 +42,6 @@ NETWORK_IN_WORDS = (
     "the first half of a training), features of 128 components: much smaller than the paper's, and trained on far "
     "fewer people."
 )
-PAIRS, FOLDS = 3000, 10  # of held-out people: genuine ones, and as many impostor ones
-REPLICATES = 300
-FARS = ("0.01", "0.001")
-
-
-@dataclass(frozen=True, slots=True)
-class TestSet:
-    """People on whom networks are tested.
-
-    Attributes
-    ----------
-    name : str
-    paths, identities : one for each crop
-    crops : uint8 ndarray of shape (n, H, W, 3), RGB, as inference cuts them
-    pairs : list of Pair
-        Of these photographs.
-    """
-
-    __test__ = False  # no class of tests, whatever pytest thinks of the name
-
-    name: str
-    paths: list[Path]
-    identities: list[str]
-    crops: NDArray[np.uint8]
-    pairs: list[Pair]
 
 
 @dataclass(slots=True)
@@ -205,101 +173,3 @@ def make_training(
 def face_settings(**changes: Any) -> TrainingSettings:
     """`FACE_SETTINGS` with a loss, a length and a seed."""
     return TrainingSettings(**{**FACE_SETTINGS, **changes})
-
-
-def lfw_set(options: Options, alignment: Alignment, watcher: Watcher) -> TestSet | None:
-    """LFW's photographs and pairs, or None where no folder was named.
-
-    A photograph without a detected face gets its centre crop, as in `facever eval-lfw`. Raises DataError.
-    """
-    if options.lfw is None:
-        return None
-    listed = read_lfw_pairs(options.pairs or _pairs_beside(options.lfw), options.lfw)
-    paths = [path for path in photographs(listed) if isinstance(path, Path)]
-    crops = crops_of(options.lfw, paths, alignment, options, watcher)
-    return TestSet("LFW", paths, [path.parent.name for path in paths], crops, listed)
-
-
-def _pairs_beside(lfw: Path) -> Path:
-    for folder in (lfw, lfw.parent):
-        if (folder / "pairs.txt").is_file():
-            return folder / "pairs.txt"
-    raise DataError(f"{lfw}: no pairs.txt in it or beside it; name LFW's pair file with --pairs")
-
-
-def crops_of(
-    root: Path, paths: list[Path], alignment: Alignment, options: Options, watcher: Watcher
-) -> NDArray[np.uint8]:
-    """The crops (n, H, W, 3) of photographs below a root, by way of the cache of crops."""
-    folder = IdentityFolder(root, paths, [path.parent.name for path in paths])
-    device = choose_device(options.device)
-    cache = options.cache or default_cache_folder()
-    found = cut_crops(folder, alignment, 0, cache, str(device), options.workers, watcher.cropping)
-    rows = {path: i for i, path in enumerate(found.paths)}
-    return np.stack([_crop(path, root, found, rows, alignment) for path in paths])
-
-
-def _crop(path: Path, root: Path, found: CropSet, rows: dict[str, int], alignment: Alignment) -> NDArray[np.uint8]:
-    row = rows.get(str(path.relative_to(root)))
-    return centre_crop(load_image(path), alignment) if row is None else found.crops[found.rows[row]]
-
-
-def drawn_pairs(paths: Sequence[Path], identities: Sequence[str], seed: int, count: int = PAIRS) -> list[Pair]:
-    """Pairs of some people, by chance: `count` genuine and as many impostor ones (or all that there are), in folds.
-
-    Raises
-    ------
-    DataError
-        If there are too few of either kind to fill the folds.
-    """
-    generator = np.random.default_rng(seed)
-    of: dict[str, list[int]] = {}
-    for i, name in enumerate(identities):
-        of.setdefault(name, []).append(i)
-    genuine = [(a, b) for own in of.values() for k, a in enumerate(own) for b in own[k + 1 :]]
-    count = min(count, len(genuine), (len(identities) * (len(identities) - 1)) // 2 - len(genuine))
-    if count < FOLDS:
-        raise DataError(f"{len(of)} held-out people give too few pairs to test on; train on a folder of more people")
-    chosen = [genuine[k] for k in generator.choice(len(genuine), count, replace=False)]
-    impostor: dict[tuple[int, int], None] = {}
-    while len(impostor) < count:
-        a, b = sorted(map(int, generator.integers(0, len(identities), 2)))
-        if identities[a] != identities[b]:
-            impostor[a, b] = None
-    return [
-        Pair(paths[a], paths[b], same, k * FOLDS // count, identities[a], identities[b])
-        for same, listed in ((True, chosen), (False, list(impostor)))
-        for k, (a, b) in enumerate(listed)
-    ]
-
-
-def tested(embedder: Embedder, test: TestSet) -> tuple[dict[str, Any], NDArray[np.bool_]]:
-    """Figures of a network on a test set, and which pairs it decided rightly.
-
-    Returns
-    -------
-    dict
-        "accuracy" over the folds with "accuracy_standard_error" and "accuracy_ci95" over people; TAR at FAR over
-        every pair of the photographs, "tar_at_far_0.01" and "…_ci95" over people; absent where they are too few.
-    correct : bool ndarray of shape (pairs,)
-    """
-    vectors, norms = embedder(test.crops)
-    row = {path: i for i, path in enumerate(test.paths)}
-    rows = [row[path] for path in photographs(test.pairs)]  # type: ignore[index]
-    names = [str(path) for path in test.paths]
-    listed = Photographs([names[i] for i in rows], vectors[rows], norms[rows].astype(np.float64), [])
-    result = evaluate_embedded(test.pairs, listed, [])
-    every = evaluate_all(
-        Photographs(names, vectors, norms.astype(np.float64), []), test.identities, replicates=REPLICATES
-    )
-    told: dict[str, Any] = {
-        "accuracy": result.figures.accuracy,
-        "accuracy_standard_error": result.figures.accuracy_standard_error,
-        "accuracy_ci95": list(result.intervals["accuracy"]),
-    }
-    for far in FARS:
-        tar = every.tar_at_far[float(far)]
-        if tar is not None:
-            told[f"tar_at_far_{far}"] = tar
-            told[f"tar_at_far_{far}_ci95"] = list(every.tar_intervals[float(far)])
-    return told, result.correct

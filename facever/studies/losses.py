@@ -11,7 +11,7 @@ from facever.errors import DataError
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
 from facever.studies.intervals import difference, paired_over_seeds, seed_figure
 from facever.studies.outcome import Check, Comparison, Outcome, in_epochs
-from facever.studies.runs import Options, Runs
+from facever.studies.runs import Options, Runs, run_name
 from facever.training.watcher import Watcher
 
 SEEDS, QUICK_SEEDS = 3, 2
@@ -117,10 +117,6 @@ def beyond(found: dict[float, float], step: float = STEP) -> float | None:
     if best == max(found):
         return float(f"{best * step:.2g}")
     return float(f"{best / step:.2g}") if best == min(found) else None
-
-
-def run_name(loss: str, seed: int, rate: float) -> str:
-    return f"{loss.replace(', ', '-').replace(' ', '-')}-seed-{seed}-rate-{rate:g}"
 
 
 def metric_name(test: str, metric: str) -> str:

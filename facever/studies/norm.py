@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from facever.alignment import ALIGNMENTS
 from facever.embedder import Embedder, choose_device
 from facever.pipeline import Job, process_files
-from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, TestSet, face_settings
+from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
 from facever.studies.intervals import t_interval
 from facever.studies.norm_judged import BINS, FMR, L2, SOFTMAX, Judged, Scored, judge, score
 from facever.studies.outcome import Outcome, in_epochs
 from facever.studies.quality import SHARES, SPOILINGS
-from facever.studies.runs import Options, Runs
+from facever.studies.runs import Options, Runs, run_name
+from facever.studies.testing import TestSet
 from facever.training.watcher import Watcher
 
 SEEDS, QUICK_SEEDS = 1, 1
@@ -55,10 +56,6 @@ def run(options: Options, watcher: Watcher) -> Outcome:
     judged = judge(faces.test_names[0], sets, scored, detector, response)
     shown = _ends(sets[0], scored[SOFTMAX][0].norms)
     return _outcome(faces, sets, judged, response, seeds, epochs, options.quick, shown)
-
-
-def run_name(model: str, seed: int) -> str:
-    return f"{model.replace(', ', '-').replace(' ', '-')}-seed-{seed}"
 
 
 def _detector_scores(faces: Faces, test: TestSet, seed: int) -> NDArray[np.float64]:

@@ -13,10 +13,10 @@ from facever.datasets.pairs import Pair
 from facever.embedder import Embedder
 from facever.evaluation.bootstrap import People
 from facever.scoring import cosine, threshold_at_far
-from facever.studies.faces import TestSet
 from facever.studies.intervals import Drawn
 from facever.studies.outcome import Check, Comparison, Figure
 from facever.studies.quality import BinnedPairs, Discard, bins_of, gain_of
+from facever.studies.testing import TestSet
 
 SOFTMAX, L2 = "softmax", "l2-softmax, alpha 16"
 BINS, BIN_NAMES = 3, ("low", "middle", "high")

@@ -124,6 +124,12 @@ class Runs:
         return self.done[name]
 
 
+def run_name(name: str, seed: int, rate: float | None = None) -> str:
+    """The file name of the run of a model with a seed and, where it differs between runs, a learning rate."""
+    stem = f"{name.replace(', ', '-').replace(' ', '-')}-seed-{seed}"
+    return stem if rate is None else f"{stem}-rate-{rate:g}"
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
