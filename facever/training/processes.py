@@ -8,6 +8,7 @@ rates are what they are told (for twice the batch, twice the rate of SGD is the 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +22,9 @@ from facever.errors import FaceverError
 
 # The others wait while the first one detects and aligns, or validates.
 PATIENCE = timedelta(hours=6)
+# Seconds in which gloo's threads let go of the last tensor that was summed. They need the interpreter's lock for it; a
+# thread that asks for the lock once the interpreter ends aborts the whole process.
+SETTLING = 0.5
 
 
 class ProcessLost(FaceverError):
@@ -89,6 +93,7 @@ def joined() -> Iterator[Processes]:
         ) from error
     finally:
         dist.destroy_process_group()
+        time.sleep(SETTLING)
 
 
 def _first_line(error: Any) -> str:
