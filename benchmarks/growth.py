@@ -2,12 +2,14 @@
 
 Writes models/growth.json and models/growth.svg. Between lengths and numbers of people a straight line is laid, in log2
 of either and the log-odds of each figure, and drawn on; its intervals are over seeds and over people drawn anew, and
-suppose that the line goes on. Every training is made once and kept in --runs; interrupted, the same command goes on.
+suppose that the line goes on. Seed 0 at full length is the training that ships; every other is made once and kept in
+--runs; interrupted, the same command goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,7 +38,8 @@ from facever.training.data import prepare
 from facever.training.watcher import Watcher
 
 MODELS = Path(__file__).parents[1] / "models"
-EPOCHS = 48
+# Those that the training which ships made in its minutes, and a quarter of them.
+EPOCHS, FEW = 42, 10
 # The command that stands in the card of `scratch`, but by epochs, so that a slower machine does the same work.
 RECIPE: dict[str, Any] = {
     "network": "face_resnet_slim",
@@ -64,11 +67,15 @@ class Row:
 
 
 FULL = Row("full length", EPOCHS, (0, 1))
-QUARTER = Row("a quarter of the length", EPOCHS // 4, (0, 1, 2))
-HALF_OF_ALL = Row("half of the identities, as many steps as a quarter", EPOCHS // 2, (0,), 0.5)
-QUARTER_OF_ALL = Row("a quarter of the identities, as many steps as a quarter", EPOCHS, (0,), 0.25)
+QUARTER = Row("a quarter of the length", FEW, (0, 1, 2))
+HALF_OF_ALL = Row("half of the identities, as many steps as a quarter", 2 * FEW, (0,), 0.5)
+QUARTER_OF_ALL = Row("a quarter of the identities, as many steps as a quarter", 4 * FEW, (0,), 0.25)
 ROWS = (QUARTER, FULL, HALF_OF_ALL, QUARTER_OF_ALL)
-LINES = {"length": {0.25: QUARTER, 1.0: FULL}, "identities": {0.25: QUARTER_OF_ALL, 0.5: HALF_OF_ALL, 1.0: QUARTER}}
+SHIPPED = (FULL, 0)
+LINES = {
+    "length": {FEW / EPOCHS: QUARTER, 1.0: FULL},
+    "identities": {0.25: QUARTER_OF_ALL, 0.5: HALF_OF_ALL, 1.0: QUARTER},
+}
 
 
 def main() -> None:
@@ -106,8 +113,12 @@ def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
 
     def make(folder: Path) -> dict[str, Any]:
         data, device = data_folder() / "train", torch.device("cpu")
-        make_training(settings, data, folder, cache, "cpu", None, Watcher())
-        embedder = Embedder.load(folder / "weights.safetensors", device)
+        if (row, seed) == SHIPPED:
+            weights, record = MODELS / "scratch.safetensors", MODELS / "records" / "scratch" / "training.json"
+        else:
+            make_training(settings, data, folder, cache, "cpu", None, Watcher())
+            weights, record = folder / "weights.safetensors", folder / "training.json"
+        embedder = Embedder.load(weights, device)
         crops = prepare(settings, data, cache, device, None, Watcher()).held_out
         found = genuine_accepted(embedder(crops.inner(slice(None)))[0], crops, FAR)
         figures, correct = tested(embedder, lfw)
@@ -115,7 +126,8 @@ def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
         with written_whole(folder / "tested.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays, lfw=correct)
         held_out = {source: float(part["accepted"].mean()) for source, part in found.items()}
-        return {"LFW": figures, "held_out": held_out}
+        minutes = json.loads(record.read_text(encoding="utf-8"))["result"]["minutes"]
+        return {"LFW": figures, "held_out": held_out, "minutes": minutes}
 
     runs(run_name(row.name, seed), settings.to_json(), make)
 
@@ -176,7 +188,7 @@ def told(runs: Runs, row: Row, figures: dict[str, list[Drawn]]) -> dict[str, Any
         "epochs": row.epochs,
         **({"share_of_identities": row.share} if row.share < 1 else {}),
         "seeds": list(row.seeds),
-        "minutes": [round(runs.took[run_name(row.name, seed)], 1) for seed in row.seeds],
+        "minutes": [runs.done[run_name(row.name, seed)]["minutes"] for seed in row.seeds],
         "figures": {
             name: {
                 "mean": over_seeds(each).number,
