@@ -10,7 +10,8 @@ import numpy as np
 from common import data_folder, paired, rounds, write
 
 from facever.embedder import Embedder
-from facever.pipeline import Job, process_files
+from facever.pipeline import Job
+from facever.streaming import process_files
 
 COUNT = 64
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from facever.datasets.pairs import photographs, read_lfw_pairs
 from facever.dlib_format import dlib_info, read_network
 from facever.embedder import Embedder
-from facever.pipeline import Job, process_files
+from facever.pipeline import Job
 from facever.protocols import Photographs, evaluate_embedded
+from facever.streaming import process_files
 from facever.weights import find_weights, read_info, save_weights
 
 

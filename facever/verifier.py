@@ -17,7 +17,8 @@ from facever.detection import MIN_FACE, THRESHOLDS
 from facever.embedder import Embedder, choose_device
 from facever.errors import NoFaceError, PoorPhotographError, WeightsError
 from facever.images import load_image
-from facever.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, Through, process_files
+from facever.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, Through
+from facever.streaming import process_files
 from facever.thresholds_file import read_thresholds
 from facever.weights import WeightsInfo, find_weights, read_info
 

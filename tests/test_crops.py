@@ -12,7 +12,8 @@ from facever.datasets import crops as module
 from facever.datasets.crops import CropSet, cut_crops
 from facever.datasets.identities import read_identities
 from facever.errors import DataError, OutputError
-from facever.pipeline import Job, process_files
+from facever.pipeline import Job
+from facever.streaming import process_files
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from facever import pipeline
+from facever import pipeline, streaming
 from facever.alignment import DLIB_150
 from facever.detection import Detector, Face
 from facever.embedder import Embedder
 from facever.errors import AlignmentError, FaceverError
 from facever.images import load_image
-from facever.pipeline import Job, Photograph, Stages, choose_faces, process_files
+from facever.pipeline import Job, Photograph, Stages, choose_faces
+from facever.streaming import process_files
 from facever.weights import find_weights
 
 # Where the face is in the portrait of 512x600 pixels, seen by eye: its centre, and from brow to chin.
@@ -183,7 +184,6 @@ def test_without_weights_the_pipeline_ends_at_the_crops(folder: Path) -> None:
 def test_a_face_that_cannot_be_aligned_is_a_problem_of_its_photograph_only(
     folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facever import pipeline
 
     whole_align, refused = pipeline.align, []
 
@@ -202,7 +202,6 @@ def test_a_face_that_cannot_be_aligned_is_a_problem_of_its_photograph_only(
 
 
 def test_a_batch_ends_when_it_holds_enough_pixels(folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facever import pipeline
 
     detected: list[int] = []
 
@@ -210,7 +209,7 @@ def test_a_batch_ends_when_it_holds_enough_pixels(folder: Path, job: Job, monkey
         detected.append(len(images))
         return [[] for _ in images]
 
-    monkeypatch.setattr(pipeline, "BATCH_PIXELS", 100_000)
+    monkeypatch.setattr(streaming, "BATCH_PIXELS", 100_000)
     monkeypatch.setattr(Detector, "detect_batch", detect_batch)
     # 50,000 pixels each: the third goes beyond the bound and ends its batch. A broken one has none.
     paths = [folder / "empty_room.png"] * 5 + [folder / "broken.jpg"] + [folder / "empty_room.png"] * 2
@@ -252,7 +251,7 @@ def test_an_interrupted_pool_shows_no_traceback_of_its_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
-    pipeline._quiet_pool.__wrapped__()
+    streaming._quiet_pool.__wrapped__()
 
     def lose(error: Exception, thread: str) -> str:
         def work() -> None:

@@ -179,7 +179,8 @@ def say_missing(names: Sequence[str], embeddings: Path | None) -> None:
 
 def crops_of(photographs: Sequence[Source], model: Model) -> Mapping[Source, NDArray[np.uint8]]:
     """The aligned crop of each photograph that has one, for a report."""
-    from facever.pipeline import Job, process_files
+    from facever.pipeline import Job
+    from facever.streaming import process_files
     from facever.weights import find_weights, read_info
 
     # Embeddings made elsewhere come without crops; the default weights' alignment shows the same faces.

@@ -26,7 +26,8 @@ from facever.alignment import Alignment
 from facever.datasets.identities import IdentityFolder
 from facever.errors import DataError, OutputError
 from facever.files import write_json
-from facever.pipeline import Job, process_files
+from facever.pipeline import Job
+from facever.streaming import process_files
 
 # Changes whenever the same photograph would give another crop: then old caches no longer count.
 CUTTER = 1

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from facever.alignment import ALIGNMENTS
 from facever.embedder import Embedder, choose_device
-from facever.pipeline import Job, process_files
+from facever.pipeline import Job
+from facever.streaming import process_files
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
 from facever.studies.intervals import t_interval
 from facever.studies.norm_judged import BINS, FMR, L2, SOFTMAX, Judged, Scored, judge, score
