@@ -1,4 +1,4 @@
-"""Photographs -> faces -> crops -> embeddings: the one path that training, embedding, verification and evaluation share.
+"""Photographs -> faces -> crops -> embeddings: the one path that training, verification and evaluation share.
 
 A broken photograph becomes a result with a problem, never an exception, so that a folder goes on without it.
 """
