@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 
 from facever.pages.study_plots import Curve, Drawing, curves, points
-from facever.studies.losses import PLAIN, SOFTMAX
+from facever.studies.losses import PLAIN, PLAIN_SOFTMAX, SOFTMAX
 from facever.studies.outcome import Outcome
 
 
 def drawings(outcome: Outcome) -> list[Drawing]:
-    """A pair of plots for each metric, and of the sweep one for either network."""
+    """Of each metric its values and the differences to softmax, of either network; then the sweeps of either.
+
+    The network without feature normalisation is trained for another length, so its values stand beside no others.
+    """
     metrics = [f.name.removeprefix(f"{SOFTMAX}: ") for f in outcome.figures if f.name.startswith(f"{SOFTMAX}: ")]
     found = []
     for metric in metrics:
@@ -18,23 +21,29 @@ def drawings(outcome: Outcome) -> list[Drawing]:
         values = {
             f.name.removesuffix(f": {metric}"): (f.value, f.ci95) for f in outcome.figures if f.name.endswith(metric)
         }
+        values = {loss: value for loss, value in values.items() if loss not in PLAIN}
         said = ", ".join(f"{loss} {value:.4f}" for loss, (value, _) in values.items())
         text = f"{metric}, mean over {len(outcome.seeds)} seeds with a 95 % interval: {said}."
         found.append(points(name, metric, text, metric.split(", ")[-1], values))
-        gaps = {
-            row.loss: (row.difference, row.ci95)
-            for row in outcome.comparisons
-            if row.metric == metric and row.baseline == SOFTMAX
-        }
-        said = ", ".join(f"{loss} {gap:+.4f}" for loss, (gap, _) in gaps.items())
-        text = f"{metric}: difference to softmax over the same seeds, with a paired 95 % interval: {said}."
-        found.append(
-            points(f"{name}-difference", f"{metric}: difference to softmax", text, "difference", gaps, zero=True)
-        )
+        found.append(_differences(f"{name}-difference", outcome, metric, SOFTMAX))
+        if any(row.baseline == PLAIN_SOFTMAX for row in outcome.comparisons):
+            found.append(_differences(f"{name}-difference-no-feature-norm", outcome, metric, PLAIN_SOFTMAX))
     plain = {loss: rates for loss, rates in outcome.data["sweep"].items() if loss in PLAIN}
     others = {loss: rates for loss, rates in outcome.data["sweep"].items() if loss not in PLAIN}
     found += _sweep("sweep", "Learning rates", others)
     return found + _sweep("sweep-no-feature-norm", "Learning rates without feature normalisation", plain)
+
+
+def _differences(name: str, outcome: Outcome, metric: str, baseline: str) -> Drawing:
+    gaps = {
+        row.loss: (row.difference, row.ci95)
+        for row in outcome.comparisons
+        if row.metric == metric and row.baseline == baseline
+    }
+    said = ", ".join(f"{loss} {gap:+.4f}" for loss, (gap, _) in gaps.items())
+    title = f"{metric}: difference to {baseline}"
+    text = f"{title} over the same seeds, with a paired 95 % interval: {said}."
+    return points(name, title, text, "difference", gaps, zero=True)
 
 
 def _sweep(name: str, title: str, swept: dict[str, dict[str, float]]) -> list[Drawing]:
