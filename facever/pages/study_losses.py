@@ -17,7 +17,7 @@ def drawings(outcome: Outcome) -> list[Drawing]:
     metrics = [f.name.removeprefix(f"{SOFTMAX}: ") for f in outcome.figures if f.name.startswith(f"{SOFTMAX}: ")]
     found = []
     for metric in metrics:
-        name = "".join(c if c.isalnum() else "-" for c in metric.lower()).replace("--", "-")
+        name = _file_name(metric)
         values = {
             f.name.removesuffix(f": {metric}"): (f.value, f.ci95) for f in outcome.figures if f.name.endswith(metric)
         }
@@ -26,12 +26,19 @@ def drawings(outcome: Outcome) -> list[Drawing]:
         text = f"{metric}, mean over {len(outcome.seeds)} seeds with a 95 % interval: {said}."
         found.append(points(name, metric, text, metric.split(", ")[-1], values))
         found.append(_differences(f"{name}-difference", outcome, metric, SOFTMAX))
-        if any(row.baseline == PLAIN_SOFTMAX for row in outcome.comparisons):
-            found.append(_differences(f"{name}-difference-no-feature-norm", outcome, metric, PLAIN_SOFTMAX))
+    if any(row.baseline == PLAIN_SOFTMAX for row in outcome.comparisons):
+        found += [
+            _differences(f"{_file_name(metric)}-difference-no-feature-norm", outcome, metric, PLAIN_SOFTMAX)
+            for metric in metrics
+        ]
     plain = {loss: rates for loss, rates in outcome.data["sweep"].items() if loss in PLAIN}
     others = {loss: rates for loss, rates in outcome.data["sweep"].items() if loss not in PLAIN}
     found += _sweep("sweep", "Learning rates", others)
     return found + _sweep("sweep-no-feature-norm", "Learning rates without feature normalisation", plain)
+
+
+def _file_name(metric: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in metric.lower()).replace("--", "-")
 
 
 def _differences(name: str, outcome: Outcome, metric: str, baseline: str) -> Drawing:
