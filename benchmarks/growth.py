@@ -11,21 +11,21 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from ablation import genuine_accepted, left_out, weighted_share
+from ablation import SCRATCH, genuine_accepted, trainable, weighted_share
 from common import data_folder, machine
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from facever.alignment import ALIGNMENTS
 from facever.datasets.crops import default_cache_folder
-from facever.datasets.identities import read_dropped
+from facever.datasets.identities import read_dropped, split_identities
 from facever.embedder import Embedder
 from facever.evaluation.bootstrap import People
 from facever.files import write_bytes, write_json, written_whole
@@ -44,14 +44,8 @@ EPOCHS, FEW = 42, 10
 # The command that stands in the card of `scratch`, but by epochs, so that a slower machine does the same work.
 RECIPE: dict[str, Any] = {
     "network": "face_resnet_slim",
-    "network_arguments": {"dropout": 0.2},
     "alignment": "tight-64x56",
-    "alpha": 4.0,
-    "alpha_learned": True,
-    "learning_rate": 0.6,
-    "half_size": 0.5,
-    "ema": 0.998,
-    "keep": "last",
+    **SCRATCH,
     "calibrate_on": "celeba_*",
 }
 FAR, REPLICATES = 1e-3, 500
@@ -114,15 +108,16 @@ def main() -> None:
 
 def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
     """Train, and keep which genuine pairs of held-out people are accepted, and which of LFW's pairs are right."""
-    dropped = read_dropped(MODELS / "dropped.txt") + (left_out(row.share, seed) if row.share < 1 else [])
+    dropped = read_dropped(MODELS / "dropped.txt")
     settings = TrainingSettings(**RECIPE, epochs=row.epochs, seed=seed, dropped=dropped)
+    if row.share < 1:
+        settings = replace(settings, dropped=dropped + left_out(row.share, settings.held_out, seed))
 
     def make(folder: Path) -> dict[str, Any]:
         data, device = data_folder() / "train", torch.device("cpu")
         if (row, seed) != SHIPPED:
             make_training(settings, data, folder, cache, "cpu", None, Watcher())
-        weights = MODELS / "scratch.safetensors" if (row, seed) == SHIPPED else folder / "weights.safetensors"
-        embedder = Embedder.load(weights, device)
+        embedder = Embedder.load(files(runs, row, seed)[0], device)
         crops = prepare(settings, data, cache, device, None, Watcher()).held_out
         found = genuine_accepted(embedder(crops.inner(slice(None)))[0], crops, FAR)
         figures, correct = tested(embedder, lfw)
@@ -135,9 +130,23 @@ def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
     runs(run_name(row.name, seed), settings.to_json(), make)
 
 
+def left_out(share: float, held_out: float, seed: int) -> list[str]:
+    """The identities to pass over, whole families together, so that this share of those for training is left."""
+    training, _ = split_identities(trainable(), held_out, seed)
+    return split_identities(training, 1 - share, seed + 100)[1]
+
+
+def files(runs: Runs, row: Row, seed: int) -> tuple[Path, Path]:
+    """The weights of a training, and the folder of its records."""
+    if (row, seed) == SHIPPED:
+        return MODELS / "scratch.safetensors", MODELS / "records" / "scratch"
+    folder = runs.folder(run_name(row.name, seed))
+    return folder / "weights.safetensors", folder
+
+
 def course(runs: Runs, row: Row, seed: int) -> dict[str, float]:
     """How long a training took, and which share of its steps saw crops of half size."""
-    folder = MODELS / "records" / "scratch" if (row, seed) == SHIPPED else runs.folder(run_name(row.name, seed))
+    _, folder = files(runs, row, seed)
     minutes = json.loads((folder / "training.json").read_text(encoding="utf-8"))["result"]["minutes"]
     with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
         steps = [(float(line["share"]), int(line["step"])) for line in csv.DictReader(file)]

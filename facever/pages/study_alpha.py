@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facever.pages.study_plots import Curve, Drawing, curves, points
+from facever.pages.study_plots import Curve, Drawing, curves, file_name, metrics_of, points, values_of
 from facever.studies.alpha import SOFTMAX, fixed
 from facever.studies.outcome import Figure, Interval, Outcome
 
@@ -10,20 +10,14 @@ from facever.studies.outcome import Figure, Interval, Outcome
 def drawings(outcome: Outcome) -> list[Drawing]:
     """Each metric over fixed alpha, all models, the courses, and the probability of the right class."""
     found = []
-    for key in _metrics(outcome):
+    for key in metrics_of(outcome, SOFTMAX):
         found.append(_over_alpha(outcome, key))
-        values = {f.name.split(": ")[0]: (f.value, f.ci95) for f in outcome.figures if f.name.endswith(f": {key}")}
+        values = values_of(outcome, key)
         said = ", ".join(f"{model} {value:.4f}" for model, (value, _) in values.items())
-        found.append(points(f"{_slug(key)}-all", f"{key}, all models", f"{key}: {said}.", key.split(", ")[-1], values))
+        found.append(
+            points(f"{file_name(key)}-all", f"{key}, all models", f"{key}: {said}.", key.split(", ")[-1], values)
+        )
     return [*found, _courses(outcome), _theory(outcome)]
-
-
-def _metrics(outcome: Outcome) -> list[str]:
-    return [f.name.removeprefix(f"{SOFTMAX}: ") for f in outcome.figures if f.name.startswith(f"{SOFTMAX}: ")]
-
-
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in text.lower()).replace("--", "-")
 
 
 def _figure(outcome: Outcome, name: str) -> Figure:
@@ -40,7 +34,7 @@ def _over_alpha(outcome: Outcome, key: str) -> Drawing:
     said = ", ".join(f"{alpha:g}: {f.value:.4f}" for alpha, f in zip(alphas, of, strict=True))
     text = f"{key} over fixed alpha ({said}); softmax {plain.value:.4f}; alpha_low {low:.2f}. Bands: 95 % intervals."
     return curves(
-        _slug(key),
+        file_name(key),
         f"{key} over alpha",
         text,
         "alpha",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from facever.pages.study_plots import Curve, Drawing, curves, points
+from facever.pages.study_plots import Curve, Drawing, curves, file_name, metrics_of, points, values_of
 from facever.studies.losses import PLAIN, PLAIN_SOFTMAX, SOFTMAX
 from facever.studies.outcome import Outcome
 
@@ -14,31 +14,24 @@ def drawings(outcome: Outcome) -> list[Drawing]:
 
     The network without feature normalisation is trained for another length, so its values stand beside no others.
     """
-    metrics = [f.name.removeprefix(f"{SOFTMAX}: ") for f in outcome.figures if f.name.startswith(f"{SOFTMAX}: ")]
+    metrics = metrics_of(outcome, SOFTMAX)
     found = []
     for metric in metrics:
-        name = _file_name(metric)
-        values = {
-            f.name.removesuffix(f": {metric}"): (f.value, f.ci95) for f in outcome.figures if f.name.endswith(metric)
-        }
-        values = {loss: value for loss, value in values.items() if loss not in PLAIN}
+        name = file_name(metric)
+        values = {loss: value for loss, value in values_of(outcome, metric).items() if loss not in PLAIN}
         said = ", ".join(f"{loss} {value:.4f}" for loss, (value, _) in values.items())
         text = f"{metric}, mean over {len(outcome.seeds)} seeds with a 95 % interval: {said}."
         found.append(points(name, metric, text, metric.split(", ")[-1], values))
         found.append(_differences(f"{name}-difference", outcome, metric, SOFTMAX))
     if any(row.baseline == PLAIN_SOFTMAX for row in outcome.comparisons):
         found += [
-            _differences(f"{_file_name(metric)}-difference-no-feature-norm", outcome, metric, PLAIN_SOFTMAX)
+            _differences(f"{file_name(metric)}-difference-no-feature-norm", outcome, metric, PLAIN_SOFTMAX)
             for metric in metrics
         ]
     plain = {loss: rates for loss, rates in outcome.data["sweep"].items() if loss in PLAIN}
     others = {loss: rates for loss, rates in outcome.data["sweep"].items() if loss not in PLAIN}
     found += _sweep("sweep", "Learning rates", others)
     return found + _sweep("sweep-no-feature-norm", "Learning rates without feature normalisation", plain)
-
-
-def _file_name(metric: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in metric.lower()).replace("--", "-")
 
 
 def _differences(name: str, outcome: Outcome, metric: str, baseline: str) -> Drawing:

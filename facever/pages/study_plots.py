@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from facever.studies.outcome import Interval
+    from facever.studies.outcome import Interval, Outcome
 
 DPI = 150
 # One for each of ten digits, told apart in light and dark.
@@ -45,6 +45,22 @@ class Curve:
     band: tuple[Sequence[float], Sequence[float]] | None = None
     dashed: bool = False
     colour: int | None = None
+
+
+def metrics_of(outcome: Outcome, model: str) -> list[str]:
+    """The metrics that a model has figures of, in the order of the study."""
+    return [f.name.removeprefix(f"{model}: ") for f in outcome.figures if f.name.startswith(f"{model}: ")]
+
+
+def values_of(outcome: Outcome, metric: str) -> dict[str, tuple[float, Interval | None]]:
+    """From each model to its figure of a metric, and the figure's interval."""
+    end = f": {metric}"
+    return {f.name.removesuffix(end): (f.value, f.ci95) for f in outcome.figures if f.name.endswith(end)}
+
+
+def file_name(metric: str) -> str:
+    """ "LFW, accuracy" -> "lfw-accuracy" """
+    return "".join(c if c.isalnum() else "-" for c in metric.lower()).replace("--", "-")
 
 
 def points(
