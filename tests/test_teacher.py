@@ -14,6 +14,7 @@ from facever.datasets.crops import CropSet
 from facever.embedder import Embedder
 from facever.networks import build_network
 from facever.training import TrainingSettings, train
+from facever.training.mixing import Mixtures
 from facever.training.teacher import VIEWS, Teaching, teacher_embeddings
 from facever.training.trainer import Trainer
 from facever.weights import Normalisation, WeightsInfo, save_weights
@@ -65,6 +66,24 @@ def test_the_teacher_is_asked_once_and_again_for_other_photographs(teacher: Path
     assert torch.equal(ask(noise()), first)
 
 
+def test_the_teachers_word_on_mixtures_follows_that_on_photographs(teacher: Path, tmp_path: Path) -> None:
+    def mixtures(share: float) -> Mixtures:
+        return Mixtures(np.array([0, 3]), np.array([5, 2]), np.array([0.4, share], np.float32))
+
+    crops, mixed = noise(), mixtures(0.6)
+    device = torch.device("cpu")
+    found = teacher_embeddings(str(teacher), crops, tmp_path, device, mixtures=mixed)
+    assert torch.equal(found[:8], teacher_embeddings(str(teacher), crops, tmp_path, device))
+    embedder = Embedder.load(teacher, "cpu")
+    cut = [crops.crops[:, 8 + y : 72 + y, 8 + x : 64 + x] for x, y in VIEWS]
+    centre = np.mean([embedder(np.ascontiguousarray(view))[0] for view in cut], axis=(0, 1))
+    of_mixtures = embedder(np.ascontiguousarray(mixed.of(crops, slice(None))[:, 8:72, 8:64]))[0]
+    expected = F.normalize(torch.from_numpy(of_mixtures - centre))
+    assert found[8:].numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+    other = teacher_embeddings(str(teacher), crops, tmp_path, device, mixtures=mixtures(0.5))
+    assert torch.equal(other[:9], found[:9]) and not torch.equal(other[9], found[9])
+
+
 def test_agreement_and_similarities_by_hand() -> None:
     teaching = Teaching(2, 2, similarity_weight=3.0)
     with torch.no_grad():
@@ -76,7 +95,8 @@ def test_agreement_and_similarities_by_hand() -> None:
     assert teaching(features, targets).item() == pytest.approx((0 + 2) / 2 + 3.0 * 2 / 4)
 
 
-def test_a_student_comes_to_agree_with_its_teacher(teacher: Path, people: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mixed", [0.0, 0.5])
+def test_a_student_comes_to_agree_with_its_teacher(teacher: Path, people: Path, tmp_path: Path, mixed: float) -> None:
     settings = TrainingSettings(
         network_arguments={"widths": [8, 16], "depths": [0, 0], "stem": 4, "embedding_size": 6},
         epochs=60,
@@ -86,6 +106,7 @@ def test_a_student_comes_to_agree_with_its_teacher(teacher: Path, people: Path, 
         compile=False,
         teacher=str(teacher),
         softmax_weight=0.0,
+        mixed=mixed,
     )
     result = train(settings, people, tmp_path / "out", tmp_path / "cache", "cpu")
     with (tmp_path / "out" / "log.csv").open() as file:

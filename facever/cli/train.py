@@ -92,6 +92,9 @@ def train(
     teacher_weight: Annotated[float, typer.Option(help="Weight of the agreement with the teacher.")] = 4.0,
     similarity_weight: Annotated[float, typer.Option(help="Weight of the similarities within it.")] = 10.0,
     softmax_weight: Annotated[float, typer.Option(help="Weight of the loss beside the teacher.")] = 1.0,
+    mixed: Annotated[
+        float, typer.Option(help="Share of a batch that are faces mixed from two, for the teacher.")
+    ] = 0.0,
     half_size: Annotated[float, typer.Option(help="Share of the training, its first, on halved crops.")] = 0.0,
     export_args: Annotated[
         str, typer.Option(help="Arguments of the exported network that differ, as JSON.", metavar="JSON")
@@ -169,6 +172,7 @@ def train(
             teacher_weight=teacher_weight,
             similarity_weight=similarity_weight,
             softmax_weight=softmax_weight,
+            mixed=mixed,
             half_size=half_size,
             export_arguments=_object("--export-args", export_args),
             keep=keep,

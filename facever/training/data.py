@@ -12,6 +12,7 @@ from facever.alignment import ALIGNMENTS
 from facever.datasets.crops import CropSet, cut_crops
 from facever.datasets.identities import IdentityFolder, read_identities, split_identities
 from facever.errors import DataError
+from facever.training.mixing import Mixtures, draw_mixtures
 from facever.training.settings import TrainingSettings
 from facever.training.teacher import teacher_embeddings
 from facever.training.watcher import Watcher
@@ -22,12 +23,14 @@ MARGIN = 8
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """`name` is the folder's; `targets` (m, k) is the teacher's embedding of each training crop, if there is one."""
+    """`name` is the folder's. `targets` (m, k) is the teacher's embedding of each training crop, if there is one, and
+    (m + q, k) with those of q mixtures."""
 
     name: str
     training: CropSet
     held_out: CropSet
     targets: Tensor | None = None
+    mixtures: Mixtures | None = None
 
     def people(self) -> dict[str, int]:
         """Enough to notice that the data changed between a checkpoint and its resume."""
@@ -61,14 +64,16 @@ def prepare(
             f"{len(names)} identities to train on (and {len(others)} held out); a classifier needs at least 3"
         )
     training = crops.of(names)
-    targets = _targets(settings.teacher, folder, training, cache, device, workers, watcher)
-    return TrainingData(data.name, training, crops.of(others), targets)
+    mixtures = draw_mixtures(training.identities, settings.seed) if settings.mixed else None
+    targets = _targets(settings.teacher, folder, training, mixtures, cache, device, workers, watcher)
+    return TrainingData(data.name, training, crops.of(others), targets, mixtures)
 
 
 def _targets(
     teacher: str | None,
     folder: IdentityFolder,
     training: CropSet,
+    mixtures: Mixtures | None,
     cache: Path,
     device: torch.device,
     workers: int | None,
@@ -81,4 +86,4 @@ def _targets(
     crops = crops.of(sorted(set(training.identities)))
     if crops.paths != training.paths:  # a face is found or not whatever the alignment
         raise DataError(f"{cache}: the crops of {alignment.name} show other photographs; clear this cache")
-    return teacher_embeddings(teacher, crops, cache, device, watcher.teaching)
+    return teacher_embeddings(teacher, crops, cache, device, watcher.teaching, mixtures)

@@ -53,11 +53,12 @@ class Objective(nn.Module):
         """Compute features by `forward`, a compiled form of the network."""
         self._run = [forward]
 
-    def forward(self, x: Tensor, labels: Tensor, rows: Tensor) -> LossOutput:  # (N, 3, H, W), (N,), (N,)
+    def forward(self, x: Tensor, labels: Tensor, rows: Tensor) -> LossOutput:  # (N, 3, H, W), (M,), (N,)
+        """The first M of the N crops have an identity; the others are mixtures, on which only the teacher is asked."""
         s = self.settings
         targets, initial, pull = self._fixed
         features = self._run[0](x)
-        output = self.loss(features, labels)
+        output = self.loss(features[: len(labels)], labels)
         total = output.loss
         if self.teaching is not None and targets is not None:
             total = s.softmax_weight * total + s.teacher_weight * self.teaching(features, targets[rows])

@@ -156,7 +156,15 @@ class _Run:
     ) -> None:
         self.settings, self.data, self.out, self.device, self.watcher = settings, data, out, device, watcher
         self.processes = processes
-        self.trainer = Trainer(settings, data.training, device, watcher.say, targets=data.targets, processes=processes)
+        self.trainer = Trainer(
+            settings,
+            data.training,
+            device,
+            watcher.say,
+            targets=data.targets,
+            processes=processes,
+            mixtures=data.mixtures,
+        )
         self.log = TrainingLog()
         self.best: dict[str, Any] | None = None  # validation figures and the network's state
         self.minutes_before = 0.0  # of the run before a resume

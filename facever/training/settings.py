@@ -67,6 +67,9 @@ class TrainingSettings:
         Weights whose embeddings the network learns to agree with (`facever.training.teacher`).
     teacher_weight, similarity_weight, softmax_weight : float
         Of the agreement, of the similarities within it, and of the loss over identities beside it.
+    mixed : float
+        Share of each batch that are faces mixed from two people, on whom only the teacher has a word
+        (`facever.training.mixing`).
     export_arguments : dict
         Arguments of the exported network that differ from those in training, and leave its parameters as they are.
     keep : {"best", "last"}
@@ -123,6 +126,7 @@ class TrainingSettings:
     teacher_weight: float = 4.0
     similarity_weight: float = 10.0
     softmax_weight: float = 1.0
+    mixed: float = 0.0
     half_size: float = 0.0
     export_arguments: dict[str, Any] = field(default_factory=dict)
     keep: str = "best"
@@ -162,6 +166,9 @@ class TrainingSettings:
         require(all(0 <= w < math.inf for w in self.pull.values()), f"pulls are numbers from 0 on, not {self.pull}")
         teaching = (self.teacher_weight, self.similarity_weight, self.softmax_weight)
         require(all(0 <= w < math.inf for w in teaching), f"weights are numbers from 0 on, not {teaching}")
+        require(0 <= self.mixed < 1, f"mixed is a share in [0, 1), not {self.mixed}")
+        require(self.teacher is not None or not self.mixed, "mixed faces are for a teacher, and there is none")
+        require(not (self.pull and self.mixed), "mixed faces are for a teacher, and not for a pull")
         require(0 <= self.half_size <= 1, f"half_size is a share in [0, 1], not {self.half_size}")
         require(self.loss_rate is None or self.loss_rate > 0, f"a learning rate above 0, not {self.loss_rate}")
         require(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 from facever.datasets.crops import CropSet
 from facever.embedder import Embedder
 from facever.files import sha256_of, written_whole
+from facever.training.mixing import Mixtures
 from facever.weights import find_weights
 
 # Where the teacher looks, in pixels of its crop, right and down. Each view is embedded with its mirror image, too.
@@ -62,10 +65,12 @@ def teacher_embeddings(
     cache: Path,
     device: torch.device,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    mixtures: Mixtures | None = None,
 ) -> Tensor:
     """The teacher's average over several views of each crop, without the mean over all, of length 1. float32 (m, k)
 
-    With the mean, which all photographs share, a student learns little else for long.
+    With the mean, which all photographs share, a student learns little else for long. Behind them, (m + q, k), what it
+    says of mixtures, of each in one view.
 
     Computed once for the same weights and photographs, and kept in the folder of the crop caches.
 
@@ -75,47 +80,58 @@ def teacher_embeddings(
         As for `facever.weights.find_weights`.
     crops : CropSet
         Cut by the teacher's alignment.
+    mixtures : Mixtures, optional
+        Of those crops.
 
     Raises
     ------
     WeightsError, OutputError
     """
     path = find_weights(weights)
-    key: dict[str, Any] = {"weights": sha256_of(path), "views": VIEWS, "paths": crops.paths}
     some = crops.crops[crops.rows[:: max(1, len(crops) // 64)]]
-    pixels = hashlib.sha256(some.tobytes()).hexdigest()
-    name = hashlib.sha256(json.dumps({**key, "pixels": pixels}).encode()).hexdigest()[:16]
+    key = {"weights": sha256_of(path), "paths": crops.paths, "pixels": hashlib.sha256(some.tobytes()).hexdigest()}
+    looks = [_Look({**key, "views": VIEWS}, len(crops), VIEWS, lambda part: crops.crops[crops.rows[part]])]
+    if mixtures is not None:
+        mixed = {**key, "views": VIEWS[:1], "mixtures": mixtures.to_json()}
+        looks.append(_Look(mixed, len(mixtures), VIEWS[:1], lambda part: mixtures.of(crops, part)))
+    embedder = Embedder.load(path, device)
+    average, *others = (torch.from_numpy(_embeddings(embedder, look, crops, cache, progress)) for look in looks)
+    return F.normalize(torch.cat([average, *others]) - average.mean(0)).to(device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the teacher is shown: `total` pictures, which `pixels` gives with their margin, each in some views.
+
+    `key`: what the embeddings depend on, for the cache.
+    """
+
+    key: dict[str, Any]
+    total: int
+    views: tuple[tuple[int, int], ...]
+    pixels: Callable[[slice], NDArray[np.uint8]]
+
+
+def _embeddings(
+    embedder: Embedder, look: _Look, crops: CropSet, cache: Path, progress: Callable[[int, int], None]
+) -> NDArray[np.float32]:
+    """The mean over the views, from the cache if it is there. (total, k)"""
+    name = hashlib.sha256(json.dumps(look.key).encode()).hexdigest()[:16]
     file = cache / f"teacher-{name}.safetensors"
-    embeddings = _read(file)
-    if embeddings is None:
-        embedder = Embedder.load(path, device)
-        parts = []
-        for done, part in _embedded(embedder, crops):
-            parts.append(part)
-            progress(done, len(crops))
-        embeddings = np.concatenate(parts)
-        with written_whole(file) as temporary:
-            save_file({"embeddings": embeddings}, temporary)
-    average = torch.from_numpy(embeddings)
-    return F.normalize(average - average.mean(0)).to(device)
-
-
-def _read(file: Path) -> NDArray[np.float32] | None:
-    try:
+    with suppress(OSError, SafetensorError, KeyError):
         return load_file(file)["embeddings"]
-    except (OSError, SafetensorError, KeyError):
-        return None
-
-
-def _embedded(embedder: Embedder, crops: CropSet) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """(how many are done, mean embeddings of the next ones)"""
-    height, width = crops.alignment.height, crops.alignment.width
-    reach = [(min(crops.margin, max(-crops.margin, x)), min(crops.margin, max(-crops.margin, y))) for x, y in VIEWS]
-    for i in range(0, len(crops), BATCH):
-        pixels = crops.crops[crops.rows[i : i + BATCH]]
-        total = np.zeros((len(pixels), embedder.network.embedding_size), np.float32)
-        for x, y in reach:
-            left, top = crops.margin + x, crops.margin + y
+    height, width, margin = crops.alignment.height, crops.alignment.width, crops.margin
+    parts: list[NDArray[np.float32]] = []
+    for i in range(0, look.total, BATCH):
+        pixels = look.pixels(slice(i, i + BATCH))
+        mean = np.zeros((len(pixels), embedder.network.embedding_size), np.float32)
+        for x, y in look.views:
+            left, top = (margin + min(margin, max(-margin, step)) for step in (x, y))
             view = np.ascontiguousarray(pixels[:, top : top + height, left : left + width])
-            total += embedder(view, BATCH)[0]
-        yield i + len(pixels), total / np.float32(len(reach))
+            mean += embedder(view, BATCH)[0] / np.float32(len(look.views))
+        parts.append(mean)
+        progress(i + len(pixels), look.total)
+    embeddings = np.concatenate(parts)
+    with written_whole(file) as temporary:
+        save_file({"embeddings": embeddings}, temporary)
+    return embeddings

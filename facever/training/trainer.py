@@ -25,6 +25,7 @@ from facever.embedder import computes_in_bf16
 from facever.networks import EmbeddingNetwork
 from facever.training.averaging import Average
 from facever.training.initial import Initial, pull_of
+from facever.training.mixing import Mixtures
 from facever.training.objective import Objective
 from facever.training.optimiser import make_optimiser
 from facever.training.processes import Processes
@@ -59,6 +60,8 @@ class Trainer:
         A teacher's embedding of each crop, of length 1, with which the network learns to agree.
     processes : Processes, optional
         Those that train together; this one alone by default.
+    mixtures : Mixtures, optional
+        Those whose targets follow the crops' own.
 
     Raises
     ------
@@ -75,7 +78,9 @@ class Trainer:
         network: EmbeddingNetwork | None = None,
         targets: Tensor | None = None,
         processes: Processes | None = None,
+        mixtures: Mixtures | None = None,
     ) -> None:
+        self.mixtures = mixtures
         self.settings, self.crops, self.device, self.say = settings, crops, device, say
         labels, self.identities = labels_of(crops.identities)
         self.labels = np.array(labels, np.int64)
@@ -120,11 +125,13 @@ class Trainer:
         """One batch; `progress` in [0, 1] sets the learning rate."""
         rank, size = self.processes.rank, self.processes.size
         rows = self.order.rows(self.step)[: self.batch_size * size][rank::size]
-        generator = torch.Generator().manual_seed(_mixed(self.settings.seed, self.step, rank))
-        torch.manual_seed(_mixed(self.settings.seed, self.step, rank) + 1)  # dropout
+        seed = _seed_of(self.settings.seed, self.step, rank)
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed + 1)  # dropout
+        rows, pixels, of_nobody = self._mixed_in(rows, seed)
         labels = torch.from_numpy(self.labels[rows]).to(self.device)
-        crops = torch.from_numpy(self.crops.crops[self.crops.rows[rows]]).to(self.device)
-        x = self.normalisation(self.augment(crops, generator))
+        rows = np.concatenate([rows, of_nobody])
+        x = self.normalisation(self.augment(torch.from_numpy(pixels).to(self.device), generator))
         self._small = progress < self.settings.half_size
         if self._small:
             x = _halved(x)
@@ -145,6 +152,20 @@ class Trainer:
         self.average.update(self.step)
         correct = (output.logits.argmax(1) == labels).float().mean()
         return StepResult(*self.processes.mean([output.loss.item(), correct.item()]))
+
+    def _mixed_in(
+        self, rows: NDArray[np.int64], seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
+        """The rows that stay, the crops with mixtures in place of the others, and the rows of those' targets."""
+        pixels = self.crops.crops[self.crops.rows[rows]]
+        if self.mixtures is None:
+            return rows, pixels, np.empty(0, np.int64)
+        draw = np.random.default_rng(seed)
+        count = round(self.settings.mixed * len(rows))
+        stay = np.sort(draw.permutation(len(rows))[count:])
+        chosen = draw.integers(len(self.mixtures), size=count)
+        pixels = np.concatenate([pixels[stay], self.mixtures.of(self.crops, chosen)])
+        return rows[stay], pixels, len(self.labels) + chosen
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs, tensors and plain values only."""
@@ -220,7 +241,7 @@ def _halved(x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H / 2, W / 2)
     return F.interpolate(x, scale_factor=0.5, mode="area").contiguous(memory_format=torch.channels_last)
 
 
-def _mixed(seed: int, step: int, rank: int) -> int:
+def _seed_of(seed: int, step: int, rank: int) -> int:
     """A seed of its own for every step of every process."""
     return int(
         np.random.SeedSequence([seed, step, rank] if rank else [seed, step]).generate_state(1, np.uint64)[0] >> 2
