@@ -162,8 +162,8 @@ class _Run:
             device,
             watcher.say,
             targets=data.targets,
-            processes=processes,
             mixtures=data.mixtures,
+            processes=processes,
         )
         self.log = TrainingLog()
         self.best: dict[str, Any] | None = None  # validation figures and the network's state

@@ -57,11 +57,11 @@ class Trainer:
     network : EmbeddingNetwork, optional
         To train in place of the one that the settings name.
     targets : Tensor of shape (m, k), optional
-        A teacher's embedding of each crop, of length 1, with which the network learns to agree.
+        A teacher's embedding of each crop, of length 1, with which the network learns to agree; and of each mixture.
+    mixtures : Mixtures, optional
+        Of these crops, to stand in for the settings' share of a batch.
     processes : Processes, optional
         Those that train together; this one alone by default.
-    mixtures : Mixtures, optional
-        Those whose targets follow the crops' own.
 
     Raises
     ------
@@ -77,10 +77,9 @@ class Trainer:
         say: Callable[[str], None] = lambda message: None,
         network: EmbeddingNetwork | None = None,
         targets: Tensor | None = None,
-        processes: Processes | None = None,
         mixtures: Mixtures | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        self.mixtures = mixtures
         self.settings, self.crops, self.device, self.say = settings, crops, device, say
         labels, self.identities = labels_of(crops.identities)
         self.labels = np.array(labels, np.int64)
@@ -95,6 +94,7 @@ class Trainer:
         if self.initial:
             self.initial.start(self.network)
         self.loss = loss.to(device).train()
+        self.mixtures = mixtures
         self.teaching: Teaching | None = None
         if targets is not None:
             size = self.network.embedding_size
@@ -161,7 +161,7 @@ class Trainer:
         if self.mixtures is None:
             return rows, pixels, np.empty(0, np.int64)
         draw = np.random.default_rng(seed)
-        count = round(self.settings.mixed * len(rows))
+        count = int(self.settings.mixed * len(rows))  # rounded down: somebody stays
         stay = np.sort(draw.permutation(len(rows))[count:])
         chosen = draw.integers(len(self.mixtures), size=count)
         pixels = np.concatenate([pixels[stay], self.mixtures.of(self.crops, chosen)])
