@@ -1,9 +1,9 @@
 """What the recipe of `scratch` comes to: over seeds, over its length, and over how many people it is trained on.
 
-Writes models/growth.json and models/growth.svg. Over the length a straight line is laid, in its log2 and the log-odds
-of each figure, and drawn on; its intervals are over seeds and over people drawn anew, and suppose that the line goes
-on. Seed 0 at full length is the training that ships, which went by the clock: half of its minutes, and so more than
-half of its steps, were at half size. Every other is made once and kept in --runs; interrupted, the command goes on.
+Writes models/growth.json and models/growth.svg. What the last doubling brought, in the log-odds of each figure, is
+taken for each further one; the intervals are over seeds and over people drawn anew, and suppose that it goes on so.
+Seed 0 at full length is the training that ships, which went by the clock: half of its minutes, and so more than half
+of its steps, were at half size. Every other is made once and kept in --runs; interrupted, the command goes on.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from facever.training.data import prepare
 from facever.training.watcher import Watcher
 
 MODELS = Path(__file__).parents[1] / "models"
-# Those that the training which ships made in its minutes, and a quarter of them.
-EPOCHS, FEW = 42, 10
+# Those that the training which ships made in its minutes, a half and a quarter of them.
+EPOCHS, MIDDLE, FEW = 42, 21, 10
 # The command that stands in the card of `scratch`, but by epochs, so that a slower machine does the same work.
 RECIPE: dict[str, Any] = {
     "network": "face_resnet_slim",
@@ -63,16 +63,15 @@ class Row:
 
 FULL = Row("full length", EPOCHS, (0, 1))
 QUARTER = Row("a quarter of the length", FEW, (0, 1, 2))
-HALF_OF_ALL = Row("half of the identities, as many steps as a quarter", 2 * FEW, (0,), 0.5)
-QUARTER_OF_ALL = Row("a quarter of the identities, as many steps as a quarter", 4 * FEW, (0,), 0.25)
-ROWS = (QUARTER, FULL, HALF_OF_ALL, QUARTER_OF_ALL)
+HALF = Row("half of the length", MIDDLE, (0, 1))
+HALF_OF_ALL = Row("half of the identities, as many steps", 2 * EPOCHS, (0,), 0.5)
+QUARTER_OF_ALL = Row("a quarter of the identities, as many steps", 4 * EPOCHS, (0,), 0.25)
+ROWS = (QUARTER, HALF, FULL, HALF_OF_ALL, QUARTER_OF_ALL)
 SHIPPED = (FULL, 0)
-# Shares of the longest or largest that the line goes on to. Over identities it does not: in so few steps fewer people,
-# each seen more often, are learnt better, which says nothing of more people in a training that is long enough.
-FURTHER: dict[str, tuple[float, ...]] = {"length": (2.0, 4.0), "identities": ()}
+FURTHER = (2.0, 4.0)  # shares of the longest or largest that the lines go on to
 LINES = {
-    "length": {FEW / EPOCHS: QUARTER, 1.0: FULL},
-    "identities": {0.25: QUARTER_OF_ALL, 0.5: HALF_OF_ALL, 1.0: QUARTER},
+    "length": {FEW / EPOCHS: QUARTER, 0.5: HALF, 1.0: FULL},
+    "identities": {0.25: QUARTER_OF_ALL, 0.5: HALF_OF_ALL, 1.0: FULL},
 }
 
 
@@ -90,9 +89,7 @@ def main() -> None:
         for seed in row.seeds:
             trained(runs, row, seed, options.cache, lfw)
     figures = {row: drawn(runs, row, lfw) for row in ROWS}
-    lines = {
-        over: {name: line(figures, of, name, FURTHER[over]) for name in figures[FULL]} for over, of in LINES.items()
-    }
+    lines = {over: {name: line(figures, of, name) for name in figures[FULL]} for over, of in LINES.items()}
     write_json(
         MODELS / "growth.json",
         {
@@ -184,22 +181,23 @@ def log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.log(p / (1 - p))
 
 
-def line(
-    figures: dict[Row, dict[str, list[Drawn]]], of: dict[float, Row], name: str, further: tuple[float, ...]
-) -> dict[str, Any]:
-    """The figure at each share of the line, and what it comes to further on."""
-    x = np.log2(list(of))
-    means = [over_seeds(figures[row][name]) for row in of.values()]
-    values = log_odds(np.array([each.value for each in means]))
-    draws = log_odds(np.stack([each.draws for each in means]))  # (shares, REPLICATES)
-    slope, start = np.polyfit(x, np.column_stack([values, draws]), 1)  # the first column is the figure itself
-    ends = 1 / (1 + np.exp(-(start + np.log2(further)[:, None] * slope)))
+def line(figures: dict[Row, dict[str, list[Drawn]]], of: dict[float, Row], name: str) -> dict[str, Any]:
+    """The figure at each share of the line, and what it comes to further on, over the seeds that all its rows have.
+
+    Another seed holds out other people, so rows are set side by side by the same ones.
+    """
+    seeds = sorted(set.intersection(*(set(row.seeds) for row in of.values())))
+    means = [over_seeds([figures[row][name][row.seeds.index(seed)] for seed in seeds]) for row in of.values()]
+    # The figure itself first, then its draws: (shares, 1 + REPLICATES)
+    values = log_odds(np.stack([np.append(each.value, each.draws) for each in means]))
+    ends = 1 / (1 + np.exp(-(values[-1] + np.log2(FURTHER)[:, None] * (values[-1] - values[-2]))))
     extended = [Drawn(row[0], row[1:]) for row in ends]
     return {
+        "seeds": seeds,
         "share": list(of),
         "figure": [each.number for each in means],
         "ci95": [list(each.ci95) for each in means],
-        "further": list(further),
+        "further": list(FURTHER),
         "extended": [each.number for each in extended],
         "extended_ci95": [list(each.ci95) for each in extended],
     }
@@ -231,7 +229,7 @@ def told(runs: Runs, row: Row, figures: dict[str, list[Drawn]]) -> dict[str, Any
 def draw(figures: dict[Row, dict[str, list[Drawn]]], lines: dict[str, dict[str, dict[str, Any]]]) -> Figure:
     """Each figure over length and over identities; beyond the trainings, the line with its interval."""
     figure = Figure((9, 4.5), layout="constrained")
-    words = {"length": "epochs of the full recipe", "identities": "share of the identities, at a quarter of the length"}
+    words = {"length": "epochs of the full recipe", "identities": "share of the identities, as many steps"}
     for axes, (over, of_tests) in zip(figure.subplots(1, 2, sharey=True), lines.items(), strict=True):
         for (name, found), colour in zip(of_tests.items(), ("#30b0c7", "#0a84ff", "#ff9f0a"), strict=False):
             scale = EPOCHS if over == "length" else 1
@@ -248,7 +246,9 @@ def draw(figures: dict[Row, dict[str, list[Drawn]]], lines: dict[str, dict[str, 
         axes.grid(alpha=0.2)
     figure.axes[0].set_ylabel(f"LFW: accuracy; others: TAR at FAR {FAR:g}")
     figure.axes[0].legend()
-    figure.suptitle("The recipe of scratch; dashed: the line drawn on, with its 95 % interval")
+    figure.suptitle(
+        "The recipe of scratch; dashed: if each doubling brings what the last one brought, with 95 % intervals"
+    )
     return figure
 
 
