@@ -45,7 +45,10 @@ class Mixtures:
 
 
 def draw_mixtures(identities: Sequence[str], seed: int) -> Mixtures:
-    """`A_PHOTOGRAPH` mixtures for each row, of two people of one source; sources and people are drawn evenly."""
+    """`A_PHOTOGRAPH` mixtures for each row, of two rows of one source; sources, and people in each, are drawn evenly.
+
+    The two are of one person about as often as two of the source are, and are left so.
+    """
     generator = np.random.default_rng([seed, 1])
     shares = even_shares(identities)
     count = A_PHOTOGRAPH * len(identities)
