@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_teacher import ARGUMENTS, noise
+from test_teacher import SETTINGS, noise
 
-from facever.training import TrainingSettings
 from facever.training.mixing import A_PHOTOGRAPH, LEAST, MOST, Mixtures, draw_mixtures
 from facever.training.trainer import Trainer
 
-SETTINGS = TrainingSettings(
-    network_arguments={key: ARGUMENTS[key] for key in ("widths", "depths", "stem", "embedding_size")},
-    epochs=1,
-    batch_size=8,
-    precision="fp32",
-    compile=False,
-    teacher="any",
-    mixed=0.5,
-)
+MIXED = replace(SETTINGS, teacher="any", mixed=0.5)
 
 
 def mixtures(*each: tuple[int, int, float]) -> Mixtures:
@@ -54,7 +45,7 @@ def test_identities_are_asked_of_photographs_alone_and_the_teacher_of_all() -> N
     crops, mixed = noise(), mixtures(*[(0, i, 0.5) for i in range(1, 6)])
     targets = F.normalize(torch.randn(13, 5, generator=torch.Generator().manual_seed(0)))
     asked: dict[str, torch.Tensor] = {}
-    trainer = Trainer(SETTINGS, crops, torch.device("cpu"), targets=targets, mixtures=mixed)
+    trainer = Trainer(MIXED, crops, torch.device("cpu"), targets=targets, mixtures=mixed)
     assert trainer.teaching is not None
     trainer.loss.register_forward_pre_hook(lambda module, args: asked.update(features=args[0], labels=args[1]))
     trainer.teaching.register_forward_pre_hook(lambda module, args: asked.update(all=args[0], targets=args[1]))
@@ -68,6 +59,6 @@ def test_identities_are_asked_of_photographs_alone_and_the_teacher_of_all() -> N
 
 def test_without_a_teacher_there_is_nobody_to_judge_mixtures() -> None:
     with pytest.raises(ValueError, match="mixed faces are for a teacher"):
-        replace(SETTINGS, teacher=None)
+        replace(MIXED, teacher=None)
     with pytest.raises(ValueError, match="mixed is a share"):
-        replace(SETTINGS, mixed=1.0)
+        replace(MIXED, mixed=1.0)

@@ -19,7 +19,9 @@ from facever.training.teacher import VIEWS, Teaching, teacher_embeddings
 from facever.training.trainer import Trainer
 from facever.weights import Normalisation, WeightsInfo, save_weights
 
-ARGUMENTS = {"widths": [8, 16], "depths": [0, 0], "stem": 4, "embedding_size": 6, "input_size": [64, 56]}
+NETWORK = {"widths": [8, 16], "depths": [0, 0], "stem": 4, "embedding_size": 6}
+ARGUMENTS = {**NETWORK, "input_size": [64, 56]}
+SETTINGS = TrainingSettings(network_arguments=NETWORK, epochs=1, batch_size=8, precision="fp32", compile=False)
 
 
 @pytest.fixture(scope="module")
@@ -97,17 +99,7 @@ def test_agreement_and_similarities_by_hand() -> None:
 
 @pytest.mark.parametrize("mixed", [0.0, 0.5])
 def test_a_student_comes_to_agree_with_its_teacher(teacher: Path, people: Path, tmp_path: Path, mixed: float) -> None:
-    settings = TrainingSettings(
-        network_arguments={"widths": [8, 16], "depths": [0, 0], "stem": 4, "embedding_size": 6},
-        epochs=60,
-        batch_size=8,
-        held_out=0.0,
-        precision="fp32",
-        compile=False,
-        teacher=str(teacher),
-        softmax_weight=0.0,
-        mixed=mixed,
-    )
+    settings = replace(SETTINGS, epochs=60, held_out=0.0, teacher=str(teacher), softmax_weight=0.0, mixed=mixed)
     result = train(settings, people, tmp_path / "out", tmp_path / "cache", "cpu")
     with (tmp_path / "out" / "log.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
@@ -117,32 +109,16 @@ def test_a_student_comes_to_agree_with_its_teacher(teacher: Path, people: Path, 
 
 def test_teacher_and_loss_count_as_their_weights_say() -> None:
     targets = F.normalize(torch.randn(8, 5, generator=torch.Generator().manual_seed(0)))
-    plain = TrainingSettings(
-        network_arguments={key: ARGUMENTS[key] for key in ("widths", "depths", "stem", "embedding_size")},
-        epochs=1,
-        batch_size=8,
-        precision="fp32",
-        compile=False,
-        warmup=0.0,
-    )
     losses = {}
     for softmax, agreement in ((1.0, 0.0), (0.0, 1.0), (0.3, 4.0)):
-        settings = replace(plain, softmax_weight=softmax, teacher_weight=agreement)
+        settings = replace(SETTINGS, warmup=0.0, softmax_weight=softmax, teacher_weight=agreement)
         trainer = Trainer(settings, noise(), torch.device("cpu"), targets=targets)
         losses[softmax] = trainer.train_step(0.0).loss
     assert losses[0.3] == pytest.approx(0.3 * losses[1.0] + 4.0 * losses[0.0], rel=1e-4)
 
 
 def test_the_first_part_of_a_training_may_see_halved_crops() -> None:
-    settings = TrainingSettings(
-        network_arguments={"widths": [8, 16], "depths": [0, 0], "stem": 4, "embedding_size": 6},
-        epochs=1,
-        batch_size=8,
-        precision="fp32",
-        compile=False,
-        half_size=0.5,
-    )
-    trainer = Trainer(settings, noise(), torch.device("cpu"))
+    trainer = Trainer(replace(SETTINGS, half_size=0.5), noise(), torch.device("cpu"))
     seen: list[tuple[int, ...]] = []
     trainer.network.register_forward_pre_hook(lambda module, args: seen.append(tuple(args[0].shape[2:])))
     for progress in (0.0, 0.49, 0.5, 1.0):

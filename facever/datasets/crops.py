@@ -76,10 +76,14 @@ class CropSet:
             self.problems,
         )
 
+    def padded(self, positions: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
+        """The crops with their margin: (k, H + 2 margin, W + 2 margin, 3)."""
+        return self.crops[self.rows[positions]]
+
     def inner(self, positions: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """The crops as inference cuts them, without the margin: (k, H, W, 3)."""
         m, a = self.margin, self.alignment
-        return np.ascontiguousarray(self.crops[self.rows[positions]][:, m : m + a.height, m : m + a.width])
+        return np.ascontiguousarray(self.padded(positions)[:, m : m + a.height, m : m + a.width])
 
 
 def default_cache_folder() -> Path:

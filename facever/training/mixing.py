@@ -39,7 +39,7 @@ class Mixtures:
 
     def of(self, crops: CropSet, chosen: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """The mixed crops, with their margin, of some of the mixtures."""
-        first, second = (crops.crops[crops.rows[rows[chosen]]] for rows in (self.first, self.second))
+        first, second = (crops.padded(rows[chosen]) for rows in (self.first, self.second))
         share = self.share[chosen][:, None, None, None]
         return np.rint(second + share * (first.astype(np.float32) - second)).astype(np.uint8)
 

@@ -88,14 +88,13 @@ def teacher_embeddings(
     WeightsError, OutputError
     """
     path = find_weights(weights)
-    some = crops.crops[crops.rows[:: max(1, len(crops) // 64)]]
+    some = crops.padded(slice(None, None, max(1, len(crops) // 64)))
     key = {"weights": sha256_of(path), "paths": crops.paths, "pixels": hashlib.sha256(some.tobytes()).hexdigest()}
-    looks = [_Look({**key, "views": VIEWS}, len(crops), VIEWS, lambda part: crops.crops[crops.rows[part]])]
+    looks = [_Look({**key, "views": VIEWS}, len(crops), VIEWS, crops.padded)]
     if mixtures is not None:
         mixed = {**key, "views": VIEWS[:1], "mixtures": mixtures.to_json()}
         looks.append(_Look(mixed, len(mixtures), VIEWS[:1], lambda part: mixtures.of(crops, part)))
-    embedder = Embedder.load(path, device)
-    average, *others = (torch.from_numpy(_embeddings(embedder, look, crops, cache, progress)) for look in looks)
+    average, *others = (torch.from_numpy(_embeddings(path, device, look, crops, cache, progress)) for look in looks)
     return F.normalize(torch.cat([average, *others]) - average.mean(0)).to(device)
 
 
@@ -113,13 +112,19 @@ class _Look:
 
 
 def _embeddings(
-    embedder: Embedder, look: _Look, crops: CropSet, cache: Path, progress: Callable[[int, int], None]
+    weights: Path,
+    device: torch.device,
+    look: _Look,
+    crops: CropSet,
+    cache: Path,
+    progress: Callable[[int, int], None],
 ) -> NDArray[np.float32]:
     """The mean over the views, from the cache if it is there. (total, k)"""
     name = hashlib.sha256(json.dumps(look.key).encode()).hexdigest()[:16]
     file = cache / f"teacher-{name}.safetensors"
     with suppress(OSError, SafetensorError, KeyError):
         return load_file(file)["embeddings"]
+    embedder = Embedder.load(weights, device)
     height, width, margin = crops.alignment.height, crops.alignment.width, crops.margin
     parts: list[NDArray[np.float32]] = []
     for i in range(0, look.total, BATCH):

@@ -157,15 +157,14 @@ class Trainer:
         self, rows: NDArray[np.int64], seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
         """The rows that stay, the crops with mixtures in place of the others, and the rows of those' targets."""
-        pixels = self.crops.crops[self.crops.rows[rows]]
         if self.mixtures is None:
-            return rows, pixels, np.empty(0, np.int64)
+            return rows, self.crops.padded(rows), np.empty(0, np.int64)
         draw = np.random.default_rng(seed)
         count = int(self.settings.mixed * len(rows))  # rounded down: somebody stays
-        stay = np.sort(draw.permutation(len(rows))[count:])
+        stay = rows[np.sort(draw.permutation(len(rows))[count:])]
         chosen = draw.integers(len(self.mixtures), size=count)
-        pixels = np.concatenate([pixels[stay], self.mixtures.of(self.crops, chosen)])
-        return rows[stay], pixels, len(self.labels) + chosen
+        pixels = np.concatenate([self.crops.padded(stay), self.mixtures.of(self.crops, chosen)])
+        return stay, pixels, len(self.labels) + chosen
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs, tensors and plain values only."""
