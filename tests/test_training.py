@@ -388,6 +388,18 @@ def test_alpha_is_a_number_or_learned() -> None:
             parse_alpha(text)
 
 
+def test_trained_on_with_the_same_photographs_the_weights_name_them_once(
+    finished: tuple[Path, Recorder], people: Path, cache: Path, tmp_path: Path
+) -> None:
+    first = load_weights(finished[0] / "weights.safetensors")[0]
+    on = replace(SETTINGS, init=str(finished[0] / "weights.safetensors"), epochs=1)
+    train(on, people, tmp_path / "same", cache, "cpu")
+    train(replace(on, terms="other terms"), people, tmp_path / "other", cache, "cpu")
+    same, other = (load_weights(tmp_path / name / "weights.safetensors")[0] for name in ("same", "other"))
+    assert (same.training_data, same.credit) == (first.training_data, "trained with facever")
+    assert [data["terms"] for data in other.training_data] == ["not stated", "other terms"]
+
+
 def test_arguments_of_the_exported_network_may_differ(people: Path, cache: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=1, export_arguments={"dropout": 0.0})
     train(settings, people, tmp_path / "out", cache, "cpu")

@@ -18,6 +18,8 @@ from facever.training.held_out import TRANSFERRED_FAR, held_out_figures
 from facever.training.settings import TrainingSettings
 from facever.weights import Normalisation, WeightsInfo, read_info, save_weights, versions
 
+WITH_US = "with facever"
+
 
 def weights_info(
     name: str, settings: TrainingSettings, data: TrainingData, alpha: float, normalisation: Normalisation
@@ -37,7 +39,14 @@ def weights_info(
         "photographs": people["training_photographs"],
         "terms": settings.terms,
     }
-    began_from = read_info(Path(settings.init)) if settings.init else None
+    seen, credit = [record], f"trained {WITH_US}"
+    if settings.init:
+        began_from = read_info(Path(settings.init))
+        # A training in two parts, on the same photographs, is told as one.
+        seen = began_from.training_data + [each for each in seen if each not in began_from.training_data]
+        credit = began_from.credit
+        if not credit.endswith(WITH_US):
+            credit += f"; trained on {WITH_US}"
     return WeightsInfo(
         name=name,
         network=settings.network,
@@ -46,9 +55,9 @@ def weights_info(
         normalisation=normalisation,
         mirrored=True,
         loss=loss,
-        training_data=[*(began_from.training_data if began_from else []), record],
+        training_data=seen,
         licence=settings.licence,
-        credit=f"{began_from.credit}; trained on with facever" if began_from else "trained with facever",
+        credit=credit,
         seed=settings.seed,
         settings=settings.to_json(),
         versions=versions(),
