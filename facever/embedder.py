@@ -13,6 +13,8 @@ from facever.errors import FaceverError
 from facever.networks import EmbeddingNetwork, fold_batch_norm
 from facever.weights import WeightsInfo, load_weights
 
+PRECISIONS = ("auto", "bf16", "fp32")
+
 
 def choose_device(name: str) -> torch.device:
     """The device called "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
@@ -40,7 +42,12 @@ def choose_device(name: str) -> torch.device:
 
 
 def computes_in_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: "bf16" and "fp32" say so, "auto" does where that is faster."""
+    """Whether to compute in bfloat16: "bf16" and "fp32" say so, "auto" does where that is faster.
+
+    Raises FaceverError if the precision is none of these.
+    """
+    if precision not in PRECISIONS:
+        raise FaceverError(f"a precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":

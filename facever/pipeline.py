@@ -85,6 +85,7 @@ class Job:
     centre_fallback: bool = False
     min_face: int = MIN_FACE
     thresholds: tuple[float, float, float] = THRESHOLDS
+    precision: str = "auto"
 
 
 def choose_faces(faces: Sequence[Face], shape: tuple[int, ...], rule: FaceRule) -> list[Face]:
@@ -107,7 +108,7 @@ class Stages:
         self.detector = Detector(job.device, job.min_face, job.thresholds)
         self.embedder = embedder
         if embedder is None and job.weights is not None:
-            self.embedder = Embedder.load(job.weights, torch.device(job.device))
+            self.embedder = Embedder.load(job.weights, torch.device(job.device), job.precision)
 
     def __call__(
         self, images: Sequence[tuple[str, ImageArray | ImageError]], rule: FaceRule | None = None

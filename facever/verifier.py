@@ -95,6 +95,7 @@ class Verifier:
         min_face: int = MIN_FACE,
         thresholds: tuple[float, float, float] = THRESHOLDS,
         calibration: str | Path | None = None,
+        precision: str = "auto",
     ) -> Verifier:
         """A verifier with these weights.
 
@@ -107,6 +108,8 @@ class Verifier:
             Of the detector, see `facever.detection.Detector`.
         calibration : str or Path, optional
             A file of thresholds that `facever calibrate` wrote for these weights, in place of their own.
+        precision : {"auto", "bf16", "fp32"}
+            What the network computes in, see `facever.embedder.Embedder`.
 
         Raises
         ------
@@ -114,12 +117,14 @@ class Verifier:
             If the weights can't be found, read or used.
         DataError
             If the calibration can't be read or belongs to other weights.
+        FaceverError
+            If the device can't be used here, or there is no such precision.
         """
         path = find_weights(weights)
         info = read_thresholds(Path(calibration), path, read_info(path)) if calibration is not None else None
         chosen = choose_device(device)
-        embedder = Embedder.load(path, chosen)
-        job = Job(embedder.info.alignment, path, str(chosen), "all", False, min_face, thresholds)
+        embedder = Embedder.load(path, chosen, precision)
+        job = Job(embedder.info.alignment, path, str(chosen), "all", False, min_face, thresholds, precision)
         return cls(embedder, path, Stages(job, embedder), info)
 
     @property

@@ -157,6 +157,7 @@ CASES = [
     ("eval-lfw @lfw --scores @face.jpg/s.csv", 2, "@face.jpg/s.csv", "choose another place"),
     ("eval-lfw @lfw --faces all", 2, "--faces", "center or largest"),
     ("eval-lfw @lfw --device quantum", 2, "quantum", "use auto, cpu or cuda"),
+    ("eval-lfw @lfw --precision fp8", 2, "fp8", "one of auto, bf16, fp32"),
     ("eval-lfw @lfw --weights nobodys", 2, "nobodys", "those shipped (default"),
     ("eval-pairs @gone.csv", 2, "@gone.csv", "give a table with path_a, path_b, same"),
     ("eval-pairs @lfw", 2, "@lfw", "give the path of a pair list"),

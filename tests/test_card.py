@@ -59,6 +59,7 @@ def made(tmp_path: Path) -> dict[str, Path]:
         **{"images_without_face": 1, "fold_accuracies": [0.97], "tar_at_far": {"0.01": 0.9, "0.001": None}},
         "intervals": {"accuracy": [0.966, 0.976], "0.01": [0.88, 0.92]},
         "stored_thresholds": [{"far": 0.001, "measured_far": 0.0007, "measured_tar": 0.8}],
+        "precision": "bf16",
     }
     (tmp_path / "lfw.json").write_text(json.dumps(lfw))
     (tmp_path / "about.toml").write_text(ABOUT)
@@ -79,6 +80,7 @@ def test_a_card_tells_what_the_records_hold(made: dict[str, Path]) -> None:
         "12 minutes on 2 cores, 3 epochs, 4,567 steps; seed 7",
         "| accuracy, 10 folds | 97.12 ± 0.21 % (standard error of the mean) |",
         "| TAR at FAR 0.01 | 0.9000 (0.8800 to 0.9200) |",
+        "| computed in | bfloat16 |",
         "| TAR at FAR 0.01 | 0.500 | 0.250 |",
         "| relatives accepted |  | 0.0300 |",
         "| 0.001 | 0.4321 | 0.4100 to 0.4500 | 0.750 | 0.0007, 0.800 |",

@@ -65,6 +65,18 @@ def test_times_are_those_of_stages_that_were_run(filled: tuple[Path, dict[str, A
     assert {k: v for k, v in again.items() if k not in timing} == {k: v for k, v in first.items() if k not in timing}
 
 
+def test_figures_say_what_they_were_computed_in_and_can_be_asked_for_in_either(lfw: Path, tmp_path: Path) -> None:
+    """Embeddings kept in one precision are not those of the other."""
+    found = {
+        name: facever("eval-all", lfw, "--precision", name, "--json", cache=tmp_path).json for name in ("fp32", "bf16")
+    }
+    assert [told["precision"] for told in found.values()] == ["fp32", "bf16"]
+    assert found["bf16"]["photographs_embedded"] == 25
+    cosines = [told["least_alike"][0][2] for told in found.values()]
+    assert cosines[0] != cosines[1]
+    assert cosines[0] == pytest.approx(cosines[1], abs=5e-3)
+
+
 def test_eval_all_counts_who_takes_part(filled: tuple[Path, dict[str, Any]]) -> None:
     told = filled[1]
     assert (told["photographs"], told["people"], told["people_with_one_photograph"]) == (25, 9, 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -26,6 +27,18 @@ def load(device: str) -> Verifier:
 @pytest.fixture
 def verifier() -> Verifier:
     return load("cpu")
+
+
+@pytest.mark.parametrize("tiles", [True, False])
+def test_a_processor_computes_in_bfloat16_only_where_it_has_tiles_for_it(
+    tiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With AVX-512's bf16 instructions alone it would be slower than float32."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    assert Verifier.load("default", "cpu").embedder.precision == ("bf16" if tiles else "fp32")
+    for asked in ("bf16", "fp32"):
+        assert Verifier.load("default", "cpu", precision=asked).embedder.precision == asked
 
 
 @pytest.fixture(scope="module")

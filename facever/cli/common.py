@@ -24,6 +24,10 @@ Weights = Annotated[
     typer.Option("--weights", "-w", help="Weights that come with facever, by name, or a file.", metavar="NAME|FILE"),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="DEVICE")]
+Precision = Annotated[
+    str,
+    typer.Option("--precision", help="What the network computes in: bf16, fp32 or, whichever is faster, auto."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 Embeddings = Annotated[
     Path | None,

@@ -15,6 +15,7 @@ from facever.cli.common import (
     Embeddings,
     Json,
     MinFace,
+    Precision,
     Report,
     Thresholds,
     Weights,
@@ -43,6 +44,7 @@ def eval_all(
     cache: Cache = True,
     min_face: MinFace = 40,
     device: Device = "auto",
+    precision: Precision = "auto",
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
@@ -58,7 +60,7 @@ def eval_all(
     from facever.protocols import evaluate_all
     from facever.report import all_pairs_rows, print_roc, print_table
 
-    model = Model(weights, embeddings, thresholds, "center", cache, min_face, device, workers)
+    model = Model(weights, embeddings, thresholds, "center", cache, min_face, device, precision, workers)
     model.check()
     if report is not None:
         check_writable(report / "index.html")

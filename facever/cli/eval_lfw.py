@@ -15,6 +15,7 @@ from facever.cli.common import (
     Embeddings,
     Json,
     MinFace,
+    Precision,
     Report,
     Scores,
     Thresholds,
@@ -55,6 +56,7 @@ def eval_lfw(
     cache: Cache = True,
     min_face: MinFace = 40,
     device: Device = "auto",
+    precision: Precision = "auto",
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
@@ -77,7 +79,7 @@ def eval_lfw(
     file = pairs or _find_pairs(folder)
     listed = noted(read_lfw_pairs(file, folder))
     check_pairs(file, listed)
-    model = Model(weights, embeddings, thresholds, faces, cache, min_face, device, workers)
+    model = Model(weights, embeddings, thresholds, faces, cache, min_face, device, precision, workers)
     evaluate("LFW", listed, folder, model, scores, report, compare, json_)
 
 

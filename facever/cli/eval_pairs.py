@@ -15,6 +15,7 @@ from facever.cli.common import (
     Embeddings,
     Json,
     MinFace,
+    Precision,
     Report,
     Scores,
     Thresholds,
@@ -47,6 +48,7 @@ def eval_pairs(
     cache: Cache = True,
     min_face: MinFace = 40,
     device: Device = "auto",
+    precision: Precision = "auto",
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
@@ -61,5 +63,5 @@ def eval_pairs(
 
     listed = read_pairs(pairs, root)
     check_pairs(pairs, listed)
-    model = Model(weights, embeddings, thresholds, faces, cache, min_face, device, workers)
+    model = Model(weights, embeddings, thresholds, faces, cache, min_face, device, precision, workers)
     evaluate(pairs.name, listed, root or pairs.parent, model, scores, report, compare, json_)

@@ -9,11 +9,11 @@ from typing import Any
 
 from facever.alignment import ALIGNMENTS
 from facever.datasets.augmentation import Augmentation
+from facever.embedder import PRECISIONS
 from facever.losses import ALPHA_START, CENTER_RATE, CENTER_WEIGHT, BranchLoss, CenterLoss, L2Softmax, Softmax
 from facever.networks import EmbeddingNetwork, build_network
 
 LOSSES = ("l2-softmax", "softmax", "center", "l2-center")
-PRECISIONS = ("auto", "bf16", "fp32")
 OPTIMISERS = ("sgd", "adamw")
 SAMPLINGS = ("plain", "even")
 KEPT = ("best", "last")
