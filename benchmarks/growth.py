@@ -133,7 +133,7 @@ def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
         data, device = data_folder() / "train", torch.device("cpu")
         if (row, seed) != SHIPPED:
             make_training(settings, data, folder, cache, "cpu", None, Watcher())
-        embedder = Embedder.load(files(runs, row, seed)[0], device)
+        embedder = Embedder.load(files(runs, row, seed)[0], device, "bf16")
         crops = prepare(settings, data, cache, device, None, Watcher()).held_out
         found = genuine_accepted(embedder(crops.inner(slice(None)))[0], crops, FAR)
         figures, correct = tested(embedder, lfw)

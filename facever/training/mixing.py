@@ -7,6 +7,7 @@ is a face as well, and few people become many.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,8 +35,9 @@ class Mixtures:
     def __len__(self) -> int:
         return len(self.first)
 
-    def to_json(self) -> list[list[float]]:
-        return [self.first.tolist(), self.second.tolist(), self.share.tolist()]
+    def digest(self) -> str:
+        """SHA-256 of all of them, in hexadecimal."""
+        return hashlib.sha256(b"".join(each.tobytes() for each in (self.first, self.second, self.share))).hexdigest()
 
     def of(self, crops: CropSet, chosen: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """The mixed crops, with their margin, of some of the mixtures."""

@@ -92,7 +92,7 @@ def teacher_embeddings(
     key = {"weights": sha256_of(path), "paths": crops.paths, "pixels": hashlib.sha256(some.tobytes()).hexdigest()}
     looks = [_Look({**key, "views": VIEWS}, len(crops), VIEWS, crops.padded)]
     if mixtures is not None:
-        mixed = {**key, "views": VIEWS[:1], "mixtures": mixtures.to_json()}
+        mixed = {**key, "views": VIEWS[:1], "mixtures": mixtures.digest()}
         looks.append(_Look(mixed, len(mixtures), VIEWS[:1], lambda part: mixtures.of(crops, part)))
     average, *others = (torch.from_numpy(_embeddings(path, device, look, crops, cache, progress)) for look in looks)
     return F.normalize(torch.cat([average, *others]) - average.mean(0)).to(device)
