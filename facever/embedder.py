@@ -66,7 +66,7 @@ class Embedder:
         Put into evaluation mode, its batch normalisation folded.
     device : torch.device
     precision : {"auto", "bf16", "fp32"}
-        Of convolutions and dense layers; "auto" is bfloat16 where the device computes in it: a cosine moves by about
+        Of convolutions and dense layers; "auto" is bfloat16 where that is faster: a cosine moves by about
         0.001, and half of the time is saved.
     """
 
