@@ -51,7 +51,7 @@ def made(tmp_path: Path) -> dict[str, Path]:
     run = tmp_path / "run"
     run.mkdir()
     result = {"minutes": 12.4, "epochs": 3, "steps": 4567}
-    (run / "training.json").write_text(json.dumps({"result": result, "cpus": 2, "held_out": HELD_OUT}))
+    (run / "training.json").write_text(json.dumps({"result": result, "cpus": 2, "processes": 2, "held_out": HELD_OUT}))
     log = "minutes,loss,alpha,validation_score\n1,5.0,16.0,\n2,4.0,16.0,0.3\n3,3.5,16.0,0.4\n"
     (run / "log.csv").write_text(log)
     lfw = {
@@ -77,7 +77,7 @@ def test_a_card_tells_what_the_records_hold(made: dict[str, Path]) -> None:
         "# `tiny`",
         "alpha fixed at 16",
         "1,234 photographs of 56 people. Terms: free.",
-        "12 minutes on 2 cores, 3 epochs, 4,567 steps; seed 7",
+        "12 minutes on 2 cores in 2 processes, 3 epochs, 4,567 steps; seed 7",
         "| accuracy, 10 folds | 97.12 ± 0.21 % (standard error of the mean) |",
         "| TAR at FAR 0.01 | 0.9000 (0.8800 to 0.9200) |",
         "| computed in | bfloat16 |",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -99,6 +100,7 @@ def test_a_training_on_two_processes_writes_one_result(people: Path, tmp_path: P
     assert "weights: " in first[1]
     assert second[1] == ""
     assert load_weights(tmp_path / "out" / "weights.safetensors")[0].settings["batch_size"] == 4
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["processes"] == 2
 
 
 def two_until_they_train(command: list[str], folder: Path) -> list[subprocess.Popen[str]]:

@@ -139,6 +139,7 @@ def test_a_finished_training_leaves_weights_log_and_record_but_no_checkpoint(fin
     assert sorted(path.name for path in out.iterdir()) == files
     record = json.loads((out / "training.json").read_text())
     assert record["settings"]["epochs"] == 6
+    assert (record["precision"], record["processes"]) == ("fp32", 1)
     assert {"facever", "torch", "numpy"} <= set(record["versions"])
 
 

@@ -257,6 +257,8 @@ class _Run:
             "people": self.data.people(),
             "device": str(self.device),
             "cpus": os.cpu_count(),
+            "processes": self.processes.size,
+            "precision": "bf16" if self.trainer.half else "fp32",
         }
         summary = {**asdict(result), "weights": weights.name}
         write_json(
