@@ -139,7 +139,7 @@ class _Evaluation:
                 for far, value in r["tar_at_far"].items()
                 if value is not None
             ]
-            if (precision := r.get("precision")) is not None:
+            if (precision := r.get("settings", {}).get("precision")) is not None:
                 self.rows.append(("computed in", {"bf16": "bfloat16", "fp32": "float32"}[precision]))
             self.at_thresholds = {
                 t["far"]: f"{t['measured_far']:.2g}, {t['measured_tar']:.3f}" for t in r.get("stored_thresholds", [])

@@ -59,7 +59,7 @@ def made(tmp_path: Path) -> dict[str, Path]:
         **{"images_without_face": 1, "fold_accuracies": [0.97], "tar_at_far": {"0.01": 0.9, "0.001": None}},
         "intervals": {"accuracy": [0.966, 0.976], "0.01": [0.88, 0.92]},
         "stored_thresholds": [{"far": 0.001, "measured_far": 0.0007, "measured_tar": 0.8}],
-        "precision": "bf16",
+        "settings": {"precision": "bf16"},
     }
     (tmp_path / "lfw.json").write_text(json.dumps(lfw))
     (tmp_path / "about.toml").write_text(ABOUT)

@@ -70,7 +70,7 @@ def test_figures_say_what_they_were_computed_in_and_can_be_asked_for_in_either(l
     found = {
         name: facever("eval-all", lfw, "--precision", name, "--json", cache=tmp_path).json for name in ("fp32", "bf16")
     }
-    assert [told["precision"] for told in found.values()] == ["fp32", "bf16"]
+    assert [told["settings"]["precision"] for told in found.values()] == ["fp32", "bf16"]
     assert found["bf16"]["photographs_embedded"] == 25
     cosines = [told["least_alike"][0][2] for told in found.values()]
     assert cosines[0] != cosines[1]

@@ -47,12 +47,15 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Embeddings, the thresholds stored with them, the model's name and hash, and "bf16" or "fp32" if it is weights."""
+    """Embeddings, the thresholds stored with them, the model's name and hash.
+
+    `settings`: how weights made them, as JSON; empty for embeddings made elsewhere.
+    """
 
     embedded: Photographs
     thresholds: list[Threshold]
     named: dict[str, str]
-    precision: str | None = None
+    settings: dict[str, Any]
 
 
 def check_pairs(file: Path, listed: PairList) -> None:
@@ -127,7 +130,7 @@ def embed(paths: Sequence[Source], root: Path, model: Model) -> Evaluated:
 
     if model.embeddings is not None:
         foreign = foreign_photographs(ForeignEmbeddings.read(model.embeddings), paths, root)
-        return Evaluated(foreign, [], {"name": model.embeddings.name, "sha256": sha256_of(model.embeddings)})
+        return Evaluated(foreign, [], {"name": model.embeddings.name, "sha256": sha256_of(model.embeddings)}, {})
     verifier = Verifier.load(
         model.weights, model.device, model.min_face, calibration=model.thresholds, precision=model.precision
     )
@@ -141,7 +144,9 @@ def embed(paths: Sequence[Source], root: Path, model: Model) -> Evaluated:
         root,
     )
     named = {"name": model.weights, "sha256": sha256_of(verifier.path)}
-    return Evaluated(embedded, verifier.info.thresholds, named, verifier.embedder.precision)
+    made = {"device": str(verifier.embedder.device), "precision": verifier.embedder.precision}
+    settings = {"faces": model.faces, "min_face": model.min_face, **made}
+    return Evaluated(embedded, verifier.info.thresholds, named, settings)
 
 
 def json_of(found: Evaluated, times: tuple[float, float]) -> dict[str, Any]:
@@ -152,7 +157,7 @@ def json_of(found: Evaluated, times: tuple[float, float]) -> dict[str, Any]:
     seconds = {"score": times[0], **(stages.seconds if stages is not None and stages.embedded else {})}
     return {
         "weights": found.named,
-        "precision": found.precision,
+        "settings": found.settings,
         "seconds": round(times[1], 1),
         "stages": {name: round(value, 2) for name, value in seconds.items()},
         "photographs_embedded": stages.embedded if stages is not None else 0,
@@ -170,7 +175,7 @@ def made_by(model: Model, found: Evaluated, times: tuple[float, float]) -> dict[
         "model": f"{found.named['name']}, sha256 {found.named['sha256']}",
         "face of a photograph": model.faces,
         "smallest face": f"{model.min_face} pixels",
-        **({"computed in": found.precision} if found.precision is not None else {}),
+        **({"computed in": found.settings["precision"]} if found.settings else {}),
         **({"thresholds from": model.thresholds.name} if model.thresholds is not None else {}),
         **dict(timing_rows(found.embedded.times, *times)),
         **versions(),
