@@ -53,8 +53,9 @@ figures: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/held_out.py
 	for w in $(WEIGHTS); do \
 		$(BIN)/facever eval-lfw $(FACEVER_DATA)/lfw --pairs $(FACEVER_DATA)/pairs.txt --weights $$w --precision bf16 --json > lfw.json && \
+		$(BIN)/facever eval-lfw $(FACEVER_DATA)/lfw --pairs $(FACEVER_DATA)/pairs.txt --weights $$w --precision fp32 --json > float32.json && \
 		$(BIN)/facever eval-all $(FACEVER_DATA)/lfw --weights $$w --precision bf16 --json > all.json && \
-		mv lfw.json models/records/$$w/lfw.json && mv all.json models/records/$$w/all-pairs.json || exit; \
+		mv lfw.json models/records/$$w/lfw.json && mv float32.json models/records/$$w/lfw-float32.json && mv all.json models/records/$$w/all-pairs.json || exit; \
 	done
 
 cards: $(VENV)/dev.stamp
