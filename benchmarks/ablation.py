@@ -19,23 +19,23 @@ from common import data_folder, machine
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from facever.card import multiply_adds
 from facever.datasets.augmentation import Augmentation
-from facever.datasets.crops import CropSet, default_cache_folder
 from facever.datasets.identities import read_dropped, read_identities, source_of, split_identities
-from facever.embedder import Embedder
-from facever.evaluation.bootstrap import People, Weights
+from facever.faces.embedder import Embedder
 from facever.files import write_bytes, write_json, written_whole
+from facever.metrics.bootstrap import People, Weights
 from facever.networks import build_network
+from facever.reports.card import multiply_adds
+from facever.reports.training_curve import svg_file
 from facever.scoring import threshold_at_far
 from facever.studies.faces import FACE_SETTINGS, face_settings, make_training
 from facever.studies.intervals import Drawn
 from facever.studies.runs import Runs, run_name
 from facever.training import TrainingSettings
-from facever.training.curve import svg_file
+from facever.training.callbacks import Watcher
+from facever.training.crops import CropSet, default_cache_folder
 from facever.training.data import prepare
 from facever.training.held_out import by_source
-from facever.training.watcher import Watcher
 
 MODELS = Path(__file__).parents[1] / "models"
 SEEDS, EPOCHS = (0, 1), 6

@@ -35,7 +35,7 @@ def made_up(photographs: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArr
 
 
 def ours(embeddings: NDArray[np.float32], who: NDArray[np.int64]) -> list[tuple[float, float]]:
-    from facever.evaluation.all_pairs import all_pairs
+    from facever.metrics.all_pairs import all_pairs
 
     found = all_pairs(embeddings, who)
     return [(found.threshold_at_far(far), found.tar_at_far(far)) for far in FARS]

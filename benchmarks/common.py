@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facever.files import write_json
-from facever.weights import versions
+from facever.weights.metadata import versions
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -7,7 +7,7 @@ from common import data_folder, paired, rounds, write
 from facenet_pytorch import MTCNN
 from PIL import Image
 
-from facever.detection import MIN_FACE, Detector
+from facever.faces.detection import MIN_FACE, Detector
 
 COUNT = 100
 

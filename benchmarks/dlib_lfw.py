@@ -19,14 +19,15 @@ from common import data_folder, write
 from numpy.typing import NDArray
 
 from facever.cli.common import counted
-from facever.datasets.pairs import Pair, photographs, read_lfw_pairs
-from facever.embedding_cache import EmbeddingCache, default_cache_file
-from facever.evaluation import VerificationResult, verification_result
-from facever.evaluation.bootstrap import WeightedRates, bootstrap, correct_decisions
-from facever.evaluation.comparison import mcnemar, tar_differences
-from facever.images import load_image
-from facever.photographs import Source
-from facever.protocols import embed_each, people_of
+from facever.datasets.lfw import read_lfw_pairs
+from facever.datasets.pairs import Pair, photographs
+from facever.evaluation import embed_each, people_of
+from facever.faces.cache import EmbeddingCache, default_cache_file
+from facever.faces.images import load_image
+from facever.faces.sources import Source
+from facever.metrics import VerificationResult, verification_result
+from facever.metrics.bootstrap import WeightedRates, bootstrap, correct_decisions
+from facever.metrics.comparison import mcnemar, tar_differences
 from facever.verifier import Verifier
 
 MODELS = ("shape_predictor_5_face_landmarks.dat", "dlib_face_recognition_resnet_model_v1.dat")

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from common import data_folder, paired, rounds, write
 
-from facever.embedder import Embedder
-from facever.pipeline import Job
-from facever.streaming import process_files
+from facever.faces.embedder import Embedder
+from facever.faces.parallel import process_files
+from facever.faces.pipeline import Job
 
 COUNT = 64
 

@@ -24,20 +24,20 @@ from common import data_folder, machine
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from facever.alignment import ALIGNMENTS
-from facever.datasets.crops import default_cache_folder
 from facever.datasets.identities import read_dropped, split_identities
-from facever.embedder import Embedder
-from facever.evaluation.bootstrap import People
+from facever.faces.embedder import Embedder
 from facever.files import write_bytes, write_json, written_whole
+from facever.metrics.bootstrap import People
+from facever.reports.training_curve import svg_file
 from facever.studies.faces import make_training
 from facever.studies.intervals import Drawn
 from facever.studies.runs import Options, Runs, run_name
 from facever.studies.testing import TestSet, lfw_set, tested
 from facever.training import TrainingSettings
-from facever.training.curve import svg_file
+from facever.training.callbacks import Watcher
+from facever.training.crops import default_cache_folder
 from facever.training.data import prepare
-from facever.training.watcher import Watcher
+from facever.weights.alignment import ALIGNMENTS
 
 MODELS = Path(__file__).parents[1] / "models"
 EPOCHS = 42  # those that the training which ships made in its minutes

@@ -12,13 +12,15 @@ import numpy as np
 from common import data_folder, write
 from numpy.typing import NDArray
 
-from facever.datasets.pairs import photographs, read_lfw_pairs
-from facever.dlib_format import dlib_info, read_network
-from facever.embedder import Embedder
-from facever.pipeline import Job
-from facever.protocols import Photographs, evaluate_embedded
-from facever.streaming import process_files
-from facever.weights import find_weights, read_info, save_weights
+from facever.datasets.lfw import read_lfw_pairs
+from facever.datasets.pairs import photographs
+from facever.evaluation import Photographs, evaluate_embedded
+from facever.faces.embedder import Embedder
+from facever.faces.parallel import process_files
+from facever.faces.pipeline import Job
+from facever.weights.dlib import dlib_info, read_network
+from facever.weights.file import read_info, save_weights
+from facever.weights.shipped import find_weights
 
 
 def main() -> None:

@@ -18,13 +18,13 @@ import torch
 from common import RESULTS, data_folder, write
 from numpy.typing import NDArray
 
-from facever.datasets.crops import cut_crops, default_cache_folder
 from facever.datasets.identities import read_identities, split_identities
-from facever.embedder import Embedder
+from facever.faces.embedder import Embedder
 from facever.training import TrainingSettings
+from facever.training.crops import cut_crops, default_cache_folder
 from facever.training.data import MARGIN
 from facever.training.held_out import TRANSFERRED_FAR, held_out_figures, tar_by_source
-from facever.weights import find_weights, shipped_weights
+from facever.weights.shipped import find_weights, shipped_weights
 
 ENLARGED = 1.06  # the second crop: the middle of the first
 

@@ -16,11 +16,11 @@ from common import data_folder, write
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
-from facever.datasets.crops import cut_crops, default_cache_folder
 from facever.datasets.identities import group_of, labels_of, read_identities
-from facever.embedder import Embedder
+from facever.faces.embedder import Embedder
+from facever.training.crops import cut_crops, default_cache_folder
 from facever.training.data import MARGIN
-from facever.weights import find_weights
+from facever.weights.shipped import find_weights
 
 LISTED = 200
 ROWS = 2000

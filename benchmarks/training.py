@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from common import paired, write
 
-from facever.alignment import ALIGNMENTS
-from facever.datasets.crops import CropSet
 from facever.training import TrainingSettings
+from facever.training.crops import CropSet
 from facever.training.data import MARGIN
 from facever.training.trainer import Trainer
+from facever.weights.alignment import ALIGNMENTS
 
 PEOPLE = 3219  # as many as the shipped weights were trained on
 CASES: dict[str, dict[str, Any]] = {

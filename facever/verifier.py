@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever import photographs
-from facever.detection import MIN_FACE, THRESHOLDS
-from facever.embedder import Embedder, choose_device
 from facever.errors import NoFaceError, PoorPhotographError, WeightsError
-from facever.images import load_image
-from facever.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, Through
-from facever.streaming import process_files
-from facever.thresholds_file import read_thresholds
-from facever.weights import WeightsInfo, find_weights, read_info
+from facever.faces import sources as photographs
+from facever.faces.detection import MIN_FACE, THRESHOLDS
+from facever.faces.device import choose_device
+from facever.faces.embedder import Embedder
+from facever.faces.images import load_image
+from facever.faces.parallel import process_files
+from facever.faces.pipeline import EmbeddedFace, FaceRule, Job, Photograph, Stages, Through
+from facever.weights.file import read_info
+from facever.weights.metadata import WeightsInfo
+from facever.weights.shipped import find_weights
+from facever.weights.thresholds_json import read_thresholds
 
 Source = str | Path | bytes | NDArray[Any]
 
@@ -105,11 +108,11 @@ class Verifier:
             A name that comes with facever ("default", "scratch", ...) or a weights file.
         device : {"auto", "cpu", "cuda"}
         min_face, thresholds
-            Of the detector, see `facever.detection.Detector`.
+            Of the detector, see `facever.faces.detection.Detector`.
         calibration : str or Path, optional
             A file of thresholds that `facever calibrate` wrote for these weights, in place of their own.
         precision : {"auto", "bf16", "fp32"}
-            What the network computes in, see `facever.embedder.Embedder`.
+            What the network computes in, see `facever.faces.embedder.Embedder`.
 
         Raises
         ------

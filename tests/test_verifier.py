@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from facever import FaceverError, ImageError, NoFaceError, Verifier, WeightsError, photographs
-from facever.embedder import choose_device
+from facever import FaceverError, ImageError, NoFaceError, Verifier, WeightsError
 from facever.errors import DataError
-from facever.images import load_image
-from facever.pipeline import Photograph
+from facever.faces import sources as photographs
+from facever.faces.device import choose_device
+from facever.faces.images import load_image
+from facever.faces.pipeline import Photograph
 
 
 @functools.cache

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from facever.alignment import Alignment
 from facever.datasets.augmentation import Augmentation
-from facever.datasets.crops import CropSet
 from facever.networks import build_network
-from facever.training.processes import Processes, joined
+from facever.training.crops import CropSet
+from facever.training.distributed import Processes, joined
 from facever.training.settings import TrainingSettings
 from facever.training.trainer import Trainer
+from facever.weights.alignment import Alignment
 
 STILL = Augmentation(0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0)
 

@@ -11,7 +11,7 @@ import typer
 from facever.cli.common import UNCHECKED, Device, Json, Workers, counted, print_json, printable, say
 
 if TYPE_CHECKING:
-    from facever.pipeline import Photograph
+    from facever.faces.pipeline import Photograph
 
 EXAMPLE = "Example: facever calibrate default people/ -o mine.safetensors"
 
@@ -63,16 +63,17 @@ def calibrate(
     """
     from dataclasses import asdict, replace
 
-    from facever.calibration import FARS
     from facever.datasets.pair_tables import read_pairs
     from facever.errors import DataError, FaceverError
+    from facever.evaluation import calibrate_folder, calibrate_pairs
     from facever.files import check_writable
-    from facever.protocols import calibrate_folder, calibrate_pairs
-    from facever.report import info_rows, print_table
+    from facever.metrics.calibration import FARS
+    from facever.reports.tables import info_rows, print_table
     from facever.scoring import impostors_needed
-    from facever.thresholds_file import write_thresholds
     from facever.verifier import Verifier
-    from facever.weights import load_weights, save_weights, with_thresholds
+    from facever.weights.file import load_weights, save_weights
+    from facever.weights.metadata import with_thresholds
+    from facever.weights.thresholds_json import write_thresholds
 
     if out is None and thresholds is None:
         raise FaceverError("name what to write: a copy of the weights with --out, or a JSON file with --thresholds")

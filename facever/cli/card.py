@@ -25,8 +25,8 @@ def card(
     json_: Json = False,
 ) -> None:
     """Write a model card, with the training's curve as a picture."""
-    from facever.card import write_card
-    from facever.weights import find_weights
+    from facever.reports.card import write_card
+    from facever.weights.shipped import find_weights
 
     found = find_weights(weights)
     written = [str(path) for path in write_card(out, found, about, training, evaluation or [], held_out)]

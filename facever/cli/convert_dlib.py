@@ -22,8 +22,8 @@ def convert_dlib(
 
     The converted weights have no thresholds yet; facever calibrate finds them.
     """
-    from facever.dlib_format import dlib_info, read_network
-    from facever.weights import save_weights
+    from facever.weights.dlib import dlib_info, read_network
+    from facever.weights.file import save_weights
 
     network = read_network(file)
     save_weights(out, dlib_info(out.stem), network)

@@ -36,10 +36,10 @@ def embed(
     """
     from dataclasses import asdict
 
-    from facever.embeddings_file import write_embeddings
     from facever.errors import FaceverError, NoFaceError
+    from facever.faces.parquet import write_embeddings
+    from facever.faces.pipeline import FACE_RULES
     from facever.files import check_writable
-    from facever.pipeline import FACE_RULES
     from facever.verifier import Verifier
 
     if faces not in FACE_RULES:

@@ -55,10 +55,10 @@ def eval_all(
     """
     from facever.cli.evaluating import Model, crops_of, embed, json_of, made_by, say_missing
     from facever.datasets.identities import read_identities
+    from facever.evaluation import evaluate_all
     from facever.files import check_writable
-    from facever.pages.all_pairs import wanted_names, write_report
-    from facever.protocols import evaluate_all
-    from facever.report import all_pairs_rows, print_roc, print_table
+    from facever.reports.all_pairs_page import wanted_names, write_report
+    from facever.reports.tables import all_pairs_rows, print_roc, print_table
 
     model = Model(weights, embeddings, thresholds, "center", cache, min_face, device, precision, workers)
     model.check()

@@ -66,9 +66,8 @@ def eval_lfw(
     its centre crop and is reported.
     """
     from facever.cli.evaluating import Model, check_pairs, evaluate
-    from facever.datasets.lfw_home import download_lfw, found_lfw, lfw_folder
-    from facever.datasets.pair_tables import noted
-    from facever.datasets.pairs import read_lfw_pairs
+    from facever.datasets.lfw import download_lfw, find_pairs_file, found_lfw, lfw_folder, read_lfw_pairs
+    from facever.datasets.pairs import noted
     from facever.errors import FaceverError
 
     if lfw is not None and download:
@@ -76,19 +75,8 @@ def eval_lfw(
     if download and not lfw_folder().is_dir():
         say(f"fetching LFW, about 240 MB, to {lfw_folder()}")
     folder = lfw or (download_lfw() if download else found_lfw())
-    file = pairs or _find_pairs(folder)
+    file = pairs or find_pairs_file(folder)
     listed = noted(read_lfw_pairs(file, folder))
     check_pairs(file, listed)
     model = Model(weights, embeddings, thresholds, faces, cache, min_face, device, precision, workers)
     evaluate("LFW", listed, folder, model, scores, report, compare, json_)
-
-
-def _find_pairs(lfw: Path) -> Path:
-    from facever.errors import DataError
-
-    if not lfw.is_dir():
-        raise DataError(f"{lfw}: no such folder; name the one that holds NAME/NAME_0001.jpg")
-    for folder in (lfw, lfw.parent):
-        if (folder / "pairs.txt").is_file():
-            return folder / "pairs.txt"
-    raise DataError(f"{lfw}: no pairs.txt in it or beside it; name LFW's pair file with --pairs")

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facever.datasets.pair_tables import PairList
-    from facever.pages.evaluation import Saved
-    from facever.photographs import Source
-    from facever.protocols import PairsResult, Photographs
-    from facever.weights import Threshold
+    from facever.datasets.pairs import PairList
+    from facever.evaluation import PairsResult, Photographs
+    from facever.faces.sources import Source
+    from facever.reports.pairs_page import Saved
+    from facever.weights.records import Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ def evaluate(
 
     from facever.datasets.pairs import photographs
     from facever.errors import FaceverError
+    from facever.evaluation import evaluate_embedded
     from facever.files import check_writable
-    from facever.protocols import evaluate_embedded
-    from facever.report import pairs_rows, print_roc, print_table
+    from facever.reports.tables import pairs_rows, print_roc, print_table
 
     model.check()
     if compare and report is None:
@@ -122,10 +122,10 @@ def evaluate(
 
 def embed(paths: Sequence[Source], root: Path, model: Model) -> Evaluated:
     """Embeddings of photographs by weights, or made elsewhere."""
-    from facever.datasets.foreign import ForeignEmbeddings
-    from facever.embedding_cache import EmbeddingCache, default_cache_file
+    from facever.datasets.external import ForeignEmbeddings
+    from facever.evaluation import embed_each, foreign_photographs
+    from facever.faces.cache import EmbeddingCache, default_cache_file
     from facever.files import sha256_of
-    from facever.protocols import embed_each, foreign_photographs
     from facever.verifier import Verifier
 
     if model.embeddings is not None:
@@ -151,7 +151,7 @@ def embed(paths: Sequence[Source], root: Path, model: Model) -> Evaluated:
 
 def json_of(found: Evaluated, times: tuple[float, float]) -> dict[str, Any]:
     """What every evaluation tells beside its figures; `times` are the seconds to score and those in all."""
-    from facever.weights import versions
+    from facever.weights.metadata import versions
 
     stages = found.embedded.times
     seconds = {"score": times[0], **(stages.seconds if stages is not None and stages.embedded else {})}
@@ -168,8 +168,8 @@ def json_of(found: Evaluated, times: tuple[float, float]) -> dict[str, Any]:
 
 def made_by(model: Model, found: Evaluated, times: tuple[float, float]) -> dict[str, str]:
     """Settings, times and versions, for the end of a report."""
-    from facever.report import timing_rows
-    from facever.weights import versions
+    from facever.reports.tables import timing_rows
+    from facever.weights.metadata import versions
 
     return {
         "model": f"{found.named['name']}, sha256 {found.named['sha256']}",
@@ -190,9 +190,10 @@ def say_missing(names: Sequence[str], embeddings: Path | None) -> None:
 
 def crops_of(photographs: Sequence[Source], model: Model) -> Mapping[Source, NDArray[np.uint8]]:
     """The aligned crop of each photograph that has one, for a report."""
-    from facever.pipeline import Job
-    from facever.streaming import process_files
-    from facever.weights import find_weights, read_info
+    from facever.faces.parallel import process_files
+    from facever.faces.pipeline import Job
+    from facever.weights.file import read_info
+    from facever.weights.shipped import find_weights
 
     # Embeddings made elsewhere come without crops; the default weights' alignment shows the same faces.
     alignment = read_info(find_weights(model.weights if model.embeddings is None else "default")).alignment
@@ -209,7 +210,7 @@ def _others(report: Path | None, compare: list[Path] | None) -> list[Saved]:
     if report is None:
         return []
     from facever.files import check_writable
-    from facever.pages.evaluation import Saved
+    from facever.reports.pairs_page import Saved
 
     check_writable(report / "index.html")
     return [Saved.read(path) for path in compare or []]
@@ -225,7 +226,7 @@ def _write_report(
     made: dict[str, str],
     others: list[Saved],
 ) -> Path:
-    from facever.pages.evaluation import wanted_crops, write_report
+    from facever.reports.pairs_page import wanted_crops, write_report
 
     crops = crops_of(wanted_crops(result), model)
     return write_report(folder, title, found.named["name"], result, root, crops, made, others)
@@ -234,8 +235,8 @@ def _write_report(
 def _write_scores(path: Path, root: Path, result: PairsResult) -> None:
     import csv
 
+    from facever.evaluation import name_below
     from facever.files import written_whole
-    from facever.protocols import name_below
 
     without = set(result.images_without_face)
     # Names that are no text are written as the bytes that they are, so that they can be opened again.

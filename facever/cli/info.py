@@ -18,8 +18,9 @@ def info(
     json_: Json = False,
 ) -> None:
     """Print network, alignment, training data, licence, thresholds and quality of weights."""
-    from facever.report import info_rows, print_table
-    from facever.weights import find_weights, read_info
+    from facever.reports.tables import info_rows, print_table
+    from facever.weights.file import read_info
+    from facever.weights.shipped import find_weights
 
     path = find_weights(weights)
     metadata = read_info(path)

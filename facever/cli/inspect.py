@@ -24,10 +24,10 @@ def inspect(
 
     Exit code 3 if no face was found; the picture is written all the same.
     """
-    from facever.drawing import draw_faces, png
     from facever.errors import NoFaceError
+    from facever.faces.images import load_image
     from facever.files import check_writable, write_bytes
-    from facever.images import load_image
+    from facever.reports.drawing import draw_faces, png
     from facever.verifier import Verifier
 
     check_writable(out)

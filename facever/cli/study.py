@@ -49,8 +49,8 @@ def study(
     norm as a measure of quality. An interrupted study goes on where it was when it is called again.
     """
     from facever.cli.training_bars import TrainingBars
-    from facever.pages.study import write_study
     from facever.studies import run_study
+    from facever.studies.page import write_study
     from facever.studies.runs import Options
 
     options = Options(out, data, lfw, pairs, mnist, quick, seeds, device, workers, cache)
@@ -64,8 +64,8 @@ def study(
 
 
 def _print(outcome: Outcome) -> None:
-    from facever.pages.study import interval_text
-    from facever.report import print_table
+    from facever.reports.tables import print_table
+    from facever.studies.page import interval_text
 
     rows = [("verdict", outcome.verdict + (" (a quick look)" if outcome.quick else ""))]
     rows += [

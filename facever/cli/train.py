@@ -130,11 +130,11 @@ def train(
     """
     from facever.cli.training_bars import TrainingBars
     from facever.datasets.augmentation import Augmentation
-    from facever.datasets.crops import default_cache_folder
     from facever.datasets.identities import read_dropped
     from facever.errors import FaceverError
     from facever.training import TrainingSettings
     from facever.training import train as run
+    from facever.training.crops import default_cache_folder
     from facever.training.settings import parse_alpha, parse_pull
 
     try:

@@ -7,8 +7,8 @@ from types import TracebackType
 from rich.progress import TaskID
 
 from facever.cli.common import progress_bar, say
+from facever.training.callbacks import Progress, Watcher
 from facever.training.validation import Validation
-from facever.training.watcher import Progress, Watcher
 
 
 def _by_source(validation: Validation) -> str:

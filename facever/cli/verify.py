@@ -54,8 +54,8 @@ def verify(
     from dataclasses import asdict
 
     from facever.errors import FaceverError
-    from facever.pipeline import FACE_RULES
-    from facever.report import answer_text
+    from facever.faces.pipeline import FACE_RULES
+    from facever.reports.tables import answer_text
     from facever.verifier import Verifier
 
     if faces not in FACE_RULES:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from facever.datasets.pairs import Pair
 from facever.errors import DataError, reason_of
-from facever.photographs import Picture
+from facever.faces.sources import Picture
 
 
 class _PlainUnpickler(pickle.Unpickler):

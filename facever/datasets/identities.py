@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from facever.errors import DataError
-from facever.photographs import PHOTOGRAPH_SUFFIXES
+from facever.faces.sources import PHOTOGRAPH_SUFFIXES
 
 # Families in the Wild: F is the family, MID the member. Relatives look alike, so they go to one side of a split.
 _FAMILY = re.compile(r"^(?P<family>.*F\d+)_MID\d+$")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from facever.datasets.pairs import Pair, read_lfw_pairs
+from facever.datasets.lfw import read_lfw_pairs
+from facever.datasets.pairs import Pair, PairList, noted
 from facever.errors import DataError, reason_of
-from facever.photographs import Source
 
 FOLDS = 10
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _TRUE, _FALSE = {"1", "true", "yes", "same", "genuine"}, {"0", "false", "no", "different", "impostor"}
-
-
-@dataclass(frozen=True, slots=True)
-class PairList:
-    """Pairs, and what a careful reader should know about the list (`notes`, one sentence each)."""
-
-    pairs: list[Pair]
-    notes: list[str] = field(default_factory=list)
 
 
 def read_pairs(file: Path, root: Path | None = None) -> PairList:
@@ -139,71 +131,3 @@ def dealt(pairs: Sequence[Pair], folds: int = FOLDS) -> list[Pair]:
         result.append(replace(pair, fold=counts[pair.same] % folds))
         counts[pair.same] += 1
     return result
-
-
-def noted(pairs: list[Pair]) -> PairList:
-    """The list with a note on each thing that a reader of its figures should know: how often, and the first of them.
-
-    No pair is left out.
-    """
-    found = {
-        "pairs are listed more than once": _repeated(pairs),
-        "pairs are listed as the same and as different people": _contradictory(pairs),
-        "pairs are of a photograph with itself": [_name(p) for p in pairs if p.path_a == p.path_b],
-        "pairs contradict the names of their people": [
-            _name(p) for p in pairs if p.identity_a and p.identity_b and p.same != (p.identity_a == p.identity_b)
-        ],
-        "people stand in more than one fold, so thresholds are chosen on people they are tested on": _leaking(pairs),
-        "folds hold pairs of one kind only": _of_one_kind(pairs),
-        "pairs carry no group and count for none": _without_group(pairs),
-    }
-    return PairList(pairs, [f"{len(each)} {what}; the first: {each[0]}" for what, each in found.items() if each])
-
-
-def _name(pair: Pair) -> str:
-    return f"{pair.path_a} and {pair.path_b}"
-
-
-def _repeated(pairs: Sequence[Pair]) -> list[str]:
-    seen: set[frozenset[Source]] = set()
-    repeated = []
-    for pair in pairs:
-        key = frozenset((pair.path_a, pair.path_b))
-        if key in seen:
-            repeated.append(_name(pair))
-        seen.add(key)
-    return repeated
-
-
-def _contradictory(pairs: Sequence[Pair]) -> list[str]:
-    """Each pair that is listed both ways, once."""
-    answers: dict[frozenset[Source], bool] = {}
-    contradictory: dict[frozenset[Source], str] = {}
-    for pair in pairs:
-        key = frozenset((pair.path_a, pair.path_b))
-        if answers.setdefault(key, pair.same) != pair.same:
-            contradictory.setdefault(key, _name(pair))
-    return list(contradictory.values())
-
-
-def _leaking(pairs: Sequence[Pair]) -> list[str]:
-    folds: dict[str, set[int]] = {}
-    for pair in pairs:
-        for person in (pair.identity_a, pair.identity_b):
-            if person:
-                folds.setdefault(person, set()).add(pair.fold)
-    return [person for person, found in folds.items() if len(found) > 1]
-
-
-def _of_one_kind(pairs: Sequence[Pair]) -> list[str]:
-    kinds: dict[int, set[bool]] = {}
-    for pair in pairs:
-        kinds.setdefault(pair.fold, set()).add(pair.same)
-    words = {True: "the same person", False: "different people"}
-    return [f"fold {fold}, of {words[next(iter(of))]}" for fold, of in sorted(kinds.items()) if len(of) == 1]
-
-
-def _without_group(pairs: Sequence[Pair]) -> list[str]:
-    """Where others have one."""
-    without = [_name(pair) for pair in pairs if not pair.group]
-    return without if len(without) < len(pairs) else []

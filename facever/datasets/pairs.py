@@ -1,29 +1,11 @@
-"""Pair lists in the format of Labeled Faces in the Wild (LFW).
-
-The format is that of `pairs.txt` and `pairsDevTest.txt` in G. B. Huang, M. Ramesh, T. Berg,
-E. Learned-Miller, *Labeled Faces in the Wild*, University of Massachusetts, Amherst,
-Technical Report 07-49, 2007:
-
-    10    300                            folds, genuine pairs a fold (or `300` alone: one fold)
-    Abel_Pacheco    1    4               300 genuine pairs: name, picture, picture
-    Abdel_Madi_Shabneh  1  Dean_Barker  1    300 impostor pairs: name, picture, name, picture
-    ...                                  and so on for the other folds
-
-Picture 4 of Abel_Pacheco is `Abel_Pacheco/Abel_Pacheco_0004.jpg`.
-"""
+"""Pairs of photographs, and the anomalies in a list of them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple, NoReturn
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from facever.errors import DataError
-from facever.photographs import Source
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
+from facever.faces.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,65 +25,6 @@ class Pair:
     group: str | None = None
 
 
-class _Picture(NamedTuple):
-    name: str
-    number: int
-
-
-class _Line(NamedTuple):
-    """A line of the list that names a pair; `number` counts from 1, as editors do."""
-
-    number: int
-    picture_a: _Picture
-    picture_b: _Picture
-    same: bool
-    fold: int
-
-
-def read_lfw_pairs(file: Path, root: Path) -> list[Pair]:
-    """Read a pair list in LFW's format and find its photographs.
-
-    Parameters
-    ----------
-    file : Path
-        The list: UTF-8 text, fields separated by tabs (by any whitespace in a line without tabs).
-    root : Path
-        The folder that holds `NAME/NAME_0001.jpg`; `.jpeg` and `.png` are taken where there is no `.jpg`.
-
-    Returns
-    -------
-    list of Pair
-        In the order of the file. Every photograph in it existed at the time of reading.
-
-    Raises
-    ------
-    DataError
-        If the list can't be read or breaks the format (with the line number), if `root` is not a folder, or
-        if photographs are absent (with the first of them and the number of all).
-    """
-    lines = _read_lines(file)
-    folds, pairs_per_fold = _parse_header(lines[0], file)
-    expected = folds * 2 * pairs_per_fold
-    if len(lines) - 1 != expected:
-        _fail(
-            file,
-            1,
-            f"the header promises {expected} pairs ({folds} × 2 × {pairs_per_fold}), but {len(lines) - 1} "
-            "lines follow; correct the header or fetch the whole file",
-        )
-    parsed = []
-    for index, line in enumerate(lines[1:]):
-        fold, place = divmod(index, 2 * pairs_per_fold)
-        same = place < pairs_per_fold
-        parsed.append(_Line(index + 2, *_parse_pair(line, same, file, index + 2), same, fold))
-    found = _find_photographs(parsed, file, root)
-    return [
-        Pair(found[a], found[b], line.same, line.fold, a.name, b.name)
-        for line in parsed
-        for a, b in [(line.picture_a, line.picture_b)]
-    ]
-
-
 def photographs(pairs: Iterable[Pair]) -> list[Source]:
     """Return the photographs of some pairs, each once, in the order of their first use.
 
@@ -116,110 +39,77 @@ def photographs(pairs: Iterable[Pair]) -> list[Source]:
     return list(dict.fromkeys(path for pair in pairs for path in (pair.path_a, pair.path_b)))
 
 
-def _fail(file: Path, line: int, cause: str) -> NoReturn:
-    raise DataError(f"{file}, line {line}: {cause}")
+@dataclass(frozen=True, slots=True)
+class PairList:
+    """Pairs, and what a careful reader should know about the list (`notes`, one sentence each)."""
+
+    pairs: list[Pair]
+    notes: list[str] = field(default_factory=list)
 
 
-def _read_lines(file: Path) -> list[str]:
-    """Return the lines of a text file without the blank ones at its end; at least one."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{file}: there is no such file; give the path of a pair list") from None
-    except IsADirectoryError:
-        raise DataError(f"{file}: this is a folder; give the path of a pair list, a text file") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{file}: this is not UTF-8 text; give a pair list in LFW's format") from None
-    except OSError as error:
-        raise DataError(f"{file}: can't be read ({error.strerror}); give a pair list that can") from error
-    if "\0" in text:
-        raise DataError(f"{file}: this is not text; give a pair list in LFW's format")
-    # Not splitlines(): that also splits at characters that editors don't count as the end of a line.
-    lines = text.rstrip().split("\n")
-    if lines == [""]:
-        raise DataError(f"{file}: this file is empty; give a pair list in LFW's format")
-    return lines
+def noted(pairs: list[Pair]) -> PairList:
+    """The list with a note on each thing that a reader of its figures should know: how often, and the first of them.
+
+    No pair is left out.
+    """
+    found = {
+        "pairs are listed more than once": _repeated(pairs),
+        "pairs are listed as the same and as different people": _contradictory(pairs),
+        "pairs are of a photograph with itself": [_name(p) for p in pairs if p.path_a == p.path_b],
+        "pairs contradict the names of their people": [
+            _name(p) for p in pairs if p.identity_a and p.identity_b and p.same != (p.identity_a == p.identity_b)
+        ],
+        "people stand in more than one fold, so thresholds are chosen on people they are tested on": _leaking(pairs),
+        "folds hold pairs of one kind only": _of_one_kind(pairs),
+        "pairs carry no group and count for none": _without_group(pairs),
+    }
+    return PairList(pairs, [f"{len(each)} {what}; the first: {each[0]}" for what, each in found.items() if each])
 
 
-def _split(line: str) -> list[str]:
-    if "\t" in line.strip():
-        return [field.strip() for field in re.split(r"\t+", line.strip())]
-    return line.split()
+def _name(pair: Pair) -> str:
+    return f"{pair.path_a} and {pair.path_b}"
 
 
-def _positive_integer(field: str) -> int | None:
-    """Return the number that a field holds, or None if that isn't one from 1 to 999,999,999."""
-    return int(field) or None if re.fullmatch(r"[0-9]{1,9}", field) else None
+def _repeated(pairs: Sequence[Pair]) -> list[str]:
+    seen: set[frozenset[Source]] = set()
+    repeated = []
+    for pair in pairs:
+        key = frozenset((pair.path_a, pair.path_b))
+        if key in seen:
+            repeated.append(_name(pair))
+        seen.add(key)
+    return repeated
 
 
-def _parse_header(line: str, file: Path) -> tuple[int, int]:
-    """Return the number of folds and of genuine pairs in each, which is that of impostor pairs too."""
-    numbers = [number for field in _split(line) if (number := _positive_integer(field))]
-    if len(numbers) != len(_split(line)) or len(numbers) not in (1, 2):
-        _fail(
-            file,
-            1,
-            f"{line.strip()[:80]!r} is no header; the first line of a pair list holds the number of folds "
-            "and of genuine pairs in each, such as '10 300', or the latter alone",
-        )
-    return (1, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
+def _contradictory(pairs: Sequence[Pair]) -> list[str]:
+    """Each pair that is listed both ways, once."""
+    answers: dict[frozenset[Source], bool] = {}
+    contradictory: dict[frozenset[Source], str] = {}
+    for pair in pairs:
+        key = frozenset((pair.path_a, pair.path_b))
+        if answers.setdefault(key, pair.same) != pair.same:
+            contradictory.setdefault(key, _name(pair))
+    return list(contradictory.values())
 
 
-def _parse_pair(line: str, same: bool, file: Path, number: int) -> tuple[_Picture, _Picture]:
-    """Return the two pictures that a line names; `same` says which kind of pair stands at its place."""
-    genuine, impostor = "a genuine pair (name i j)", "an impostor pair (name i name j)"
-    wanted, other = (genuine, impostor) if same else (impostor, genuine)
-    fields = _split(line)
-    if len(fields) == (4 if same else 3):
-        _fail(file, number, f"{other} where {wanted} belongs; check the header and the order of the lines")
-    if len(fields) != (3 if same else 4):
-        _fail(file, number, f"{len(fields)} fields where {wanted} belongs; correct the line")
-    numbers = []
-    for field in (fields[1], fields[-1]):
-        picture = _positive_integer(field)
-        if picture is None:
-            _fail(file, number, f"{field[:80]!r} is no picture number; write 1, 2, 3, ...")
-        numbers.append(picture)
-    name_a, name_b = fields[0], fields[0] if same else fields[2]
-    if not same and name_a == name_b:
-        _fail(file, number, f"an impostor pair of one person, {name_a[:80]!r}; correct the line")
-    return _Picture(name_a, numbers[0]), _Picture(name_b, numbers[1])
+def _leaking(pairs: Sequence[Pair]) -> list[str]:
+    folds: dict[str, set[int]] = {}
+    for pair in pairs:
+        for person in (pair.identity_a, pair.identity_b):
+            if person:
+                folds.setdefault(person, set()).add(pair.fold)
+    return [person for person, found in folds.items() if len(found) > 1]
 
 
-def _find_photographs(lines: list[_Line], file: Path, root: Path) -> dict[_Picture, Path]:
-    """Return the file of every picture, or raise one error that sums up all that are absent."""
-    if not _is(Path.is_dir, root):
-        raise DataError(f"{root}: this is not a folder; give the one that holds NAME/NAME_0001.jpg")
-    pictures = dict.fromkeys(picture for line in lines for picture in (line.picture_a, line.picture_b))
-    found = {picture: path for picture in pictures if (path := _find(root, picture)) is not None}
-    broken = [line for line in lines if line.picture_a not in found or line.picture_b not in found]
-    if broken:
-        first = broken[0].picture_b if broken[0].picture_a in found else broken[0].picture_a
-        _fail(
-            file,
-            broken[0].number,
-            f"there is no photograph {_stem(root, first)}.jpg (nor .jpeg, .png); missing in total: "
-            f"photographs {len(pictures) - len(found)} of {len(pictures)}, pairs {len(broken)} of "
-            f"{len(lines)}; give the folder that holds them all",
-        )
-    return found
+def _of_one_kind(pairs: Sequence[Pair]) -> list[str]:
+    kinds: dict[int, set[bool]] = {}
+    for pair in pairs:
+        kinds.setdefault(pair.fold, set()).add(pair.same)
+    words = {True: "the same person", False: "different people"}
+    return [f"fold {fold}, of {words[next(iter(of))]}" for fold, of in sorted(kinds.items()) if len(of) == 1]
 
 
-def _stem(root: Path, picture: _Picture) -> Path:
-    return root / picture.name / f"{picture.name}_{picture.number:04d}"
-
-
-def _find(root: Path, picture: _Picture) -> Path | None:
-    stem = _stem(root, picture)
-    for suffix in SUFFIXES:
-        path = stem.with_name(stem.name + suffix)  # with_suffix() would cut a name such as "J._Doe"
-        if _is(Path.is_file, path):
-            return path
-    return None
-
-
-def _is(kind: Callable[[Path], bool], path: Path) -> bool:
-    try:
-        return kind(path)
-    except OSError:  # a name too long for the file system, a folder that may not be entered
-        return False
+def _without_group(pairs: Sequence[Pair]) -> list[str]:
+    """Where others have one."""
+    without = [_name(pair) for pair in pairs if not pair.group]
+    return without if len(without) < len(pairs) else []

@@ -1,23 +1,34 @@
-"""How well cosines tell genuine from impostor pairs: numbers in, figures out. No photographs, no networks.
+"""Protocols of face verification with facever's own pipeline: photographs in, figures out.
 
-Any model can be evaluated with this: what it takes are scores, or embeddings, and who is who.
+The figures themselves come from `facever.metrics`, which knows nothing of photographs or networks.
 """
 
-from facever.evaluation.all_pairs import pairwise_cosines
-from facever.evaluation.folds import best_threshold, cross_validated_accuracy, standard_error
-from facever.evaluation.rates import d_prime, equal_error_rate, fnmr_at_fmr, tar_at_far
-from facever.evaluation.result import FARS, VerificationResult, verification_result
+from facever.evaluation.all_pairs import AllPairsResult, evaluate_all
+from facever.evaluation.calibrate import calibrate_folder, calibrate_pairs
+from facever.evaluation.embedded import Photographs, StageTimes, embed_each, foreign_photographs, name_below
+from facever.evaluation.pairs import (
+    KeptThreshold,
+    PairsResult,
+    evaluate_embedded,
+    evaluate_foreign,
+    evaluate_pairs,
+    people_of,
+)
 
 __all__ = [
-    "FARS",
-    "VerificationResult",
-    "best_threshold",
-    "cross_validated_accuracy",
-    "d_prime",
-    "equal_error_rate",
-    "fnmr_at_fmr",
-    "pairwise_cosines",
-    "standard_error",
-    "tar_at_far",
-    "verification_result",
+    "AllPairsResult",
+    "KeptThreshold",
+    "PairsResult",
+    "Photographs",
+    "StageTimes",
+    "calibrate_folder",
+    "calibrate_pairs",
+    "embed_each",
+    "evaluate_all",
+    "evaluate_embedded",
+    "evaluate_foreign",
+    "evaluate_pairs",
+    "foreign_photographs",
+    "name_below",
+    "people_of",
 ]

@@ -1,222 +1,173 @@
-"""Every pair of a set of photographs."""
+"""Every genuine and impostor pair of a folder of identities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from facever.datasets.identities import labels_of
 from facever.errors import DataError
-from facever.evaluation.rates import Integers
+from facever.evaluation.embedded import Photographs
+from facever.evaluation.pairs import KeptThreshold
+from facever.metrics.all_pairs import AllPairs, all_pairs
+from facever.metrics.bootstrap import REPLICATES, Interval
+from facever.metrics.likelihood import fit_likelihood
+from facever.metrics.operating_points import OperatingPoints, point_intervals
+from facever.metrics.pair_sample import sample_pairs
+from facever.scoring import impostors_needed
+from facever.weights.records import Likelihood, Threshold
 
+FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+WORST = 20
 
-def pairwise_cosines(
-    embeddings: npt.NDArray[np.float32], identities: Integers
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the cosines of all pairs of a modest set, genuine and impostor ones apart.
-
-    All n (n - 1) / 2 cosines are held: about 4 bytes * n² / 2, which is 72 MB for 6,000 embeddings.
-
-    Parameters
-    ----------
-    embeddings : ndarray of shape (n, d), float32
-        Unit vectors.
-    identities : ndarray of shape (n,), int
-        The person of each embedding.
-
-    Returns
-    -------
-    genuine, impostor : ndarray of shape (g,) and (i,), float32
-        In [-1, 1]; each pair i < j once, in ascending order of (i, j).
-
-    Raises
-    ------
-    ValueError
-        If the shapes don't fit.
-    """
-    identities = _checked(embeddings, identities)
-    n = len(embeddings)
-    counts = np.unique(identities, return_counts=True)[1]
-    genuine = np.empty(int(np.sum(counts * (counts - 1) // 2)), np.float32)
-    impostor = np.empty(n * (n - 1) // 2 - genuine.size, np.float32)
-    filled_genuine = filled_impostor = 0
-    block = 256  # rows; the product of a block with all others stays small beside the result
-    for start in range(0, n, block):
-        rows = slice(start, start + block)
-        cosines = np.clip(embeddings[rows] @ embeddings[start:].T, -1.0, 1.0)  # (rows, n - start)
-        later = np.triu(np.ones(cosines.shape, dtype=bool), k=1)
-        same = identities[rows, None] == identities[None, start:]
-        of_block = cosines[later & same]
-        genuine[filled_genuine : filled_genuine + of_block.size] = of_block
-        filled_genuine += of_block.size
-        of_block = cosines[later & ~same]
-        impostor[filled_impostor : filled_impostor + of_block.size] = of_block
-        filled_impostor += of_block.size
-    return genuine, impostor
-
-
-BINS = 1 << 16
-SUSPICIOUS = 100
+NamedPair = tuple[str, str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class AllPairs:
-    """The scores of every pair, as histograms over [-1, 1].
+class AllPairsResult:
+    """Every pair of a set of photographs.
 
     Attributes
     ----------
-    genuine, impostor : int64 ndarray of shape (BINS,)
-        Pairs by cosine; bin k holds [k, k + 1) * 2 / BINS - 1, the last one 1 as well.
-    closest : list of (int, int, float)
-        The impostor pairs with the highest cosines, highest first: label errors, twins, or the same photograph twice.
-    farthest : list of (int, int, float)
-        The genuine pairs with the lowest cosines, lowest first.
+    lonely : int
+        People with one photograph, who have impostor pairs only.
+    scores : AllPairs
+        The histograms of all cosines.
+    tar_at_far, threshold_at_far : dict from FAR to float or None
+        None where the impostor pairs are too few for that FAR.
+    tar_intervals, threshold_intervals : dict from FAR to (float, float)
+        95 % over people drawn with replacement, at the FARs that are supported.
+    thresholds : list of KeptThreshold
+        What stored thresholds do on these pairs.
+    likelihood : Likelihood or None
+        Fitted to these very pairs, for C_llr; None where the scores separate nothing.
+    suspicious : list of (name, name, cosine)
+        The most alike pairs of different people, the most alike first.
+    most_alike, least_alike : list of (name, name, cosine)
+        The worst `WORST` pairs of different people, and of one person.
     """
 
-    genuine: npt.NDArray[np.int64]
-    impostor: npt.NDArray[np.int64]
-    closest: list[tuple[int, int, float]]
-    farthest: list[tuple[int, int, float]] = field(default_factory=list)
+    photographs: int
+    people: int
+    lonely: int
+    without_face: list[str]
+    scores: AllPairs
+    tar_at_far: dict[float, float | None]
+    threshold_at_far: dict[float, float | None]
+    tar_intervals: dict[float, Interval]
+    threshold_intervals: dict[float, Interval]
+    thresholds: list[KeptThreshold]
+    likelihood: Likelihood | None
+    suspicious: list[NamedPair]
+    most_alike: list[NamedPair]
+    least_alike: list[NamedPair]
 
     @property
     def genuine_pairs(self) -> int:
-        return int(self.genuine.sum())
+        return self.scores.genuine_pairs
 
     @property
     def impostor_pairs(self) -> int:
-        return int(self.impostor.sum())
+        return self.scores.impostor_pairs
 
-    def threshold_at_far(self, far: float) -> float:
-        """The lowest edge of a bin from which on at most that share of impostor pairs is accepted.
-
-        At most 2 / BINS = 3e-5 above the exact threshold.
-        """
-        accepted = np.cumsum(self.impostor[::-1])[::-1] / max(self.impostor_pairs, 1)  # FAR from each edge on
-        allowed = np.flatnonzero(accepted <= far)
-        bin_ = int(allowed[0]) if allowed.size else BINS
-        return bin_ * 2 / BINS - 1
-
-    def tar_at_far(self, far: float) -> float:
-        """The share of genuine pairs at or above `threshold_at_far(far)`."""
-        bin_ = round((self.threshold_at_far(far) + 1) * BINS / 2)
-        return float(self.genuine[bin_:].sum() / max(self.genuine_pairs, 1))
-
-    def scores(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """(cosines, counts, same) of the bins that hold pairs, (m,) each; its middle stands for a bin's cosines."""
-        middles = (np.arange(BINS) + 0.5) * 2 / BINS - 1
-        g, i = np.flatnonzero(self.genuine), np.flatnonzero(self.impostor)
-        counts = np.concatenate([self.genuine[g], self.impostor[i]])
-        return np.concatenate([middles[g], middles[i]]), counts, np.repeat([True, False], [len(g), len(i)])
-
-    def tar_at(self, threshold: float) -> float:
-        """The share of genuine pairs at or above a threshold, to the resolution of a bin."""
-        bin_ = min(BINS, max(0, int(np.ceil((threshold + 1) * BINS / 2))))
-        return float(self.genuine[bin_:].sum() / max(self.genuine_pairs, 1))
-
-    def far_at(self, threshold: float) -> float:
-        """The share of impostor pairs at or above a threshold, to the resolution of a bin."""
-        bin_ = min(BINS, max(0, int(np.ceil((threshold + 1) * BINS / 2))))
-        return float(self.impostor[bin_:].sum() / max(self.impostor_pairs, 1))
+    def to_json(self) -> dict[str, Any]:
+        """Every figure, without the histograms."""
+        return {
+            "photographs": self.photographs,
+            "people": self.people,
+            "people_with_one_photograph": self.lonely,
+            "without_face": self.without_face,
+            "genuine_pairs": self.genuine_pairs,
+            "impostor_pairs": self.impostor_pairs,
+            "tar_at_far": _by_text(self.tar_at_far),
+            "threshold_at_far": _by_text(self.threshold_at_far),
+            "tar_intervals": _by_text(self.tar_intervals),
+            "threshold_intervals": _by_text(self.threshold_intervals),
+            "intervals_over": f"{self.people} people",
+            "stored_thresholds": [asdict(threshold) for threshold in self.thresholds],
+            "cllr": self.likelihood and self.likelihood.cllr,
+            "min_cllr": self.likelihood and self.likelihood.min_cllr,
+            "suspicious": self.suspicious,
+            "least_alike": self.least_alike,
+        }
 
 
-def all_pairs(
-    embeddings: npt.NDArray[np.float32], identities: Integers, closest: int = SUSPICIOUS, block: int = 512
-) -> AllPairs:
-    """Score every pair i < j by blocked matrix products.
-
-    Memory: two histograms and a block, whatever the number of pairs.
+def evaluate_all(
+    embedded: Photographs,
+    identities: Sequence[str],
+    suspicious: int = 10,
+    thresholds: Sequence[Threshold] = (),
+    replicates: int = REPLICATES,
+) -> AllPairsResult:
+    """Score every pair of the photographs, `identities[i]` being the person in photograph i.
 
     Parameters
     ----------
-    embeddings : ndarray of shape (n, d), float32
-        Unit vectors.
-    identities : ndarray of shape (n,), int
-    closest : int
-        How many of the most alike impostor pairs to keep, and of the least alike genuine pairs.
-    block : int
-        Rows and columns of a product.
+    suspicious : int
+        How many of the most alike impostor pairs to list.
+    thresholds : sequence of Threshold
+        Stored ones, to be measured on these pairs.
+    replicates : int
+        How often people are drawn anew for the intervals.
 
     Raises
     ------
-    ValueError
-        If the shapes don't fit.
     DataError
-        If an embedding is not finite.
+        If there is no pair of a kind, or an embedding is not finite.
     """
-    genuine, impostor = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
-    highest: list[tuple[int, int, float]] = []
-    lowest: list[tuple[int, int, float]] = []
-    for rows, columns, cosines, same, different in blocks(embeddings, identities, block):
-        bins = bin_of(cosines)
-        impostor += np.bincount(bins[different], minlength=BINS)
-        highest = _closest(highest, np.where(different, cosines, -np.inf), rows.start, columns.start, closest)
-        if same.any():
-            genuine += np.bincount(bins[same], minlength=BINS)
-            lowest = _closest(lowest, np.where(same, -cosines, -np.inf), rows.start, columns.start, closest)
-    return AllPairs(genuine, impostor, highest, [(i, j, -negative) for i, j, negative in lowest])
+    labels, names = labels_of(identities)
+    who = np.array(labels, np.int64)
+    found = all_pairs(embedded.vectors, who, closest=max(suspicious, WORST))
+    if not (found.genuine_pairs and found.impostor_pairs):
+        raise DataError("all pairs take two people, and two photographs of one of them; add photographs")
+    fars = tuple(far for far in FARS if found.impostor_pairs >= impostors_needed(far))
+    chosen = tuple(found.threshold_at_far(far) for far in fars)
+    counts = np.bincount(who)
+    intervals = []
+    if fars:
+        sample = sample_pairs(embedded.vectors, who, found)
+        intervals = point_intervals(OperatingPoints(*sample, fars, chosen, counts), len(names), replicates)
+
+    def named(pairs: Sequence[tuple[int, int, float]], count: int) -> list[NamedPair]:
+        return [(embedded.names[i], embedded.names[j], value) for i, j, value in pairs[:count]]
+
+    return AllPairsResult(
+        photographs=len(labels),
+        people=len(names),
+        lonely=int(np.count_nonzero(counts == 1)),
+        without_face=embedded.without_face,
+        scores=found,
+        tar_at_far={far: found.tar_at_far(far) if far in fars else None for far in FARS},
+        threshold_at_far={far: found.threshold_at_far(far) if far in fars else None for far in FARS},
+        tar_intervals={far: each.tar for far, each in zip(fars, intervals, strict=True)},
+        threshold_intervals={far: each.threshold for far, each in zip(fars, intervals, strict=True)},
+        thresholds=[KeptThreshold(t.far, t.cosine, found.far_at(t.cosine), found.tar_at(t.cosine)) for t in thresholds],
+        likelihood=_likelihood(found),
+        suspicious=named(found.closest, suspicious),
+        most_alike=named(found.closest, WORST),
+        least_alike=named(found.farthest, WORST),
+    )
 
 
-def bin_of(cosines: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
-    """The number of each cosine's bin; a cosine at or above an edge is never counted below it."""
-    return np.clip(((cosines + 1) * (BINS / 2)).astype(np.int32), 0, BINS - 1)
+def _likelihood(found: AllPairs) -> Likelihood | None:
+    """The likelihood line of every pair, from the middles of the bins; None where the scores separate nothing."""
+    cosines, counts, same = found.scores()
+    try:
+        return fit_likelihood(cosines[same], cosines[~same], "these pairs", counts[same], counts[~same])
+    except DataError:
+        return None
 
 
-Block = tuple[slice, slice, npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
+def _by_text(values: dict[float, Any]) -> dict[str, Any]:
+    """FARs as keys such as "0.001"; JSON knows no number that is none."""
+    return {f"{far:g}": _finite(value) for far, value in values.items()}
 
 
-def blocks(embeddings: npt.NDArray[np.float32], identities: Integers, block: int = 512) -> Iterator[Block]:
-    """The products of blocks of rows and columns: (rows, columns, cosines, genuine, impostor).
-
-    Each pair i < j is marked as genuine or impostor in one block, and none of a photograph with itself is.
-
-    Raises
-    ------
-    ValueError
-        If the shapes don't fit.
-    DataError
-        If an embedding is not finite.
-    """
-    identities = _checked(embeddings, identities)
-    n = len(embeddings)
-    for top in range(0, n, block):
-        rows = slice(top, min(top + block, n))
-        for left in range(top, n, block):
-            columns = slice(left, min(left + block, n))
-            cosines = np.clip(embeddings[rows] @ embeddings[columns].T, -1.0, 1.0)  # (rows, columns)
-            same = identities[rows, None] == identities[None, columns]
-            if left > top:
-                yield rows, columns, cosines, same, ~same
-            else:
-                upper = np.triu(np.ones(cosines.shape, bool), 1)
-                yield rows, columns, cosines, same & upper, ~same & upper
-
-
-def _checked(embeddings: npt.NDArray[np.float32], identities: Integers) -> Integers:
-    """The identities as an array, if there is one for each embedding."""
-    identities = np.asarray(identities)
-    if embeddings.ndim != 2 or identities.shape != embeddings.shape[:1]:
-        raise ValueError(f"shapes (n, d) and (n,) are needed, not {embeddings.shape} and {identities.shape}")
-    broken = int(np.count_nonzero(~np.isfinite(embeddings).all(axis=1)))
-    if broken:
-        raise DataError(f"{broken:,} of {len(embeddings):,} embeddings are not finite; leave out their photographs")
-    return identities
-
-
-def _closest(
-    kept: list[tuple[int, int, float]], cosines: npt.NDArray[np.float32], top: int, left: int, count: int
-) -> list[tuple[int, int, float]]:
-    """The `count` highest of those kept and of a block, highest first."""
-    if not count:
-        return kept
-    least = kept[-1][2] if len(kept) == count else -np.inf
-    rows, columns = np.nonzero(cosines > least)
-    if not len(rows):
-        return kept
-    found = cosines[rows, columns]
-    if len(found) > count:
-        best = np.argpartition(-found, count)[:count]
-        rows, columns, found = rows[best], columns[best], found[best]
-    new = [(top + int(r), left + int(c), float(v)) for r, c, v in zip(rows, columns, found, strict=True)]
-    return sorted(kept + new, key=lambda pair: -pair[2])[:count]
+def _finite(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_finite(each) for each in value]
+    return value if value is None or math.isfinite(value) else None

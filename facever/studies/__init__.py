@@ -4,7 +4,7 @@ evaluation that users have.
 R. Ranjan, C. D. Castillo, R. Chellappa, *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
 
 A study gives an `Outcome`: figures with intervals, and a verdict that follows from them by a stated rule.
-`facever.pages.study` makes plots and a page of it.
+`facever.studies.page` makes plots and a page of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from facever.errors import DataError
 if TYPE_CHECKING:
     from facever.studies.outcome import Outcome
     from facever.studies.runs import Options
-    from facever.training.watcher import Watcher
+    from facever.training.callbacks import Watcher
 
 STUDIES = ("digits", "losses", "alpha", "norm")
 

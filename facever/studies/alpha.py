@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.datasets.pairs import Pair
-from facever.evaluation.bootstrap import People, Weights
 from facever.losses import alpha_lower_bound
+from facever.metrics.bootstrap import People, Weights
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
 from facever.studies.intervals import Drawn, over_seeds, t_interval
 from facever.studies.outcome import Check, Figure, Interval, Outcome, in_epochs
 from facever.studies.runs import Options, Runs, run_name
 from facever.studies.simplex import axis_directions, bound_probability, measured_probabilities, probabilities
-from facever.training.watcher import Watcher
+from facever.training.callbacks import Watcher
 
 SEEDS, QUICK_SEEDS = 1, 1
 EPOCHS, QUICK_EPOCHS = 8, 1

@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facever.alignment import Alignment
-from facever.datasets.crops import CropSet
 from facever.files import written_whole
 from facever.losses import CenterLoss, Softmax
 from facever.networks import EmbeddingNetwork
 from facever.studies.idx import read_mnist
+from facever.training.crops import CropSet
 from facever.training.settings import TrainingSettings
 from facever.training.trainer import Trainer
+from facever.weights.alignment import Alignment
 
 SIDE = 28
 FRAMES = 24

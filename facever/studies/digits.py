@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.datasets.augmentation import Augmentation
-from facever.embedder import choose_device
 from facever.errors import DataError
+from facever.faces.device import choose_device
 from facever.losses import alpha_lower_bound
 from facever.studies.digit_training import Digits, for_sweep, read_digits, train_digits
 from facever.studies.intervals import difference, paired_over_seeds, seed_figure
 from facever.studies.outcome import Check, Comparison, Outcome, in_epochs
 from facever.studies.runs import Options, Runs, run_name
+from facever.training.callbacks import Watcher
 from facever.training.settings import TrainingSettings
-from facever.training.watcher import Watcher
 
 SEEDS, QUICK_SEEDS = 3, 2
 # The paper's advice: a low alpha above the bound, which is 4.28 for ten classes. The checks are about this one.

@@ -12,17 +12,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facever.alignment import ALIGNMENTS
-from facever.datasets.crops import default_cache_folder
-from facever.embedder import Embedder, choose_device
 from facever.errors import DataError
+from facever.faces.device import choose_device
+from facever.faces.embedder import Embedder
 from facever.files import written_whole
 from facever.studies.runs import Options, Runs
 from facever.studies.testing import TestSet, drawn_pairs, lfw_set, tested
 from facever.training import TrainingSettings, train
+from facever.training.callbacks import Watcher
+from facever.training.crops import default_cache_folder
 from facever.training.data import prepare
 from facever.training.run import Diverged, Interrupted
-from facever.training.watcher import Watcher
+from facever.weights.alignment import ALIGNMENTS
 
 # Half of the channels and of the blocks of face_resnet_slim, at half the paper's resolution, and a quarter of it for
 # half of a training, so that dozens of trainings take hours on two cores. Channels fill whole vector registers. The

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.evaluation.bootstrap import REPLICATES, People, Weights, drawn_weights, interval
+from facever.metrics.bootstrap import REPLICATES, People, Weights, drawn_weights, interval
 from facever.studies.outcome import Figure, Interval
 
 

@@ -12,7 +12,7 @@ from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_s
 from facever.studies.intervals import difference, paired_over_seeds, seed_figure
 from facever.studies.outcome import Check, Comparison, Outcome, in_epochs
 from facever.studies.runs import Options, Runs, run_name
-from facever.training.watcher import Watcher
+from facever.training.callbacks import Watcher
 
 SEEDS, QUICK_SEEDS = 3, 2
 EPOCHS, QUICK_EPOCHS = 24, 1

@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.alignment import ALIGNMENTS
-from facever.embedder import Embedder, choose_device
-from facever.pipeline import Job
-from facever.streaming import process_files
+from facever.faces.device import choose_device
+from facever.faces.embedder import Embedder
+from facever.faces.parallel import process_files
+from facever.faces.pipeline import Job
+from facever.metrics.discard import SHARES
+from facever.studies.degradations import SPOILINGS
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
 from facever.studies.intervals import t_interval
-from facever.studies.norm_judged import BINS, FMR, L2, SOFTMAX, Judged, Scored, judge, score
+from facever.studies.norm_analysis import BINS, FMR, L2, SOFTMAX, Judged, Scored, judge, score
 from facever.studies.outcome import Outcome, in_epochs
-from facever.studies.quality import SHARES, SPOILINGS
 from facever.studies.runs import Options, Runs, run_name
 from facever.studies.testing import TestSet
-from facever.training.watcher import Watcher
+from facever.training.callbacks import Watcher
+from facever.weights.alignment import ALIGNMENTS
 
 SEEDS, QUICK_SEEDS = 1, 1
 EPOCHS, QUICK_EPOCHS = 12, 1

@@ -112,7 +112,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """What results.json holds; numbers that are not finite are null."""
-        from facever.weights import versions
+        from facever.weights.metadata import versions
 
         checks = [{**asdict(check), "speaks": check.speaks} for check in self.checks]
         told = {

@@ -1,4 +1,4 @@
-"""The people on whom the studies' networks are tested, and the figures of a network on them, by `facever.protocols`."""
+"""The test sets of the studies, and the figures of a network on them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.alignment import Alignment, centre_crop
-from facever.datasets.crops import CropSet, cut_crops, default_cache_folder
 from facever.datasets.identities import IdentityFolder
-from facever.datasets.pairs import Pair, photographs, read_lfw_pairs
-from facever.embedder import Embedder, choose_device
+from facever.datasets.lfw import find_pairs_file, read_lfw_pairs
+from facever.datasets.pairs import Pair, photographs
 from facever.errors import DataError
-from facever.images import load_image
-from facever.protocols import Photographs, evaluate_all, evaluate_embedded
+from facever.evaluation import Photographs, evaluate_all, evaluate_embedded
+from facever.faces.alignment import centre_crop
+from facever.faces.device import choose_device
+from facever.faces.embedder import Embedder
+from facever.faces.images import load_image
 from facever.studies.runs import Options
-from facever.training.watcher import Watcher
+from facever.training.callbacks import Watcher
+from facever.training.crops import CropSet, cut_crops, default_cache_folder
+from facever.weights.alignment import Alignment
 
 PAIRS, FOLDS = 3000, 10  # of held-out people: genuine ones, and as many impostor ones
 REPLICATES = 300
@@ -55,17 +58,10 @@ def lfw_set(options: Options, alignment: Alignment, watcher: Watcher) -> TestSet
     """
     if options.lfw is None:
         return None
-    listed = read_lfw_pairs(options.pairs or _pairs_beside(options.lfw), options.lfw)
+    listed = read_lfw_pairs(options.pairs or find_pairs_file(options.lfw), options.lfw)
     paths = [path for path in photographs(listed) if isinstance(path, Path)]
     crops = crops_of(options.lfw, paths, alignment, options, watcher)
     return TestSet("LFW", paths, [path.parent.name for path in paths], crops, listed)
-
-
-def _pairs_beside(lfw: Path) -> Path:
-    for folder in (lfw, lfw.parent):
-        if (folder / "pairs.txt").is_file():
-            return folder / "pairs.txt"
-    raise DataError(f"{lfw}: no pairs.txt in it or beside it; name LFW's pair file with --pairs")
 
 
 def crops_of(

@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facever.alignment import ALIGNMENTS
-from facever.datasets.crops import CropSet, cut_crops
 from facever.datasets.identities import IdentityFolder, read_identities, split_identities
 from facever.errors import DataError
-from facever.training.mixing import Mixtures, draw_mixtures
+from facever.training.callbacks import Watcher
+from facever.training.crops import CropSet, cut_crops
+from facever.training.distillation.mixup import Mixtures, draw_mixtures
+from facever.training.distillation.teacher import teacher_embeddings
 from facever.training.settings import TrainingSettings
-from facever.training.teacher import teacher_embeddings
-from facever.training.watcher import Watcher
-from facever.weights import read_info
+from facever.weights.alignment import ALIGNMENTS
+from facever.weights.file import read_info
 
 MARGIN = 8
 

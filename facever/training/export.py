@@ -9,14 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facever.calibration import Calibration, calibration_of_people
 from facever.datasets.identities import matching
-from facever.embedder import Embedder
+from facever.faces.embedder import Embedder
+from facever.metrics.calibration import Calibration, calibration_of_people
 from facever.networks import build_network
 from facever.training.data import TrainingData
 from facever.training.held_out import TRANSFERRED_FAR, held_out_figures
 from facever.training.settings import TrainingSettings
-from facever.weights import Normalisation, WeightsInfo, read_info, save_weights, versions
+from facever.weights.file import read_info, save_weights
+from facever.weights.metadata import WeightsInfo, versions
+from facever.weights.records import Normalisation
 
 WITH_US = "with facever"
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.datasets.identities import group_of, labels_of, source_of
-from facever.evaluation import tar_at_far
-from facever.evaluation.all_pairs import blocks
+from facever.metrics import tar_at_far
+from facever.metrics.all_pairs import blocks
 from facever.scoring import far_at_threshold, impostors_needed, tar_at_threshold
 
 FARS = (1e-2, 1e-3, 1e-4)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facever.datasets.crops import CropSet
-from facever.embedder import Embedder
 from facever.errors import WeightsError
+from facever.faces.embedder import Embedder
 from facever.networks import EmbeddingNetwork, ResNet29, ResNet29Twin
-from facever.weights import find_weights, load_weights
+from facever.training.crops import CropSet
+from facever.weights.file import load_weights
+from facever.weights.shipped import find_weights
 
 CENTRE_CROPS = 4096
 
@@ -25,7 +23,7 @@ class Initial:
     Parameters
     ----------
     weights : str
-        As for `facever.weights.find_weights`.
+        As for `facever.weights.shipped.find_weights`.
     crops : CropSet
         Of the training; the initial embeddings' centre is taken from a part of them.
     device : torch.device
@@ -77,28 +75,3 @@ class Initial:
         some = np.linspace(0, len(self._crops) - 1, min(len(self._crops), CENTRE_CROPS)).astype(np.int64)
         embeddings, _ = Embedder.load(find_weights(self.weights), self.device, "fp32")(self._crops.inner(some))
         return torch.from_numpy(embeddings).to(self.device).mean(0)
-
-
-def pull_of(identities: Sequence[str], weights: Mapping[str, float]) -> Tensor:
-    """How strongly each row is pulled: the weight of the first pattern that fits its identity, or 0. (n,)"""
-    by_name = {
-        name: next((weight for pattern, weight in weights.items() if fnmatchcase(name, pattern)), 0.0)
-        for name in set(identities)
-    }
-    return torch.tensor([by_name[name] for name in identities])
-
-
-def pull_loss(features: Tensor, targets: Tensor, strengths: Tensor, of_branches: Sequence[float] = (1.0,)) -> Tensor:
-    """The mean over a batch of strength · sum_b w_b |f_b/|f_b| - t|², f_b the feature's parts as long as t.
-
-    Parameters
-    ----------
-    features : Tensor of shape (N, d)
-    targets : Tensor of shape (N, k), unit length
-    strengths : Tensor of shape (N,)
-    of_branches : sequence of float
-        w_b, for the first parts of k components; the others are free.
-    """
-    parts = features.float().split(targets.shape[1], dim=1)
-    distances = [w * (F.normalize(part) - targets).square().sum(1) for w, part in zip(of_branches, parts, strict=False)]
-    return (strengths * torch.stack(distances).sum(0)).mean()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from facever.files import written_whole
+from facever.training.callbacks import Progress
 from facever.training.validation import Validation
-from facever.training.watcher import Progress
 
 COLUMNS = [
     *(f.name for f in fields(Progress) if f.name != "minutes_left"),

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from facever.losses import LossOutput
 from facever.networks import EmbeddingNetwork
-from facever.training.initial import Initial, pull_loss
+from facever.training.distillation.anchor import pull_loss
+from facever.training.distillation.teacher import Teaching
+from facever.training.initial import Initial
 from facever.training.settings import TrainingSettings
-from facever.training.teacher import Teaching
 
 
 class Objective(nn.Module):

@@ -19,24 +19,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facever.calibration import FARS
-from facever.datasets.crops import CropSet
-from facever.embedder import choose_device
 from facever.errors import DataError, FaceverError, OutputError
+from facever.faces.device import choose_device
 from facever.files import check_writable, write_bytes, write_json
 from facever.losses import alpha_lower_bound
+from facever.metrics.calibration import FARS
+from facever.reports.training_curve import training_curve
+from facever.training.callbacks import Progress, Watcher
 from facever.training.checkpoint import check_same, load_checkpoint, save_checkpoint
-from facever.training.curve import training_curve
+from facever.training.crops import CropSet
 from facever.training.data import TrainingData, prepare
+from facever.training.distributed import Processes, joined
 from facever.training.export import export_weights, judge, weights_info
 from facever.training.log import TrainingLog
-from facever.training.processes import Processes, joined
 from facever.training.settings import TrainingSettings
 from facever.training.signals import stopped_by_signal
 from facever.training.trainer import Trainer
 from facever.training.validation import validate
-from facever.training.watcher import Progress, Watcher
-from facever.weights import WeightsInfo, versions, with_thresholds
+from facever.weights.metadata import WeightsInfo, versions, with_thresholds
 
 WEIGHTS = "weights.safetensors"
 LOG_EVERY = 20  # steps

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from facever.alignment import ALIGNMENTS
 from facever.datasets.augmentation import Augmentation
-from facever.embedder import PRECISIONS
+from facever.faces.device import PRECISIONS
 from facever.losses import ALPHA_START, CENTER_RATE, CENTER_WEIGHT, BranchLoss, CenterLoss, L2Softmax, Softmax
 from facever.networks import EmbeddingNetwork, build_network
+from facever.weights.alignment import ALIGNMENTS
 
 LOSSES = ("l2-softmax", "softmax", "center", "l2-center")
 OPTIMISERS = ("sgd", "adamw")
@@ -28,7 +28,7 @@ class TrainingSettings:
     network, network_arguments
         As for `facever.networks.build_network`; the size of the input comes from the alignment.
     alignment : str
-        A name in `facever.alignment.ALIGNMENTS`.
+        A name in `facever.weights.file.alignment.ALIGNMENTS`.
     loss : {"l2-softmax", "softmax", "center", "l2-center"}
         The last two are softmax and L2-softmax joined with center loss.
     alpha : float
@@ -64,12 +64,12 @@ class TrainingSettings:
     freeze : list of str
         Shell patterns of the network's parameters that stay as they are.
     teacher : str, optional
-        Weights whose embeddings the network learns to agree with (`facever.training.teacher`).
+        Weights whose embeddings the network learns to agree with (`facever.training.distillation.teacher`).
     teacher_weight, similarity_weight, softmax_weight : float
         Of the agreement, of the similarities within it, and of the loss over identities beside it.
     mixed : float
         Share of each batch that are faces mixed from two people, on whom only the teacher has a word
-        (`facever.training.mixing`).
+        (`facever.training.distillation.mixup`).
     export_arguments : dict
         Arguments of the exported network that differ from those in training, and leave its parameters as they are.
     keep : {"best", "last"}

@@ -19,20 +19,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facever.datasets.augmentation import Augmenter
-from facever.datasets.crops import CropSet
 from facever.datasets.identities import labels_of
-from facever.embedder import computes_in_bf16
+from facever.faces.device import computes_in_bf16
 from facever.networks import EmbeddingNetwork
-from facever.training.averaging import Average
-from facever.training.initial import Initial, pull_of
-from facever.training.mixing import Mixtures
+from facever.training.crops import CropSet
+from facever.training.distillation.anchor import pull_of
+from facever.training.distillation.mixup import Mixtures
+from facever.training.distillation.teacher import Teaching
+from facever.training.distributed import Processes
+from facever.training.ema import Average
+from facever.training.initial import Initial
 from facever.training.objective import Objective
-from facever.training.optimiser import make_optimiser
-from facever.training.processes import Processes
-from facever.training.sampling import Order
+from facever.training.optimizer import make_optimiser
+from facever.training.sampler import Order
 from facever.training.settings import TrainingSettings
-from facever.training.teacher import Teaching
-from facever.weights import Normalisation
+from facever.weights.records import Normalisation
 
 
 @dataclass(frozen=True, slots=True)

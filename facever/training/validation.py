@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of
-from facever.evaluation import best_threshold, pairwise_cosines, tar_at_far
+from facever.metrics import best_threshold, pairwise_cosines, tar_at_far
 from facever.training.held_out import tar_by_source
 
 PAIRS = 6000

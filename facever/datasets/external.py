@@ -1,0 +1,104 @@
+"""Embeddings made elsewhere, so that any model is evaluated by the same code.
+
+A `.npy` array (n, d) with a text file of n names beside it (`embeddings.npy`, `embeddings.txt`: one name a line), or a
+Parquet file with the columns `path` and `embedding`, such as `facever embed` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from facever.errors import DataError, reason_of
+from facever.faces.sources import Source
+
+
+class ForeignEmbeddings:
+    """Embeddings by the path of their photograph; unit length, float32 (n, d)."""
+
+    def __init__(self, source: Path, names: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        self.source = source
+        self.vectors = _normalised(source, names, vectors)
+        self._rows: dict[str, int] = {}
+        for row, name in enumerate(names):
+            self._rows.setdefault(name, row)  # the first face of a photograph with several
+
+    @classmethod
+    def read(cls, path: Path) -> ForeignEmbeddings:
+        """From a `.npy` or a Parquet file.
+
+        Raises
+        ------
+        DataError
+            If the file can't be read, names and vectors are not as many, or a vector is zero, not finite, or of another
+            length.
+        """
+        try:
+            names, vectors = _read_npy(path) if path.suffix == ".npy" else _read_parquet(path)
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise DataError(
+                f"{path}: no embeddings ({reason_of(error)}); give a .npy with a .txt of names beside it, or a Parquet "
+                "file with path and embedding"
+            ) from error
+        if vectors.ndim != 2 or len(names) != len(vectors):
+            raise DataError(f"{path}: {len(names)} names for embeddings of shape {vectors.shape}")
+        return cls(path, names, vectors)
+
+    def of(self, photographs: Sequence[Source], root: Path) -> tuple[NDArray[np.float32], list[bool]]:
+        """The embedding of each photograph, (n, d), and whether there was one; zeros stand in where there was none.
+
+        A photograph is found by its path below the root, or as it stands.
+        """
+        rows = [self._row(photograph, root) for photograph in photographs]
+        found = [row is not None for row in rows]
+        if not any(found):
+            example = next(iter(self._rows), "none")
+            raise DataError(
+                f"{self.source}: holds none of the {len(rows)} photographs; its names must be paths below {root}, such "
+                f"as {_below(photographs[0], root)!r} (there: {example!r})"
+            )
+        vectors = np.zeros((len(rows), self.vectors.shape[1]), np.float32)
+        vectors[found] = self.vectors[[row for row in rows if row is not None]]
+        return vectors, found
+
+    def _row(self, photograph: Source, root: Path) -> int | None:
+        below = self._rows.get(_below(photograph, root))
+        return self._rows.get(str(photograph)) if below is None else below
+
+
+def _below(photograph: Source, root: Path) -> str:
+    if isinstance(photograph, Path) and photograph.is_relative_to(root):
+        return photograph.relative_to(root).as_posix()
+    return str(photograph)
+
+
+def _read_npy(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    vectors = np.load(path, allow_pickle=False)
+    names = path.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+    return names, vectors.astype(np.float32)
+
+
+def _read_parquet(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    table = pyarrow.parquet.read_table(path, columns=["path", "embedding"])
+    table = table.filter(table["embedding"].is_valid())
+    lists = table["embedding"].to_pylist()
+    lengths = {len(vector) for vector in lists}
+    if len(lengths) != 1:
+        raise ValueError(f"embeddings of unequal length: {sorted(lengths)[:5]}")
+    return table["path"].to_pylist(), np.array(lists, np.float32)
+
+
+def _normalised(source: Path, names: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if len(bad):
+        raise DataError(
+            f"{source}: {len(bad)} embeddings are zero or not finite, the first that of {names[bad[0]]!r}; leave out "
+            "photographs that gave none"
+        )
+    return (vectors / lengths[:, None]).astype(np.float32)

@@ -1,0 +1,123 @@
+"""From photographs to a calibration: a folder of identities, or listed pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facever.datasets.identities import read_identities, split_identities
+from facever.datasets.pairs import PairList, photographs
+from facever.errors import DataError
+from facever.evaluation.pairs import people_of
+from facever.faces.pipeline import EmbeddedFace, Through
+from facever.faces.sources import Source
+from facever.metrics.calibration import FARS, Calibration, calibration_of_pairs, calibration_of_people
+from facever.metrics.quality import quality_of_pairs
+from facever.scoring import cosine
+from facever.verifier import Verifier
+
+
+def calibrate_folder(
+    verifier: Verifier,
+    data: Path,
+    only: str = "*",
+    held_out: float = 1.0,
+    seed: int = 0,
+    workers: int | None = None,
+    through: Through = lambda photographs, total: photographs,
+    fars: Sequence[float] = FARS,
+) -> Calibration:
+    """Calibrate on every pair of a folder of identities, with photographs detected and aligned as always.
+
+    Photographs without a face take no part: a threshold is for faces.
+
+    Parameters
+    ----------
+    only : str
+        Shell pattern of the people's names.
+    held_out : float in (0, 1]
+        Only the share of people that a training with this share and seed holds out; 1 takes all.
+    fars : sequence of float
+        The false accept rates wanted, each in (0, 1).
+
+    Raises
+    ------
+    DataError
+        If there are no such people, no faces, no pair of a kind, or a rate is out of range.
+    """
+    folder = read_identities(data, only=only)
+    names = set(folder.identities)
+    if held_out < 1:
+        names = set(split_identities(names, held_out, seed)[1])
+    chosen = [(path, name) for path, name in zip(folder.paths, folder.identities, strict=True) if name in names]
+    if not chosen:
+        raise DataError(f"{data}: nobody is held out with a share of {held_out:g}; choose a larger one")
+    found = _faces(verifier, [path for path, _ in chosen], workers, through)
+    if not found:
+        raise DataError(f"{data}: no face was found in its photographs; use larger, sharper ones")
+    chosen = [(path, name) for path, name in chosen if path in found]
+    identities = [name for _, name in chosen]
+    kind = "held-out people" if held_out < 1 else "people"
+    source = f"{len(set(identities))} {kind} of {data.name} ({only})"
+    faces = [found[path] for path, _ in chosen]
+    return calibration_of_people(_embeddings(faces), identities, source, fars, norms=_norms(faces))
+
+
+def calibrate_pairs(
+    verifier: Verifier,
+    listed: PairList,
+    name: str,
+    workers: int | None = None,
+    through: Through = lambda photographs, total: photographs,
+    fars: Sequence[float] = FARS,
+) -> Calibration:
+    """Calibrate on listed pairs alone. Pairs with a photograph without a face are left out, counted in the notes.
+
+    Parameters
+    ----------
+    name : str
+        Of the list, for the record.
+
+    Raises
+    ------
+    DataError
+        If no pair of a kind is left, or a rate is out of range.
+    """
+    found = _faces(verifier, photographs(listed.pairs), workers, through)
+    pairs = [pair for pair in listed.pairs if pair.path_a in found and pair.path_b in found]
+    if not pairs:
+        raise DataError(f"{name}: no pair with a face in both photographs; use larger, sharper ones")
+    used = photographs(pairs)
+    row = {path: i for i, path in enumerate(used)}
+    a, b = (np.array([row[path] for path in side]) for side in zip(*((p.path_a, p.path_b) for p in pairs), strict=True))
+    faces = [found[path] for path in used]
+    vectors = _embeddings(faces).astype(np.float64)
+    cosines = np.asarray(cosine(vectors[a], vectors[b]), np.float64)
+    same, people = np.array([pair.same for pair in pairs]), people_of(pairs)
+    source = f"{len(pairs):,} pairs of {name}"
+    result = calibration_of_pairs(cosines, same, people, source, fars)
+    quality = quality_of_pairs(_norms(faces), a, b, cosines, same, people, source)
+    lost = len(listed.pairs) - len(pairs)
+    left_out = [f"{lost} pairs left out: no face in one of their photographs"] if lost else []
+    return replace(result, notes=[*listed.notes, *left_out], quality=quality)
+
+
+def _faces(
+    verifier: Verifier, paths: Sequence[Source], workers: int | None, through: Through
+) -> dict[Source, EmbeddedFace]:
+    """The face nearest to the centre of each photograph that shows one."""
+    stream = verifier.embed_files(list(paths), "center", workers)
+    done = zip(paths, through(stream, len(paths)), strict=True)
+    return {path: photograph.faces[0] for path, photograph in done if photograph.faces}
+
+
+def _embeddings(faces: Sequence[EmbeddedFace]) -> NDArray[np.float32]:  # (n, d)
+    return np.array([face.embedding for face in faces], np.float32)
+
+
+def _norms(faces: Sequence[EmbeddedFace]) -> NDArray[np.float32]:  # (n,)
+    return np.array([face.norm for face in faces], np.float32)

@@ -1,0 +1,212 @@
+"""Listed pairs: each photograph embedded once, every pair scored, figures by folds, over people and by group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facever.datasets.external import ForeignEmbeddings
+from facever.datasets.pairs import Pair, photographs
+from facever.errors import DataError
+from facever.evaluation.embedded import Photographs, embed_each, foreign_photographs
+from facever.faces.cache import EmbeddingCache
+from facever.faces.pipeline import FaceRule, Through
+from facever.metrics import VerificationResult, verification_result
+from facever.metrics.bootstrap import Interval, People, WeightedRates, bootstrap, correct_decisions
+from facever.metrics.groups import GroupFigures, figures_by_group
+from facever.metrics.likelihood import fit_likelihood
+from facever.metrics.rates import d_prime
+from facever.scoring import cosine, far_at_threshold, tar_at_threshold
+from facever.verifier import Verifier
+from facever.weights.records import Likelihood, Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class KeptThreshold:
+    """What a threshold that the weights promise for `far` does on these pairs."""
+
+    far: float
+    cosine: float
+    measured_far: float
+    measured_tar: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairsResult:
+    """The outcome of a protocol.
+
+    Attributes
+    ----------
+    figures : VerificationResult
+    images : int
+        Photographs in the pairs, each embedded once.
+    images_without_face : list of str
+        Failures to acquire; their pairs count like all others.
+    thresholds : list of KeptThreshold
+    cosines : float64 ndarray of shape (n,), one a pair, in the order of the pairs
+    pairs : list of Pair
+    correct : bool ndarray of shape (n,)
+        Whether each pair was decided rightly at its fold's threshold.
+    norms : float64 ndarray of shape (n,)
+        The lower norm of each pair.
+    intervals : dict
+        95 % intervals of "accuracy" and of the TAR at each supported FAR ("0.001"), over people drawn with replacement.
+    people : int or None
+        How many; None where the list names nobody, so that the intervals are over pairs taken as independent.
+    d_prime : float
+    likelihood : Likelihood or None
+        Fitted to these very pairs, for C_llr; None where the scores separate nothing.
+    groups : list of GroupFigures
+    notes : list of str
+        What a reader should know about the pairs.
+    """
+
+    figures: VerificationResult
+    images: int
+    images_without_face: list[str]
+    thresholds: list[KeptThreshold]
+    cosines: NDArray[np.float64]
+    pairs: list[Pair]
+    correct: NDArray[np.bool_]
+    norms: NDArray[np.float64]
+    intervals: dict[str, Interval]
+    people: int | None
+    d_prime: float
+    likelihood: Likelihood | None
+    groups: list[GroupFigures] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure, without the scores of the pairs."""
+        return {
+            **self.figures.to_json(),
+            "intervals": {name: [_number(end) for end in interval] for name, interval in self.intervals.items()},
+            "intervals_over": "pairs" if self.people is None else f"{self.people} people",
+            "d_prime": _number(self.d_prime),
+            "cllr": self.likelihood and self.likelihood.cllr,
+            "min_cllr": self.likelihood and self.likelihood.min_cllr,
+            "images": self.images,
+            "images_without_face": len(self.images_without_face),
+            "names_without_face": self.images_without_face,
+            "stored_thresholds": [asdict(threshold) for threshold in self.thresholds],
+            "groups": [_with_numbers(asdict(group)) for group in self.groups],
+            "notes": self.notes,
+        }
+
+
+def evaluate_pairs(
+    verifier: Verifier,
+    pairs: Sequence[Pair],
+    rule: FaceRule = "center",
+    workers: int | None = None,
+    through: Through = lambda photographs, total: photographs,
+    cache: EmbeddingCache | None = None,
+    root: Path | None = None,
+    notes: Sequence[str] = (),
+) -> PairsResult:
+    """Embed each photograph of the pairs once, score every pair, and evaluate.
+
+    A photograph without a detected face gets its centre crop: leaving its pairs out would flatter the figures.
+
+    Parameters
+    ----------
+    through : callable
+        Wraps the stream of photographs, of which it is told the number; for a progress bar.
+    cache : EmbeddingCache, optional
+        Where to look for embeddings first, and to keep new ones.
+    root : Path, optional
+        Names of photographs in the result are relative to it.
+
+    Raises
+    ------
+    DataError
+        If a photograph can't be read, or a kind of pair is missing.
+    """
+    embedded = embed_each(verifier, photographs(pairs), rule, workers, through, cache, root)
+    return evaluate_embedded(pairs, embedded, verifier.info.thresholds, notes)
+
+
+def evaluate_foreign(
+    foreign: ForeignEmbeddings, pairs: Sequence[Pair], root: Path, notes: Sequence[str] = ()
+) -> PairsResult:
+    """Evaluate embeddings made elsewhere. A photograph that has none is a failure to acquire; its cosines are 0.
+
+    Raises
+    ------
+    DataError
+        If no photograph has one.
+    """
+    return evaluate_embedded(pairs, foreign_photographs(foreign, photographs(pairs), root), [], notes)
+
+
+def evaluate_embedded(
+    pairs: Sequence[Pair], embedded: Photographs, thresholds: Sequence[Threshold], notes: Sequence[str] = ()
+) -> PairsResult:
+    """Figures of pairs whose photographs, in the order of `photographs(pairs)`, are embedded."""
+    index = {path: i for i, path in enumerate(photographs(pairs))}
+    a = np.array([index[pair.path_a] for pair in pairs])
+    b = np.array([index[pair.path_b] for pair in pairs])
+    vectors = embedded.vectors.astype(np.float64)
+    cosines = np.asarray(cosine(vectors[a], vectors[b]), np.float64)
+    same = np.array([pair.same for pair in pairs])
+    folds = np.array([pair.fold for pair in pairs])
+    figures = verification_result(cosines, same, folds)
+    correct = correct_decisions(cosines, same, folds, np.array(figures.fold_thresholds))
+
+    named = all(pair.identity_a and pair.identity_b for pair in pairs)
+    people = people_of(pairs)
+    fars = tuple(far for far, tar in figures.tar_at_far.items() if tar is not None)
+    intervals = bootstrap(people, WeightedRates(cosines, same, correct, fars))
+    threshold = float(np.mean(figures.fold_thresholds))
+    return PairsResult(
+        figures=figures,
+        images=len(index),
+        images_without_face=embedded.without_face,
+        thresholds=[_kept(threshold, cosines, same) for threshold in thresholds],
+        cosines=cosines,
+        pairs=list(pairs),
+        correct=correct,
+        norms=np.minimum(embedded.norms[a], embedded.norms[b]),
+        intervals=dict(zip(["accuracy", *(f"{far:g}" for far in fars)], intervals, strict=True)),
+        people=people.count if named else None,
+        d_prime=d_prime(cosines[same], cosines[~same]),
+        likelihood=_likelihood(cosines, same),
+        groups=figures_by_group(cosines, same, correct, [pair.group for pair in pairs], people, threshold),
+        notes=list(notes),
+    )
+
+
+def _number(value: float) -> float | None:
+    """JSON knows neither infinity nor what is not a number."""
+    return value if math.isfinite(value) else None
+
+
+def _with_numbers(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same with None in place of the ends of intervals that are no numbers."""
+    return {k: [_number(end) for end in v] if k.endswith("_interval") else v for k, v in fields.items()}
+
+
+def people_of(pairs: Sequence[Pair]) -> People:
+    """Who stands on both sides of the pairs; where the list names nobody, each pair has people of its own."""
+    if all(pair.identity_a and pair.identity_b for pair in pairs):
+        return People.of([pair.identity_a or "" for pair in pairs], [pair.identity_b or "" for pair in pairs])
+    return People(np.arange(len(pairs)), np.arange(len(pairs)), len(pairs))
+
+
+def _likelihood(cosines: NDArray[np.float64], same: NDArray[np.bool_]) -> Likelihood | None:
+    try:
+        return fit_likelihood(cosines[same], cosines[~same], "these pairs")
+    except DataError:
+        return None
+
+
+def _kept(threshold: Threshold, cosines: NDArray[np.float64], same: NDArray[np.bool_]) -> KeptThreshold:
+    far = far_at_threshold(cosines[~same], threshold.cosine)
+    tar = tar_at_threshold(cosines[same], threshold.cosine)
+    return KeptThreshold(threshold.far, threshold.cosine, float(far), float(tar))

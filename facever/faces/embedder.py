@@ -1,0 +1,83 @@
+"""Crops to embeddings, by the network and the preprocessing of one weights file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from facever.faces.device import choose_device, computes_in_bf16
+from facever.networks import EmbeddingNetwork, fold_batch_norm
+from facever.weights.file import load_weights
+from facever.weights.metadata import WeightsInfo
+
+
+class Embedder:
+    """A network ready for inference: normalisation, mirror image, unit length.
+
+    Parameters
+    ----------
+    info : WeightsInfo
+    network : EmbeddingNetwork
+        Put into evaluation mode, its batch normalisation folded.
+    device : torch.device
+    precision : {"auto", "bf16", "fp32"}
+        Of convolutions and dense layers; "auto" is bfloat16 where that is faster: a cosine moves by about
+        0.001, and half of the time is saved.
+    """
+
+    def __init__(
+        self, info: WeightsInfo, network: EmbeddingNetwork, device: torch.device, precision: str = "auto"
+    ) -> None:
+        self.info = info
+        self.device = device
+        self.precision = "bf16" if computes_in_bf16(precision, device) else "fp32"
+        # Channels last is twice as fast for these convolutions on a processor, and no slower elsewhere.
+        self.network = fold_batch_norm(network).to(device).to(memory_format=torch.channels_last)
+        self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        for module in self.network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.PReLU):  # what is left is done in float32
+                module.to(self.dtype)
+
+    @classmethod
+    def load(cls, weights: str | Path, device: str | torch.device = "auto", precision: str = "auto") -> Embedder:
+        """From shipped weights by name, or from a weights file. Raises WeightsError."""
+        chosen = choose_device(device) if isinstance(device, str) else device
+        info, network = load_weights(Path(weights))
+        return cls(info, network, chosen, precision)
+
+    @torch.inference_mode()
+    def features(self, crops: NDArray[np.uint8] | Tensor) -> Tensor:
+        """Unnormalised features, float32 (n, d), of RGB uint8 crops (n, H, W, 3)."""
+        pixels = torch.as_tensor(crops).to(self.device).permute(0, 3, 1, 2)  # (n, 3, H, W), channels last in memory
+        x = self.info.normalisation(pixels).to(self.dtype)
+        features = self.network(x).float()
+        if self.info.mirrored:
+            features = (features + self.network(x.flip(3)).float()) / 2
+        return features
+
+    def __call__(
+        self, crops: NDArray[np.uint8], batch_size: int = 64
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embeddings and norms of crops.
+
+        Parameters
+        ----------
+        crops : uint8 ndarray of shape (n, H, W, 3), RGB, cut by `info.alignment`
+
+        Returns
+        -------
+        embeddings : float32 ndarray of shape (n, d), of unit length
+        norms : float32 ndarray of shape (n,)
+            Lengths of the features before normalisation: higher for clearer faces if the loss left the length free.
+        """
+        if not len(crops):
+            return np.empty((0, self.network.embedding_size), np.float32), np.empty(0, np.float32)
+        parts = [self.features(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)]
+        features = torch.cat(parts)
+        norms = features.norm(dim=1)
+        embeddings = features / norms.clamp_min(1e-12)[:, None]
+        return embeddings.cpu().numpy(), norms.cpu().numpy()

@@ -1,0 +1,23 @@
+"""How well cosines tell genuine from impostor pairs: numbers in, figures out. No photographs, no networks.
+
+Any model can be evaluated with this: what it takes are scores, or embeddings, and who is who.
+"""
+
+from facever.metrics.all_pairs import pairwise_cosines
+from facever.metrics.folds import best_threshold, cross_validated_accuracy, standard_error
+from facever.metrics.rates import d_prime, equal_error_rate, fnmr_at_fmr, tar_at_far
+from facever.metrics.verification import FARS, VerificationResult, verification_result
+
+__all__ = [
+    "FARS",
+    "VerificationResult",
+    "best_threshold",
+    "cross_validated_accuracy",
+    "d_prime",
+    "equal_error_rate",
+    "fnmr_at_fmr",
+    "pairwise_cosines",
+    "standard_error",
+    "tar_at_far",
+    "verification_result",
+]

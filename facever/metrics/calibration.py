@@ -1,0 +1,184 @@
+"""Thresholds that keep a stated false accept rate, likelihood ratios, a record of quality: from people not trained on.
+
+Intervals are 95 % over people: see `facever.metrics.bootstrap`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facever.datasets.identities import labels_of
+from facever.errors import DataError
+from facever.metrics.all_pairs import all_pairs
+from facever.metrics.bootstrap import REPLICATES, People
+from facever.metrics.likelihood import fit_likelihood
+from facever.metrics.operating_points import OperatingPoints, point_intervals
+from facever.metrics.pair_sample import PairSample, sample_pairs
+from facever.metrics.quality import FMR, quality_of
+from facever.metrics.rates import Bools
+from facever.scoring import impostors_needed, tar_at_threshold, threshold_at_far
+from facever.weights.records import Likelihood, Quality, Threshold
+
+FARS = (1e-2, 1e-3, 1e-4)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What people say about the cosines of some weights.
+
+    Attributes
+    ----------
+    thresholds : list of Threshold
+        One for each false accept rate that the impostor pairs support, that is with ten false accepts expected.
+    likelihood : Likelihood or None
+        None where genuine pairs are no more alike than impostor pairs.
+    unsupported : dict from float to str
+        The other rates, with what they would take.
+    notes : list of str
+        What was left out, and what is odd about a list of pairs.
+    quality : Quality or None
+        None where no norms were given.
+    """
+
+    thresholds: list[Threshold]
+    likelihood: Likelihood | None
+    unsupported: dict[float, str]
+    notes: list[str] = field(default_factory=list)
+    quality: Quality | None = None
+
+
+def calibration_of_people(
+    embeddings: NDArray[np.float32],
+    identities: Sequence[str],
+    source: str,
+    fars: Sequence[float] = FARS,
+    replicates: int = REPLICATES,
+    norms: NDArray[np.float32] | None = None,
+) -> Calibration:
+    """Calibrate on every pair of these photographs, in bounded memory.
+
+    Thresholds are edges of bins of `facever.metrics.all_pairs`: at most 3e-5 above the lowest that keep the rate.
+
+    Parameters
+    ----------
+    embeddings : float32 ndarray of shape (n, d), unit length
+    identities : n str
+        The person of each.
+    source : str
+        Who these people are, for the record.
+    fars : sequence of float in (0, 1)
+    replicates : int
+        How often people are drawn anew for the intervals.
+    norms : float32 ndarray of shape (n,), optional
+        Of the features before they were scaled to length 1, for the record of quality.
+
+    Raises
+    ------
+    DataError
+        If an embedding or a norm is not finite, or a rate is out of range.
+    """
+    labels, names = labels_of(identities)
+    who = np.array(labels, np.int64)
+    found = all_pairs(embeddings, who, closest=0)
+    impostors = found.impostor_pairs
+    supported, unsupported = _by_support(fars, found.genuine_pairs, impostors, len(names))
+    cosines = [found.threshold_at_far(far) for far in supported]
+    thresholds = [
+        Threshold(far, cosine, source, impostors, found.tar_at_far(far))
+        for far, cosine in zip(supported, cosines, strict=True)
+    ]
+    sample = sample_pairs(embeddings, who, found) if supported else None
+    if sample is not None:
+        points = OperatingPoints(*sample, tuple(supported), tuple(cosines), np.bincount(who))
+        thresholds = _with_intervals(thresholds, points, len(names), replicates)
+    scores, counts, same = found.scores()
+    line = _likelihood(scores[same], scores[~same], source, counts[same], counts[~same])
+    quality = None
+    if norms is not None:
+        quality = quality_of(norms, embeddings, identities, source, found.threshold_at_far(FMR))
+    return Calibration(thresholds, line, unsupported, quality=quality)
+
+
+def calibration_of_pairs(
+    cosines: NDArray[np.float64],
+    same: Bools,
+    people: People,
+    source: str,
+    fars: Sequence[float] = FARS,
+    replicates: int = REPLICATES,
+) -> Calibration:
+    """Calibrate on listed pairs alone.
+
+    Parameters
+    ----------
+    cosines : float64 ndarray of shape (n,)
+    same : bool ndarray of shape (n,)
+    people : People
+        Of the same n pairs.
+
+    Raises
+    ------
+    DataError
+        If a score is not finite, or a rate is out of range.
+    """
+    genuine, impostor = cosines[same], cosines[~same]
+    supported, unsupported = _by_support(fars, genuine.size, impostor.size, None)
+    thresholds = []
+    for far in supported:
+        cosine = threshold_at_far(impostor, far)
+        thresholds.append(Threshold(far, cosine, source, impostor.size, tar_at_threshold(genuine, cosine)))
+    if supported:
+        genuine_pairs, impostor_pairs = (_listed(cosines[kind], people, kind) for kind in (same, ~same))
+        points = OperatingPoints(genuine_pairs, impostor_pairs, tuple(supported), tuple(t.cosine for t in thresholds))
+        thresholds = _with_intervals(thresholds, points, people.count, replicates)
+    return Calibration(thresholds, _likelihood(genuine, impostor, source), unsupported)
+
+
+def _by_support(
+    fars: Sequence[float], genuine: int, impostors: int, people: int | None
+) -> tuple[list[float], dict[float, str]]:
+    """(rates that so many pairs support, what each other rate would take), each rate once."""
+    supported, unsupported = [], {}
+    for far in dict.fromkeys(fars):
+        needed = impostors_needed(far)
+        if genuine and impostors >= needed:
+            supported.append(far)
+            continue
+        text = f"FAR {far:g} takes {needed:,} pairs of different people, and there are {impostors:,}"
+        if people and impostors:  # pairs grow with the square of the people
+            more = math.ceil(people * math.sqrt(max(1.0, needed / impostors)))
+            text += f" of {people:,} people; {more:,} people with as many photographs each would do"
+        unsupported[far] = text if genuine else f"{text}; it takes a pair of one person too, and there is none"
+    return supported, unsupported
+
+
+def _listed(cosines: NDArray[np.float64], people: People, kind: Bools) -> PairSample:
+    return PairSample(cosines, people.a[kind], people.b[kind], np.ones(len(cosines)))
+
+
+def _with_intervals(
+    thresholds: list[Threshold], points: OperatingPoints, people: int, replicates: int
+) -> list[Threshold]:
+    found = point_intervals(points, people, replicates)
+    return [
+        replace(threshold, cosine_interval=intervals.threshold, far_interval=intervals.far_at_fixed)
+        for threshold, intervals in zip(thresholds, found, strict=True)
+    ]
+
+
+def _likelihood(
+    genuine: NDArray[np.float64],
+    impostor: NDArray[np.float64],
+    source: str,
+    genuine_counts: NDArray[np.int64] | None = None,
+    impostor_counts: NDArray[np.int64] | None = None,
+) -> Likelihood | None:
+    try:
+        return fit_likelihood(genuine, impostor, source, genuine_counts, impostor_counts)
+    except DataError:
+        return None

@@ -1,0 +1,108 @@
+"""From a cosine to a likelihood ratio, and from there to a probability at a stated prior.
+
+N. Brümmer, J. du Preez, *Application-independent evaluation of speaker detection*, 2006: logistic regression of the
+score, C_llr and its least value over all monotone maps of the score.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facever.errors import DataError
+from facever.scoring import Scores, checked_scores
+from facever.weights.records import Likelihood
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.floating[Any]] | npt.NDArray[np.integer[Any]]
+
+
+def fit_likelihood(
+    genuine_cosines: Scores,
+    impostor_cosines: Scores,
+    source: str,
+    genuine_counts: Counts | None = None,
+    impostor_counts: Counts | None = None,
+) -> Likelihood:
+    """Fit the line by logistic regression with both kinds of pair weighted alike.
+
+    Parameters
+    ----------
+    genuine_cosines, impostor_cosines : ndarray of shape (g,) and (i,), float
+    source : str
+        Whose pairs these are, for the record.
+    genuine_counts, impostor_counts : ndarray of shape (g,) and (i,), optional
+        How many pairs have each score, above 0; one, where they are not given.
+
+    Raises
+    ------
+    DataError
+        If a score is not finite, there is none of a kind, or genuine pairs are no more alike than impostors.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    genuine, impostor = (checked_scores(s).astype(np.float64) for s in (genuine_cosines, impostor_cosines))
+    g, i = _counts(genuine, genuine_counts), _counts(impostor, impostor_counts)
+    scores = np.concatenate([genuine, impostor])
+    same = np.repeat([1, 0], [genuine.size, impostor.size])
+    # Both kinds weigh alike: the prior is then one half, its log odds zero.
+    weights = np.concatenate([g / g.sum(), i / i.sum()]) * (g.sum() + i.sum()) / 2
+    centre = float(np.average(scores, weights=weights))
+    spread = max(math.sqrt(float(np.average((scores - centre) ** 2, weights=weights))), 1e-12)
+    # No penalty: there are two parameters and many pairs.
+    model = LogisticRegression(C=np.inf, max_iter=1000)
+    model.fit(((scores - centre) / spread)[:, None], same, sample_weight=weights)
+    slope = float(model.coef_[0, 0]) / spread
+    offset = float(model.intercept_[0]) - slope * centre
+    if slope <= 0:
+        raise DataError("genuine pairs are no more alike than impostor pairs; check the labels")
+    found = cllr(slope * genuine + offset, slope * impostor + offset, g, i)
+    least = min_cllr(genuine, impostor, g, i)
+    return Likelihood(slope, offset, found, least, source, round(float(g.sum())), round(float(i.sum())))
+
+
+def cllr(
+    genuine_log_ratios: Floats,
+    impostor_log_ratios: Floats,
+    genuine_counts: Counts | None = None,
+    impostor_counts: Counts | None = None,
+) -> float:
+    """The cost of log likelihood ratios (natural logarithms), in bits: Brümmer and du Preez 2006, eq. 8.
+
+    Half the mean of log2(1 + 1/LR) over genuine pairs, and half that of log2(1 + LR) over impostor pairs; means over
+    as many pairs as the counts say, one a score where they are not given.
+    """
+    genuine = np.logaddexp(0.0, -np.asarray(genuine_log_ratios, np.float64))
+    impostor = np.logaddexp(0.0, np.asarray(impostor_log_ratios, np.float64))
+    both = np.average(genuine, weights=genuine_counts) + np.average(impostor, weights=impostor_counts)
+    return float(both / (2 * math.log(2)))
+
+
+def min_cllr(
+    genuine_cosines: Scores,
+    impostor_cosines: Scores,
+    genuine_counts: Counts | None = None,
+    impostor_counts: Counts | None = None,
+) -> float:
+    """The least C_llr that any monotone map of the scores reaches: pool adjacent violators, in bits."""
+    from sklearn.isotonic import isotonic_regression
+
+    genuine, impostor = checked_scores(genuine_cosines), checked_scores(impostor_cosines)
+    g, i = _counts(genuine, genuine_counts), _counts(impostor, impostor_counts)
+    scores = np.concatenate([genuine, impostor]).astype(np.float64)
+    same = np.repeat([1.0, 0.0], [genuine.size, impostor.size])
+    weight = np.concatenate([g / g.sum(), i / i.sum()]) / 2
+    _, inverse = np.unique(scores, return_inverse=True)  # equal scores share one probability
+    total = np.bincount(inverse, weight)
+    share = np.bincount(inverse, weight * same) / total
+    p = isotonic_regression(share, sample_weight=total)[inverse]
+    with np.errstate(divide="ignore"):
+        log_ratio = np.log(p) - np.log1p(-p)  # the prior is one half
+    return cllr(log_ratio[: genuine.size], log_ratio[genuine.size :], g, i)
+
+
+def _counts(scores: Scores, counts: Counts | None) -> Floats:
+    return np.ones(scores.size) if counts is None else np.asarray(counts, np.float64)

@@ -1,0 +1,97 @@
+"""Thresholds, TAR and FAR with 95 % intervals over people, from pairs of which each may stand for several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facever.metrics.bootstrap import REPLICATES, Interval, drawn_people, interval
+from facever.metrics.pair_sample import Floats, PairSample
+from facever.metrics.rates import Integers
+
+
+@dataclass(frozen=True, slots=True)
+class PointIntervals:
+    """What other people of the same kind would give.
+
+    Attributes
+    ----------
+    threshold : (float, float)
+        The threshold for the FAR, chosen on them.
+    tar : (float, float)
+        The TAR at that threshold of theirs: the interval of "TAR at FAR".
+    far_at_fixed : (float, float)
+        The FAR of the threshold that was chosen here.
+    """
+
+    threshold: Interval
+    tar: Interval
+    far_at_fixed: Interval
+
+
+class OperatingPoints:
+    """The rates of people who count several times or not at all.
+
+    Parameters
+    ----------
+    genuine, impostor : PairSample
+    thresholds : floats
+        One for each of `fars`, chosen on everybody.
+    photographs : int ndarray of shape (people,), optional
+        Of each person, where the sample was drawn from all of their pairs: the number of impostor pairs in a replicate
+        is then exact. Without, the sample is taken to hold every pair.
+    """
+
+    def __init__(
+        self,
+        genuine: PairSample,
+        impostor: PairSample,
+        fars: tuple[float, ...],
+        thresholds: tuple[float, ...],
+        photographs: Integers | None = None,
+    ) -> None:
+        self.genuine, self.impostor = _descending(genuine), _descending(impostor)
+        self.fars, self.photographs = np.array(fars), photographs
+        # Equal scores are accepted together: rates are read at the last of each.
+        self.ends = np.flatnonzero(np.append(np.diff(self.impostor.cosines) != 0, True))
+        self.accepted_at_fixed = np.searchsorted(-self.impostor.cosines, -np.array(thresholds), side="right")
+
+    def __call__(self, drawn: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+        """(thresholds, TARs, FARs at the fixed thresholds), (k,) each, if person p was drawn `drawn[p]` times.
+
+        A genuine pair counts as often as its person, an impostor pair as the product of both. Not a number where a
+        kind of pair is missing.
+        """
+        accepted = np.cumsum(self.impostor.counts * drawn[self.impostor.a] * drawn[self.impostor.b])
+        own = np.append(0.0, np.cumsum(self.genuine.counts * drawn[self.genuine.a]))
+        total = float(accepted[-1]) if self.photographs is None else _pairs_of_two(drawn * self.photographs)
+        if not (total and own[-1]):
+            nothing = np.full(len(self.fars), np.nan)
+            return nothing, nothing, nothing
+        # The first score, from the highest, that would accept too many: the threshold lies just above it.
+        first = np.searchsorted(accepted[self.ends], self.fars * total * (1 + 1e-12), side="right")
+        rejected = self.impostor.cosines[self.ends[np.minimum(first, len(self.ends) - 1)]]
+        above = np.searchsorted(-self.genuine.cosines, -rejected, side="left")
+        at_fixed = np.append(0.0, accepted)[self.accepted_at_fixed] / total
+        return rejected, own[above] / own[-1], at_fixed
+
+
+def point_intervals(
+    points: OperatingPoints, people: int, replicates: int = REPLICATES, seed: int = 0
+) -> list[PointIntervals]:
+    """95 % intervals at each FAR, by drawing people with replacement. See `facever.metrics.bootstrap`."""
+    values = np.array([points(drawn) for drawn in drawn_people(people, replicates, seed)])  # (replicates, 3, k)
+    return [PointIntervals(*(interval(values[:, i, k]) for i in range(3))) for k in range(values.shape[2])]
+
+
+def _pairs_of_two(counts: npt.NDArray[np.int64]) -> float:
+    """Impostor pairs of people who stand in a replicate with so many photographs; copies of one person make none."""
+    counts = counts.astype(np.float64)
+    return float(counts.sum() ** 2 - (counts**2).sum()) / 2
+
+
+def _descending(sample: PairSample) -> PairSample:
+    order = np.argsort(-sample.cosines, kind="stable")
+    return PairSample(sample.cosines[order], sample.a[order], sample.b[order], sample.counts[order])

@@ -1,0 +1,1 @@
+"""Results for people: tables, pages that stand alone, plots, model cards."""

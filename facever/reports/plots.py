@@ -1,0 +1,194 @@
+"""Plots of an evaluation as SVG text that takes the colours of the page around it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facever.weights.records import Likelihood
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Drawn in this colour, which occurs nowhere else, and then made the page's text colour, in light and dark.
+INK = "#010203"
+SERIES = ("#0a7cff", "#e8590c", "#2f9e44", "#9c36b5", "#e03131", "#1098ad")
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A model's scores of some pairs, (n,) each; `counts` says for how many pairs each stands, one by default."""
+
+    name: str
+    cosines: Floats
+    same: Bools
+    counts: NDArray[np.integer[Any]] | None = None
+
+    @property
+    def weights(self) -> Floats:
+        return np.ones(len(self.cosines)) if self.counts is None else self.counts.astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A picture for the page: SVG text, and what it shows in words for who can't see it."""
+
+    title: str
+    svg: str
+    text: str
+
+
+def roc(models: Sequence[Scored]) -> Plot:
+    """TAR over FAR, FAR on a logarithmic axis."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    figure, axes = _axes("FAR", "TAR")
+    said = []
+    for model, colour in zip(models, SERIES, strict=False):
+        far, tar, _ = roc_curve(model.same, model.cosines, sample_weight=model.weights)
+        shown = _thinned(np.maximum(far, _least(model)), tar)
+        axes.step(*shown, where="post", color=colour, label=model.name)
+        said.append(f"{model.name}: AUC {roc_auc_score(model.same, model.cosines, sample_weight=model.weights):.5f}")
+    axes.set_xscale("log")
+    _legend(axes, models)
+    return Plot("ROC", _svg(figure), f"True accept rate over false accept rate. {'; '.join(said)}.")
+
+
+def det(models: Sequence[Scored]) -> Plot:
+    """1 - TAR over FAR, both on logarithmic axes."""
+    from sklearn.metrics import roc_curve
+
+    figure, axes = _axes("FAR", "1 − TAR")
+    said = []
+    for model, colour in zip(models, SERIES, strict=False):
+        far, tar, _ = roc_curve(model.same, model.cosines, sample_weight=model.weights)
+        miss = 1 - tar
+        floor = 0.5 / model.weights[model.same].sum()
+        axes.step(*_thinned(np.maximum(far, _least(model)), np.maximum(miss, floor)), where="post", color=colour)
+        crossing = int(np.argmin(np.abs(miss - far)))
+        said.append(f"{model.name}: both rates meet near {max(far[crossing], miss[crossing]):.4f}")
+    axes.set(xscale="log", yscale="log")
+    _legend(axes, models)
+    return Plot("DET", _svg(figure), f"False reject rate over false accept rate. {'; '.join(said)}.")
+
+
+def histograms(model: Scored, threshold: float | None) -> Plot:
+    """Genuine and impostor cosines, each as a density, with the threshold if there is one."""
+    figure, axes = _axes("cosine", "density")
+    bins = np.linspace(model.cosines.min(), model.cosines.max() + 1e-9, 60).tolist()
+    for kind, chosen, colour in (("impostor", ~model.same, SERIES[1]), ("genuine", model.same, SERIES[0])):
+        values, weights = model.cosines[chosen], model.weights[chosen]
+        axes.hist(values, bins, weights=weights, density=True, color=colour, alpha=0.6, label=f"{kind} pairs")
+    if threshold is not None:
+        axes.axvline(threshold, color=INK, linestyle="--", linewidth=1, label=f"threshold {threshold:.4f}")
+    axes.legend(frameon=False)
+    genuine, impostor = _median(model, model.same), _median(model, ~model.same)
+    text = f"Histograms: genuine pairs around {genuine:.3f}, impostor pairs around {impostor:.3f}."
+    return Plot("Cosines", _svg(figure), text)
+
+
+def calibration(model: Scored, line: Likelihood, bins: int = 12) -> Plot:
+    """Share of genuine pairs over the probability that the likelihood ratio gives, both kinds weighted alike."""
+    figure, axes = _axes("probability by the likelihood ratio, prior ½", "share of genuine pairs")
+    log_ratio = line.slope * model.cosines + line.offset
+    probability = 1 / (1 + np.exp(-np.clip(log_ratio, -60, 60)))
+    weight = np.where(model.same, 0.5 / model.weights[model.same].sum(), 0.5 / model.weights[~model.same].sum())
+    weight = weight * model.weights
+    which = np.minimum((probability * bins).astype(int), bins - 1)
+    total = np.bincount(which, weight, bins)
+    there = total > 0
+    mean = np.bincount(which, weight * probability, bins)[there] / total[there]
+    share = np.bincount(which, weight * model.same, bins)[there] / total[there]
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", alpha=0.5)
+    axes.plot(mean, share, "o-", color=SERIES[0])
+    worst = float(np.abs(mean - share).max())
+    text = f"Calibration: the points stand at most {worst:.2f} off the diagonal. Cllr {line.cllr:.3f} bits."
+    return Plot("Calibration", _svg(figure), text)
+
+
+def quality(norms: Floats, correct: Bools, bins: int = 5) -> Plot | None:
+    """Accuracy of pairs in bins of as many pairs, by the lower norm of the two; None where norms are not known."""
+    if not np.isfinite(norms).all() or len(norms) < bins:
+        return None
+    order = np.argsort(norms, kind="stable")
+    parts = np.array_split(order, bins)
+    accuracy = [float(correct[part].mean()) for part in parts]
+    labels = [f"{norms[part[0]]:.4g}–{norms[part[-1]]:.4g}" for part in parts]
+    figure, axes = _axes("lower feature norm of the pair", "accuracy")
+    axes.bar(labels, accuracy, color=SERIES[0], alpha=0.8)
+    axes.set_ylim(max(0.0, min(accuracy) - 0.05), 1.0)
+    said = ", ".join(f"{label}: {100 * value:.2f} %" for label, value in zip(labels, accuracy, strict=True))
+    return Plot("Accuracy by quality", _svg(figure), f"Accuracy by the lower norm of the pair: {said}.")
+
+
+def _least(model: Scored) -> float:
+    """Where a FAR of zero is drawn on a logarithmic axis: half of what one false accept makes."""
+    return float(0.5 / model.weights[~model.same].sum())
+
+
+def _median(model: Scored, kind: Bools) -> float:
+    values, weights = model.cosines[kind], model.weights[kind]
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    # The mean of the two in the middle where their number is even.
+    middle = np.searchsorted(total, [total[-1] / 2, np.nextafter(total[-1] / 2, np.inf)])
+    return float(values[order][middle].mean())
+
+
+def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """A curve with one point for each step that can be seen: a thousandth of either axis, x being logarithmic."""
+    cells = np.stack([np.round(np.log10(x) * 250), np.round(y * 1000), np.round(np.log10(np.maximum(y, 1e-9)) * 250)])
+    changed = np.append(True, (np.diff(cells, axis=1) != 0).any(axis=0))
+    changed[-1] = True
+    return x[changed], y[changed]
+
+
+def _axes(x: str, y: str) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.tick_params(colors=INK, which="both")
+    for side, spine in axes.spines.items():
+        spine.set_color(INK)
+        spine.set_visible(side in ("left", "bottom"))
+    axes.grid(True, color=INK, alpha=0.12, linewidth=0.6)
+    return figure, axes
+
+
+def _legend(axes: Axes, models: Sequence[Scored]) -> None:
+    if len(models) > 1:
+        axes.legend([model.name for model in models], frameon=False)
+
+
+def _svg(figure: Figure) -> str:
+    """The drawing as an <svg> element: text as text, no fixed size, ink in the page's colour, the same every time."""
+    import matplotlib as mpl
+
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        for text in legend.get_texts() if legend else []:
+            text.set_color(INK)
+    # Without a fixed salt the ids in it would differ from run to run; two drawings on a page must not share them.
+    salt = figure.axes[0].get_ylabel() + figure.axes[0].get_xlabel()
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    head, rest = svg.split(">", 1)
+    return re.sub(r' (?:width|height)="[^"]*"', "", head) + ">" + rest

@@ -1,0 +1,251 @@
+"""Tables for the terminal; plain text in a pipe."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from facever.evaluation import AllPairsResult, KeptThreshold, PairsResult, StageTimes
+from facever.metrics.rates import Bools
+from facever.verifier import Answer
+from facever.weights.metadata import WeightsInfo
+from facever.weights.records import Quality, Threshold
+
+Rows = Sequence[tuple[str, str]]
+
+
+def print_table(rows: Rows, title: str = "") -> None:
+    """Two columns, names and values. Nothing in them is taken for markup."""
+    if title:
+        print(title)
+    if not sys.stdout.isatty():
+        for name, value in rows:
+            print(f"{name}\t{value}")
+        return
+    table = Table(box=SIMPLE, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name), Text(value))
+    Console().print(table)
+
+
+def print_roc(cosines: NDArray[np.float64], same: Bools, counts: NDArray[np.int64] | None = None) -> None:
+    """A small ROC, on a terminal only: in a pipe a drawing is no use."""
+    if sys.stdout.isatty():
+        from facever.reports.terminal_roc import roc_text
+
+        print(roc_text(cosines, same, Console().width, counts))
+
+
+def _probability(value: float) -> str:
+    """Never rounded to certainty."""
+    if value > 0.9999:
+        return "above 0.9999"
+    return "below 0.0001" if value < 0.0001 else f"{value:.4g}"
+
+
+def answer_text(answer: Answer, a: str, b: str, rule: str) -> str:
+    """The answer of `verify` in a few lines."""
+    if answer.far is None:
+        threshold = f"threshold {answer.threshold:.4f}, as given"
+    else:
+        threshold = f"threshold {answer.threshold:.4f} for a false accept rate of {answer.far:g}"
+    lines = [
+        "same person" if answer.same else "different people",
+        f"  cosine {answer.cosine:.4f}, {threshold}",
+    ]
+    for name, norm, quality, found in zip((a, b), answer.norms, answer.quality, answer.faces_found, strict=True):
+        which = {
+            "largest": "the largest",
+            "center": "the one nearest to the centre",
+            "all": "the most alike",
+        }[rule]
+        several = f", {found} faces found, {which} taken" if found > 1 else ""
+        at = "" if quality is None else f", quality at percentile {math.floor(quality)}"
+        lines.append(f"  {name}: norm {norm:.3f}{at}{several}")
+    if answer.probability is not None:
+        lines.insert(
+            2,
+            f"  probability {_probability(answer.probability)} of the same person at a prior of {answer.prior:g}, "
+            f"log-likelihood ratio {answer.log_likelihood_ratio:.2f}",
+        )
+    return "\n".join(lines)
+
+
+def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
+    """The figures of a protocol, a row each."""
+    f = result.figures
+    rows = [
+        ("weights", weights),
+        ("pairs", f"{f.pairs:,} ({f.genuine_pairs:,} genuine), {len(f.fold_accuracies)} folds"),
+        ("photographs", f"{result.images:,}, {len(result.images_without_face)} without a detected face"),
+        (
+            "accuracy",
+            f"{100 * f.accuracy:.2f} ± {100 * f.accuracy_standard_error:.2f} % (standard error of the mean)",
+        ),
+        ("its 95 % interval", f"{_percent(result.intervals['accuracy'])}, over {_drawn(result)}"),
+        ("AUC", f"{f.auc:.5f}"),
+        ("EER", f"{100 * f.eer:.2f} %"),
+    ]
+    for far, tar in f.tar_at_far.items():
+        if tar is None:
+            rows.append((f"TAR at FAR {far:g}", "too few impostor pairs to say"))
+        else:
+            low, high = result.intervals[f"{far:g}"]
+            rows.append((f"TAR at FAR {far:g}", f"{tar:.4f} ({low:.4f} to {high:.4f})"))
+    for g in result.groups:
+        low, high = g.accuracy_interval
+        figures = [f"accuracy {100 * g.accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f})"]
+        figures += (
+            [f"FAR {g.far:.4f} ({g.far_interval[0]:.4f} to {g.far_interval[1]:.4f})"] if g.far is not None else []
+        )
+        figures += (
+            [f"TAR {g.tar:.4f} ({g.tar_interval[0]:.4f} to {g.tar_interval[1]:.4f})"] if g.tar is not None else []
+        )
+        few = "; too few pairs to rely on" if g.few else ""
+        rows.append((f"group {g.name}", f"{', '.join(figures)}; {g.genuine_pairs + g.impostor_pairs} pairs{few}"))
+    rows.append(("d-prime", f"{result.d_prime:.2f}"))
+    if result.likelihood is not None:
+        rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, at best {result.likelihood.min_cllr:.4f}"))
+    return rows + _kept_rows(result.thresholds)
+
+
+def all_pairs_rows(result: AllPairsResult, weights: str) -> list[tuple[str, str]]:
+    """The figures of all pairs, a row each, and the most suspicious pairs."""
+    missing = len(result.without_face)
+    alone = f", {result.lonely:,} with one photograph" if result.lonely else ""
+    rows = [
+        ("weights", weights),
+        (
+            "photographs",
+            f"{result.photographs:,} of {result.people:,} people{alone}; {missing} without a detected face",
+        ),
+        ("pairs", f"{result.genuine_pairs:,} genuine, {result.impostor_pairs:,} impostor"),
+    ]
+    for far, tar in result.tar_at_far.items():
+        text = "too few impostor pairs to say"
+        if tar is not None:
+            (low, high), (least, most) = result.tar_intervals[far], result.threshold_intervals[far]
+            threshold = f"{result.threshold_at_far[far]:.4f} ({least:.4f} to {most:.4f})"
+            text = f"{tar:.4f} ({low:.4f} to {high:.4f}), threshold {threshold}"
+        rows.append((f"TAR at FAR {far:g}", text))
+    if result.likelihood is not None:
+        rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, at best {result.likelihood.min_cllr:.4f}"))
+    rows += _kept_rows(result.thresholds)
+    return rows + [(f"alike, {cosine:.4f}", f"{a} and {b}") for a, b, cosine in result.suspicious]
+
+
+def timing_rows(times: StageTimes | None, score: float, total: float) -> list[tuple[str, str]]:
+    """What each stage took, a row each, and what that means."""
+    rows = [("seconds in all", f"{total:.1f}")]
+    if times is None:
+        rows.append(("embeddings", "made elsewhere, so decode, detect, align and embed were not run"))
+    elif not times.embedded:
+        rows.append(
+            ("embeddings", f"all {times.cached:,} from the cache, so decode, detect, align and embed were not run")
+        )
+    else:
+        rows += [(f"seconds to {stage}", f"{seconds:.1f}") for stage, seconds in times.seconds.items()]
+        rows.append(
+            (
+                "embeddings",
+                f"{times.embedded:,} made now, {times.cached:,} from the cache; the stages' seconds are summed over "
+                "processes and threads that work side by side",
+            )
+        )
+    return [*rows, ("seconds to score", f"{score:.1f}, with figures and intervals")]
+
+
+def _kept_rows(thresholds: Sequence[KeptThreshold]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"stored threshold {t.cosine:.4f}",
+            f"promises FAR {t.far:g}; here FAR {t.measured_far:.2g}, TAR {t.measured_tar:.4f}",
+        )
+        for t in thresholds
+    ]
+
+
+def _percent(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f} %"
+
+
+def _drawn(result: PairsResult) -> str:
+    return "pairs taken as independent" if result.people is None else f"{result.people:,} people drawn anew"
+
+
+def _intervals(t: Threshold) -> str:
+    """The 95 % intervals of a stored threshold, where the record has them."""
+    if t.cosine_interval is None or t.far_interval is None:
+        return ""
+    (low, high), (least, most) = t.cosine_interval, t.far_interval
+    return f", 95 % interval {low:.4f} to {high:.4f}, FAR {least:.2g} to {most:.2g}"
+
+
+def _quality_rows(quality: Quality) -> list[tuple[str, str]]:
+    """The norms of a record of quality, and what it brings to leave out photographs of small ones."""
+    five, half, most = (f"{quality.percentiles[k]:.3g}" for k in (5, 50, 95))
+    norms = f"norms: 5 % below {five}, half below {half}, 95 % below {most}; of {quality.photographs:,} photographs, "
+    rows = [("quality", norms + quality.source)]
+    check = quality.check
+    if check is None:
+        return [*rows, ("quality check", quality.why_useless() or "")]
+    rates = [
+        f"{'none left' if rate is None else f'{100 * rate:.2f} %'} without {100 * share:g} %"
+        for share, rate in zip(check.discarded[1:], check.fnmr[1:], strict=True)
+    ]
+    at_random = "unknown" if check.fnmr_at_random is None else f"{100 * check.fnmr_at_random:.2f} %"
+    saved = "too few people for an interval"
+    if check.saved_interval is not None:
+        low, high = check.saved_interval
+        saved = f"95 % interval of what 20 % save {100 * low:.2f} to {100 * high:.2f} %"
+    use = "verify --min-quality may decline" if check.helps else "no help, verify --min-quality is refused"
+    told = f"FNMR at FMR {check.fmr:g} {at_random} of all and at random; the lowest norms left out, {', '.join(rates)}"
+    return [*rows, ("quality check", f"{told}; {saved}, over {check.people:,} people: {use}")]
+
+
+def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
+    """The metadata of a weights file, a row each."""
+    a, n = info.alignment, info.normalisation
+    rows = [
+        ("name", info.name),
+        ("network", f"{info.network} {info.network_arguments or ''}".strip()),
+        ("alignment", f"{a.name}: {a.height}x{a.width} pixels, fill {a.fill}"),
+        ("normalisation", f"(RGB - {list(n.mean)}) / {n.scale:g}"),
+        ("mirror image", "averaged in" if info.mirrored else "not used"),
+        ("loss", ", ".join(f"{key} {value}" for key, value in info.loss.items())),
+    ]
+    for data in info.training_data:
+        count = f"{data.get('photographs', '?')} photographs of {data.get('identities', '?')} people"
+        rows.append(("trained on", f"{data.get('name', '?')}: {count}; terms: {data.get('terms', 'not stated')}"))
+    rows += [
+        (
+            f"threshold for FAR {t.far:g}",
+            f"{t.cosine:.4f}{_intervals(t)} (TAR {t.tar:.3f}; from {t.impostor_pairs:,} impostor pairs, {t.source})",
+        )
+        for t in info.thresholds
+    ]
+    if info.likelihood is not None:
+        line = info.likelihood
+        rows += [
+            (
+                "likelihood ratio",
+                f"natural logarithm {line.slope:.2f} · cosine {line.offset:+.2f}; "
+                f"Cllr {line.cllr:.3f} bits, at best {line.min_cllr:.3f}; from {line.genuine_pairs:,} genuine and "
+                f"{line.impostor_pairs:,} impostor pairs, {line.source}",
+            )
+        ]
+    rows += _quality_rows(info.quality) if info.quality is not None else []
+    rows += [("licence", info.licence), ("credit", info.credit)]
+    rows += [("seed", str(info.seed))] if info.seed is not None else []
+    rows += [("versions", ", ".join(f"{key} {value}" for key, value in info.versions.items()))]
+    return rows

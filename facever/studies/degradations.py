@@ -1,0 +1,63 @@
+"""Crops degraded in steps: blur, noise, down-scaling, low light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Crops = NDArray[np.uint8]
+
+
+def blurred(crops: Crops, sigma: float) -> Crops:
+    """Gaussian blur of so many pixels."""
+    if sigma == 0:
+        return crops
+    return np.stack([np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma), np.uint8) for crop in crops])
+
+
+def noisy(crops: Crops, deviation: float) -> Crops:
+    """White noise of so many grey levels, the same for every call."""
+    noise = np.random.default_rng(0).normal(0, deviation, crops.shape)
+    return np.asarray(np.clip(np.round(crops + noise), 0, 255), np.uint8)
+
+
+def shrunk(crops: Crops, share: float) -> Crops:
+    """Scaled down to so much of both sides, by averaging, and up again."""
+    if share == 1:
+        return crops
+    height, width = crops.shape[1:3]
+    small = (max(2, round(width * share)), max(2, round(height * share)))
+    return np.stack(
+        [
+            np.asarray(cv2.resize(cv2.resize(crop, small, interpolation=cv2.INTER_AREA), (width, height)), np.uint8)
+            for crop in crops
+        ]
+    )
+
+
+def dimmed(crops: Crops, share: float) -> Crops:
+    """So much of the light, rounded to whole grey levels as a camera would."""
+    return np.asarray(np.round(crops * share), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiling:
+    """A way to spoil photographs, in steps from none to strong."""
+
+    name: str
+    unit: str
+    change: Callable[[Crops, float], Crops]
+    steps: tuple[float, ...]
+
+
+SPOILINGS = (
+    Spoiling("blur", "standard deviation in pixels", blurred, (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)),
+    Spoiling("noise", "standard deviation in grey levels", noisy, (0.0, 5.0, 10.0, 20.0, 40.0, 60.0)),
+    Spoiling("down-scaling", "share of the side that is left", shrunk, (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)),
+    Spoiling("low light", "share of the light that is left", dimmed, (1.0, 0.7, 0.5, 0.3, 0.2, 0.1)),
+)

@@ -1,0 +1,113 @@
+"""Where a face's landmarks fall in a crop: the record in a weights file, and the named templates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+FILLS = ("black", "edge")
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Where the five landmarks fall in a crop, how large it is, and what stands outside the photograph.
+
+    Attributes
+    ----------
+    name : str
+    height, width : int
+        Size of the crop in pixels.
+    landmarks : five (x, y) pairs
+        Left eye, right eye, nose, left and right corner of the mouth, in pixels of the crop.
+    fill : {"black", "edge"}
+        Pixels outside the photograph: zero, or those of its nearest edge.
+    """
+
+    name: str
+    height: int
+    width: int
+    landmarks: tuple[tuple[float, float], ...]
+    fill: str = "black"
+
+    def __post_init__(self) -> None:
+        if self.fill not in FILLS:
+            raise ValueError(f"fill is one of {', '.join(FILLS)}, not {self.fill!r}")
+        if len(self.landmarks) != 5 or any(len(point) != 2 for point in self.landmarks):
+            raise ValueError("an alignment has five landmarks of two coordinates")
+        if not all(math.isfinite(each) for point in self.landmarks for each in point):
+            raise ValueError("the landmarks of an alignment must be finite numbers")
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"a crop of {self.height}x{self.width} pixels has no pixels")
+
+    def padded(self, margin: int) -> Alignment:
+        """The same alignment with `margin` more pixels of the photograph on every side.
+
+        Its crops hold those of the unpadded one in their middle, but for rounding (one grey level here and there).
+        """
+        landmarks = tuple((x + margin, y + margin) for x, y in self.landmarks)
+        return replace(
+            self,
+            name=f"{self.name}+{margin}",
+            height=self.height + 2 * margin,
+            width=self.width + 2 * margin,
+            landmarks=landmarks,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Alignment:
+        """The alignment of a weights file. Raises KeyError, TypeError or ValueError for anything else."""
+        landmarks = tuple((float(x), float(y)) for x, y in fields["landmarks"])
+        name, height, width = str(fields["name"]), int(fields["height"]), int(fields["width"])
+        return cls(name, height, width, landmarks, str(fields["fill"]))
+
+
+# The median of where MTCNN's landmarks fall in the chips that dlib itself cuts (600 photographs): it makes dlib's
+# network usable without dlib's own detector and its landmarks.
+DLIB_150 = Alignment(
+    "dlib-150x150", 150, 150, ((48.6, 46.7), (102.5, 46.7), (75.3, 78.9), (51.7, 105.9), (99.0, 106.2))
+)
+
+# The template of the center-loss and SphereFace code, which the field uses for crops of 112x96.
+FACE_112X96 = Alignment(
+    "face-112x96",
+    112,
+    96,
+    ((30.2946, 51.6963), (65.5318, 51.5014), (48.0252, 71.7366), (33.5493, 92.3655), (62.7299, 92.2041)),
+)
+
+
+def window(alignment: Alignment, name: str, share: float, down: float, height: int, width: int) -> Alignment:
+    """A tighter look at the same face.
+
+    Parameters
+    ----------
+    share : float
+        Width of the window as a share of the crop's width.
+    down : float
+        How far below the crop's centre the window's centre lies, in pixels of the crop.
+    height, width : int
+        Size to which the window is scaled, in pixels.
+    """
+    scale = width / (share * alignment.width)
+    left = alignment.width * (1 - share) / 2
+    top = alignment.height / 2 + down - height / scale / 2
+    landmarks = tuple(((x - left) * scale, (y - top) * scale) for x, y in alignment.landmarks)
+    return Alignment(name, height, width, landmarks, alignment.fill)
+
+
+# Cut below the hairline, so that photographs that end just above the brows show little fill. See models/scratch.md.
+TIGHT_64X56 = window(DLIB_150, "tight-64x56", share=2 / 3, down=6.0, height=64, width=56)
+
+# dlib's template a little nearer and lower. dlib's network, unchanged, tells the tightly cut photographs apart better
+# so, and the others no worse (see models/default.md): it is where training on begins.
+CLOSE_150 = window(DLIB_150, "close-150x150", share=0.97, down=3.0, height=150, width=150)
+
+# For the Face-ResNet that learns from a teacher: tight as well, and finer.
+NEAR_80 = window(DLIB_150, "near-80x80", share=0.8, down=3.0, height=80, width=80)
+
+ALIGNMENTS = {a.name: a for a in (DLIB_150, CLOSE_150, FACE_112X96, NEAR_80, TIGHT_64X56)}

@@ -1,0 +1,108 @@
+"""The weights file: parameters in safetensors, and in its metadata all that is needed to use them rightly.
+
+Inference takes network, alignment and pixel normalisation from here and nowhere else; the thresholds say which false
+accept rate they promise and on which data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from facever.errors import WeightsError
+from facever.files import written_whole
+from facever.networks import EmbeddingNetwork, build_network
+from facever.weights.metadata import FORMAT, KEY, WeightsInfo
+from facever.weights.shipped import find_weights
+
+
+def save_weights(path: Path, info: WeightsInfo, network: EmbeddingNetwork, half: bool = True) -> None:
+    """Write a weights file, whole or not at all.
+
+    With `half`, kernels and matrices are stored as float16, which halves the file and costs no accuracy that shows
+    (benchmarks/results/half.json); per-channel vectors, few but sensitive, stay float32.
+    """
+    state = {}
+    for name, tensor in network.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        state[name] = tensor.half() if half and tensor.dim() >= 2 else tensor
+    with written_whole(path) as temporary:
+        try:
+            save_file(state, temporary, metadata={KEY: json.dumps(info.to_json())})
+        except SafetensorError as error:  # a full disk, for one
+            raise OSError(str(error)) from error
+
+
+def read_info(path: Path) -> WeightsInfo:
+    """The metadata of a weights file.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, truncated, not safetensors, or not facever's.
+    """
+    return _read(path)[0]
+
+
+def load_weights(path: Path, device: str | torch.device = "cpu") -> tuple[WeightsInfo, EmbeddingNetwork]:
+    """Metadata and network, float32, in evaluation mode, on `device`.
+
+    Raises
+    ------
+    WeightsError
+        As `read_info`; and if the parameters are not those of the network that the file names, or not finite.
+    """
+    info, state = _read(path, tensors=True)
+    try:
+        network = build_network(info.network, **info.network_arguments)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise WeightsError(f"{path}: its network can't be built: {error}") from error
+    crop = (info.alignment.height, info.alignment.width)
+    if crop != tuple(network.input_size):
+        raise WeightsError(f"{path}: its crops are {crop}, but its network {info.network} takes {network.input_size}")
+    expected = network.state_dict()
+    _check_parameters(path, info.network, state, expected)
+    network.load_state_dict({name: state[name].to(expected[name].dtype) for name in expected})
+    return info, network.eval().to(device)
+
+
+def _check_parameters(path: Path, network: str, state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    for name in expected.keys() - state.keys():
+        raise WeightsError(f"{path}: not the parameters of {network}: {name} is missing")
+    for name in state.keys() - expected.keys():
+        raise WeightsError(f"{path}: not the parameters of {network}: {name} is unknown to it")
+    for name, tensor in state.items():
+        if tensor.shape != expected[name].shape:
+            shapes = f"{tuple(tensor.shape)} in place of {tuple(expected[name].shape)}"
+            raise WeightsError(f"{path}: not the parameters of {network}: {name} has shape {shapes}")
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path}: {name} holds values that are not finite; the training went astray")
+
+
+def _read(path: Path, tensors: bool = False) -> tuple[WeightsInfo, dict[str, Tensor]]:
+    path = find_weights(path)
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise WeightsError(f"{path}: safetensors can't open a path that is not UTF-8; rename the file") from error
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
+    if KEY not in metadata:
+        raise WeightsError(f"{path}: a safetensors file, but not one of facever's; train or convert one")
+    try:
+        fields = json.loads(metadata[KEY])
+        if fields.get("format") != FORMAT:
+            raise WeightsError(f"{path}: format {fields.get('format')} of weights file; this facever reads {FORMAT}")
+        return WeightsInfo.from_json(fields), state
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise WeightsError(f"{path}: its metadata is broken ({error!r}); export it again") from error

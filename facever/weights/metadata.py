@@ -1,0 +1,118 @@
+"""The metadata of a weights file: all that is needed to use its parameters correctly."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+
+from facever.errors import WeightsError
+from facever.scoring import impostors_needed, people_needed
+from facever.weights.alignment import Alignment
+from facever.weights.records import Likelihood, Normalisation, Quality, Threshold
+
+FORMAT = 1
+KEY = "facever"
+# What files written by the first facever lack.
+_ADDED = frozenset({"likelihood", "quality"})
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsInfo:
+    """The metadata of a weights file.
+
+    `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`: from a cosine to a
+    likelihood ratio; None where it was not fitted, as in files written before there was one. `quality`: what the
+    feature's norm says of a photograph; None alike.
+    """
+
+    name: str
+    network: str
+    network_arguments: dict[str, Any]
+    alignment: Alignment
+    normalisation: Normalisation
+    mirrored: bool
+    loss: dict[str, Any]
+    training_data: list[dict[str, Any]]
+    licence: str
+    credit: str
+    seed: int | None = None
+    thresholds: list[Threshold] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    likelihood: Likelihood | None = None
+    quality: Quality | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> WeightsInfo:
+        """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
+        known = {name: fields[name] for name in cls.__dataclass_fields__ if name not in _ADDED or name in fields}
+        known["alignment"] = Alignment.from_json(fields["alignment"])
+        mean, scale = fields["normalisation"]["mean"], float(fields["normalisation"]["scale"])
+        r, g, b = (float(m) for m in mean)
+        known["normalisation"] = Normalisation((r, g, b), scale)
+        known["thresholds"] = [Threshold.from_json(t) for t in fields["thresholds"]]
+        if fields.get("likelihood") is not None:
+            known["likelihood"] = Likelihood(**fields["likelihood"])
+        if fields.get("quality") is not None:
+            known["quality"] = Quality.from_json(fields["quality"])
+        if not isinstance(fields["mirrored"], bool):
+            raise TypeError(f"mirrored is true or false, not {fields['mirrored']!r}")
+        return cls(**known)
+
+    def threshold(self, far: float) -> Threshold:
+        """The stored threshold for that false accept rate. Raises WeightsError where there is none."""
+        for threshold in self.thresholds:
+            if abs(threshold.far - far) <= 1e-9:
+                return threshold
+        stored = ", ".join(f"{t.far:g}" for t in self.thresholds) or "none"
+        needed = impostors_needed(far)  # refuses what is no rate
+        raise WeightsError(
+            f"the weights {self.name!r} hold no threshold for FAR {far:g} (stored: {stored}); give --threshold, or "
+            f"find one by facever calibrate, which takes {needed:,} pairs of different people: "
+            f"{people_needed(needed):,} people with a photograph each, or fewer with several"
+        )
+
+    def quality_to_decline_by(self) -> Quality:
+        """The record by which poor photographs may be declined. Raises WeightsError where there is none of use."""
+        useless = "they hold no record of quality" if self.quality is None else self.quality.why_useless()
+        if self.quality is None or useless:
+            raise WeightsError(
+                f"the weights {self.name!r} can't tell which photographs are too poor: {useless}; leave out "
+                "--min-quality, or make a record of people like yours by facever calibrate"
+            )
+        return self.quality
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    import numpy
+
+    from facever import __version__
+
+    return {
+        "facever": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def with_thresholds(
+    info: WeightsInfo,
+    thresholds: list[Threshold],
+    likelihood: Likelihood | None = None,
+    quality: Quality | None = None,
+) -> WeightsInfo:
+    """A copy of the metadata with other thresholds, and the likelihood that belongs to them, if any.
+
+    Without another record of quality the one that is there stays, since it does not hang on the thresholds.
+    """
+    return replace(info, thresholds=thresholds, likelihood=likelihood, quality=quality or info.quality)

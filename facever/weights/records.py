@@ -1,0 +1,217 @@
+"""The records in a weights file: normalization, thresholds, likelihood ratio, quality."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """From RGB pixels in [0, 255] to a network's input: (x - mean) / scale, mean per channel."""
+
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    scale: float = 128.0
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in (*self.mean, self.scale)) or self.scale <= 0:
+            raise ValueError(f"pixels can't be normalised by mean {self.mean} and scale {self.scale}")
+
+    def __call__(self, pixels: Tensor) -> Tensor:  # (N, 3, H, W) uint8 or float -> float32
+        mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
+        return (pixels.float() - mean) / self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A cosine from which on two faces count as the same person, and what it promises.
+
+    Attributes
+    ----------
+    far : float
+        The false accept rate aimed at.
+    cosine : float
+    source : str
+        The people on whose pairs it was chosen.
+    impostor_pairs : int
+        How many pairs of different people that were.
+    tar : float
+        The share of those people's genuine pairs that it accepts.
+    cosine_interval, far_interval : (float, float), optional
+        95 % intervals over people drawn with replacement: of the cosine, chosen on them anew, and of the false accept
+        rate that this cosine has on them.
+    """
+
+    far: float
+    cosine: float
+    source: str
+    impostor_pairs: int
+    tar: float
+    cosine_interval: tuple[float, float] | None = None
+    far_interval: tuple[float, float] | None = None
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Threshold:
+        """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
+        intervals = {}
+        for name in ("cosine_interval", "far_interval"):
+            ends = fields.get(name)
+            if ends is not None:
+                low, high = (float(end) for end in ends)
+                intervals[name] = (low, high)
+        return cls(**{**fields, **intervals})
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.far) and math.isfinite(self.cosine)):
+            raise ValueError(f"a threshold of cosine {self.cosine} at FAR {self.far} decides nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """A straight line from the cosine to the natural logarithm of the likelihood ratio: slope * cosine + offset.
+
+    Attributes
+    ----------
+    slope, offset : float
+    cllr, min_cllr : float
+        In bits, of the scores it was fitted to: 0 is perfect, 1 says nothing. Their difference is what the straight
+        line loses against the best monotone map.
+    source : str
+        Whose pairs these were.
+    genuine_pairs, impostor_pairs : int
+    """
+
+    slope: float
+    offset: float
+    cllr: float
+    min_cllr: float
+    source: str
+    genuine_pairs: int
+    impostor_pairs: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.slope) and math.isfinite(self.offset) and self.slope > 0):
+            raise ValueError(f"a likelihood ratio of slope {self.slope} and offset {self.offset} says nothing")
+
+    def log_ratio(self, cosine: float) -> float:
+        """log p(cosine | same person) / p(cosine | different people)."""
+        return self.slope * cosine + self.offset
+
+    def probability(self, cosine: float, prior: float) -> float:
+        """Of the same person, if it was `prior` before the photographs were seen. Raises ValueError outside (0, 1)."""
+        if not 0 < prior < 1:
+            raise ValueError(f"a prior is a probability between 0 and 1, not {prior}")
+        return 1 / (1 + math.exp(-min(700.0, max(-700.0, self.log_ratio(cosine) + math.log(prior / (1 - prior))))))
+
+
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)  # of the photographs
+JUDGED = SHARES.index(0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardCheck:
+    """What it brings to leave out the photographs of the smallest norms.
+
+    Attributes
+    ----------
+    fmr, threshold : float
+        The cosine that has this false match rate on all impostor pairs; it stays while photographs are left out.
+    genuine_pairs, impostor_pairs, people : int
+        Of all photographs; the people are those with a genuine pair.
+    discarded : floats
+        Shares of the photographs, the first 0.
+    fnmr : floats or None
+        The false non-match rate of the pairs left after each; None where none is left.
+    fnmr_at_random : float or None
+        After as many photographs are left out at random: that of all, in expectation.
+    saved_interval : (float, float) or None
+        95 %, over people drawn anew, of the FNMR at random minus that with 20 % of the photographs left out; None with
+        fewer than `MIN_PEOPLE` people.
+    """
+
+    fmr: float
+    threshold: float
+    genuine_pairs: int
+    impostor_pairs: int
+    people: int
+    discarded: tuple[float, ...]
+    fnmr: tuple[float | None, ...]
+    fnmr_at_random: float | None
+    saved_interval: tuple[float, float] | None
+
+    def __post_init__(self) -> None:
+        if len(self.discarded) != len(self.fnmr):
+            raise ValueError(f"{len(self.fnmr)} rates for {len(self.discarded)} shares discarded")
+
+    @property
+    def helps(self) -> bool:
+        """The rule: with 20 % left out, the FNMR is below that at random, by an interval that lies above zero."""
+        return self.saved_interval is not None and self.saved_interval[0] > 0
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> DiscardCheck:
+        """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
+        ends = fields["saved_interval"]
+        low_high = None if ends is None else (float(ends[0]), float(ends[1]))
+        rates = tuple(None if rate is None else float(rate) for rate in fields["fnmr"])
+        shares = tuple(float(share) for share in fields["discarded"])
+        return cls(**{**fields, "discarded": shares, "fnmr": rates, "saved_interval": low_high})
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What norms are usual, and whether a small one says that a photograph is poor.
+
+    Attributes
+    ----------
+    percentiles : 101 floats
+        The norms below which 0, 1, ..., 100 % of the photographs lie.
+    source : str
+        Whose photographs these were.
+    photographs : int
+    check : DiscardCheck or None
+        None where these people have too few pairs for it.
+    """
+
+    percentiles: tuple[float, ...]
+    source: str
+    photographs: int
+    check: DiscardCheck | None = None
+
+    def __post_init__(self) -> None:
+        norms = np.array(self.percentiles, np.float64)
+        if norms.shape != (101,) or not np.isfinite(norms).all() or (np.diff(norms) < 0).any():
+            raise ValueError("the percentiles of a quality are 101 finite norms in ascending order")
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Quality:
+        """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
+        check = fields["check"]
+        norms = tuple(float(norm) for norm in fields["percentiles"])
+        return cls(norms, str(fields["source"]), int(fields["photographs"]), check and DiscardCheck.from_json(check))
+
+    def percentile(self, norm: float) -> float:
+        """Where a norm lies among these, in [0, 100]: at or above k exactly if it is not below the k-th percentile."""
+        return float(np.interp(norm, self.percentiles, np.arange(101.0)))
+
+    def why_useless(self) -> str | None:
+        """Why no photograph may be declined by its norm; None where it may."""
+        if self.check is None:
+            return f"{self.source} have too few pairs to check whether a small norm means a poor photograph"
+        if self.check.helps:
+            return None
+        left, all_ = (_percent(rate) for rate in (self.check.fnmr[JUDGED], self.check.fnmr_at_random))
+        return (
+            f"on {self.source}, leaving out the photographs of small norms helps no more than leaving out any: FNMR "
+            f"{left} without the lowest {100 * SHARES[JUDGED]:g} %, {all_} at random"
+        )
+
+
+def _percent(rate: float | None) -> str:
+    return "unknown" if rate is None else f"{100 * rate:.2f} %"

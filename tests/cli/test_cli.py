@@ -1,0 +1,756 @@
+"""The commands as a user meets them: what they print where, how they end, what they write."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.util
+import io
+import itertools
+import json
+import math
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from command_line import Outcome, Terminal, facever, tinted_people
+from PIL import Image, ImageOps
+
+from facever import Verifier, __version__
+from facever.cli import app
+from facever.reports.tables import print_table
+from facever.weights.file import load_weights, save_weights
+from facever.weights.shipped import find_weights
+
+COMMANDS = [command.name for command in app.registered_commands]
+
+
+def in_new_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
+    )
+
+
+@pytest.fixture(scope="module")
+def hopper(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
+    """Grace Hopper's portrait at a third of its size, for speed."""
+    path = tmp_path_factory.mktemp("hopper") / "hopper.png"
+    Image.open(portrait).resize((171, 200)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def hopper_again(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
+    """The same, mirrored and in another size."""
+    path = tmp_path_factory.mktemp("hopper_again") / "mirrored.png"
+    ImageOps.mirror(Image.open(portrait)).resize((188, 220)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def astronaut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scikit-image's portrait of Eileen Collins, the part with her face."""
+    path = tmp_path_factory.mktemp("astronaut") / "astronaut.png"
+    whole = Image.open(Path(pytest.importorskip("skimage").__file__).parent / "data" / "astronaut.png")
+    whole.crop((120, 10, 330, 240)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("blank") / "wall.png"
+    Image.new("RGB", (220, 200), "teal").save(path)
+    return path
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, hopper: Path, blank: Path) -> Path:
+    """A folder with a face, a wall, a broken file, and two faces in a folder below."""
+    folder = tmp_path / "photographs"
+    (folder / "below").mkdir(parents=True)
+    shutil.copy(hopper, folder / "a.png")
+    shutil.copy(blank, folder / "wall.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    two = Image.new("RGB", (350, 200))
+    face = Image.open(hopper)
+    two.paste(face, (0, 0))
+    two.paste(face.resize((137, 160)), (180, 0))
+    two.save(folder / "below" / "two.png")
+    return folder
+
+
+# ---- help and usage ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_says_what_it_does_and_gives_an_example(command: str) -> None:
+    outcome = facever(command, "--help")
+    assert outcome.code == 0
+    assert outcome.err == ""
+    assert f"Example: facever {command} " in outcome.out
+    assert f" {command} [OPTIONS]" in outcome.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_of_the_help_is_a_valid_command_line(command: str, tmp_path: Path, monkeypatch) -> None:
+    (example,) = re.findall(r"Example: facever (.*?)\s*$", facever(command, "--help").out, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)  # where none of its files are
+    outcome = facever(*example.split())
+    assert "Usage:" not in outcome.err
+    assert outcome.code == (0 if command == "info" else 2)
+
+
+def test_the_exit_codes_stand_where_they_matter() -> None:
+    for text in (facever("--help").out, facever("verify", "-h").out):
+        assert re.search(
+            r"Exit\s+codes: 0 .* 1 .*different\s+people.* 2 .*bad\s+input.* 3 no\s+face.* 4 .*too\s+poor",
+            text,
+            re.DOTALL,
+        )
+    assert "Exit code 3 if no face was found at all" in " ".join(facever("embed", "--help").out.split())
+
+
+@pytest.mark.parametrize("arguments", ["['--help']", "['verify', '--help']", "['--version']", "['verify']"])
+def test_help_and_usage_errors_answer_without_the_heavy_imports(arguments: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['facever', *{arguments}]\n"
+        "from facever.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'cv2', 'PIL', 'rich.progress'} & set(sys.modules)\n"
+        "sys.exit(f'{heavy} imported' if heavy else 0)\n"
+    )
+    done = in_new_process(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "facever", "--version"], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, f"facever {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "[OPTIONS] COMMAND"),
+        (["verfy"], "verify"),  # did you mean
+        (["verify", "one.jpg"], "Missing argument"),
+        (["verify", "a.jpg", "b.jpg", "c.jpg"], "unexpected extra argument"),
+        (["verify", "a.jpg", "b.jpg", "--threshold", "high"], "--threshold"),
+        (["verify", "a.jpg", "b.jpg", "--min-face", "3"], "12"),
+        (["embed", "folder", "--workers", "0"], "--workers"),
+        (["embed", "folder", "--colour"], "--colour"),
+        (["calibrate", "default", "people"], "--out"),
+        (["train", "people", "--epochs", "many"], "--epochs"),
+    ],
+)
+def test_a_usage_error_exits_with_2_and_names_what_is_wrong(arguments: list[str], told: str) -> None:
+    outcome = facever(*arguments)
+    assert outcome.code == 2
+    assert told in outcome.err + (outcome.out if not arguments else "")
+    assert "Traceback" not in outcome.err
+
+
+# ---- verify --------------------------------------------------------------------------------------
+
+
+def test_verify_answers_for_the_same_person_with_0(hopper: Path, hopper_again: Path) -> None:
+    outcome = facever("verify", hopper, hopper_again)
+    assert (outcome.code, outcome.err) == (0, "")
+    first, second, third, *photographs = outcome.out.splitlines()
+    assert first == "same person"
+    assert re.match(r"  probability (0\.9\d+|above 0\.9999) of the same person at a prior of 0\.5, ", third)
+    assert re.fullmatch(r"  cosine 0\.9\d+, threshold 0\.\d+ for a false accept rate of 0\.001", second)
+    assert [line.split(":")[0].strip() for line in photographs] == [str(hopper), str(hopper_again)]
+    assert all(re.search(r": norm \d+\.\d{3}(, quality at percentile \d+)?$", line) for line in photographs)
+
+
+def test_verify_answers_for_different_people_with_1(hopper: Path, astronaut: Path) -> None:
+    outcome = facever("verify", hopper, astronaut)
+    assert (outcome.code, outcome.err) == (1, "")
+    assert outcome.out.startswith("different people\n")
+
+
+def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, hopper_again: Path) -> None:
+    outcome = facever("verify", hopper, hopper_again, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    answer = outcome.json
+    assert set(answer) == {"cosine", "same", "threshold", "far", "norms", "boxes", "faces_found", "weights"} | {
+        "prior",
+        "log_likelihood_ratio",
+        "probability",
+        "quality",
+    }
+    expected = Verifier.load("default", "cpu").verify(hopper, hopper_again)
+    assert answer["cosine"] == pytest.approx(expected.cosine, abs=1e-5)
+    assert (answer["same"], answer["far"], answer["threshold"]) == (True, 0.001, expected.threshold)
+    assert answer["norms"] == pytest.approx(expected.norms, rel=1e-4)
+    assert [len(box) for box in answer["boxes"]] == [4, 4]
+    assert answer["faces_found"] == [1, 1]
+
+
+def test_a_threshold_of_the_users_turns_the_answer_around(hopper: Path, hopper_again: Path) -> None:
+    outcome = facever("verify", hopper, hopper_again, "--threshold", "1", "--json")
+    assert outcome.code == 1
+    assert (outcome.json["same"], outcome.json["far"], outcome.json["threshold"]) == (False, None, 1.0)
+    assert "threshold 1.0000, as given" in facever("verify", hopper, hopper_again, "--threshold", "1").out
+
+
+def test_another_false_accept_rate_has_another_threshold(hopper: Path) -> None:
+    lenient, strict = (facever("verify", hopper, hopper, "--far", far, "--json").json for far in ("0.01", "1e-3"))
+    assert lenient["far"] == 0.01
+    assert lenient["threshold"] < strict["threshold"]
+
+
+def test_verify_without_a_face_exits_with_3_and_prints_no_answer(hopper: Path, blank: Path) -> None:
+    for options in ([], ["--json"]):
+        outcome = facever("verify", hopper, blank, *options)
+        assert (outcome.code, outcome.out) == (3, "")
+        assert outcome.err.startswith(f"facever: {blank}: no face found; ")
+
+
+def test_verify_tells_of_several_faces_and_takes_the_rule(photographs: Path, hopper: Path) -> None:
+    two = photographs / "below" / "two.png"
+    outcome = facever("verify", two, hopper)
+    assert outcome.code == 0
+    assert "2 faces found, the largest taken" in outcome.out
+    assert "--faces" in outcome.err
+    outcome = facever("verify", two, hopper, "--faces", "all")
+    assert "2 faces found, the most alike taken" in outcome.out
+    assert outcome.err == ""
+
+
+# ---- embed ---------------------------------------------------------------------------------------
+
+
+def test_embed_writes_a_row_for_each_face_and_each_problem(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # which must not draw a bar into a pipe
+    outcome = facever("embed", photographs)
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[-1] == "photographs.parquet"  # named after the folder, here
+    assert re.match(r"photographs 4: with a face 2, without 1, unreadable 1; faces 3; ", outcome.out)
+    assert outcome.err == "not readable: 1 of 4 photographs; the column error says why\n"
+
+    table = pq.read_table(tmp_path / "photographs.parquet")
+    rows = table.to_pylist()
+    assert [(row["path"], row["face"]) for row in rows] == [
+        ("a.png", 0),
+        ("below/two.png", 0),
+        ("below/two.png", 1),
+        ("broken.jpg", None),
+        ("wall.png", None),
+    ]
+    assert [row["error"] is None for row in rows] == [True, True, True, False, False]
+    assert "not a picture" in rows[3]["error"]
+    assert "no face found" in rows[4]["error"]
+    (expected,) = Verifier.load("default", "cpu").faces(photographs / "a.png")
+    assert expected.embedding is not None
+    np.testing.assert_allclose(rows[0]["embedding"], expected.embedding, atol=1e-4)
+    np.testing.assert_allclose(rows[0]["box"], expected.face.box, atol=0.01)
+    told = json.loads(table.schema.metadata[b"facever"])
+    assert told["weights"]["name"] == "default"
+
+
+def test_embed_in_json_is_one_object_with_the_counts(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "faces.parquet"
+    outcome = facever("embed", photographs, "--json", "--faces", "largest", "-o", out)
+    assert outcome.code == 0
+    told = outcome.json
+    assert told.pop("seconds") > 0
+    assert told == {
+        "photographs": 4,
+        "with_face": 2,
+        "without_face": 1,
+        "unreadable": 1,
+        "faces": 2,
+        "file": str(out),
+    }
+    assert pq.read_metadata(out).num_rows == 4
+
+
+def test_embed_without_a_single_face_still_writes_why_and_exits_with_3(blank: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    outcome = facever("embed", blank.parent, "-o", out, "--json")
+    assert outcome.code == 3
+    assert outcome.json["faces"] == 0
+    assert outcome.err.startswith(f"facever: {blank.parent}: no face found in any photograph; ")
+    (row,) = pq.read_table(out).to_pylist()
+    assert "no face found" in row["error"]
+
+
+@pytest.mark.parametrize(("failure", "code"), [(KeyboardInterrupt, 130), (MemoryError, 2)])
+def test_embed_leaves_nothing_behind_when_it_is_stopped(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException], code: int
+) -> None:
+    whole = Verifier.embed_files
+
+    def stopped(self: Verifier, paths: Any, *arguments: Any, **options: Any) -> Any:
+        yield next(whole(self, paths, *arguments, **options))
+        raise failure
+
+    monkeypatch.setattr(Verifier, "embed_files", stopped)
+    out = tmp_path / "out"
+    outcome = facever("embed", photographs, "-o", out / "faces.parquet")
+    assert outcome.code == code
+    assert outcome.err.startswith("facever: ")
+    assert outcome.err.count("\n") == 1
+    assert outcome.out == ""
+    assert list(out.iterdir()) == []
+
+
+def test_embed_shows_a_progress_bar_on_a_terminal_only_on_stderr(photographs: Path, tmp_path: Path) -> None:
+    outcome = facever("embed", photographs, "-o", tmp_path / "out.parquet", terminal=True)
+    assert "embedding" in outcome.err
+    assert "4/4" in outcome.err
+    assert "embedding" not in outcome.out
+    assert len(outcome.out.splitlines()) == 2
+
+
+# ---- eval-lfw ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small_lfw(tmp_path_factory: pytest.TempPathFactory, data_folder: Path) -> Path:
+    """Twelve people of LFW in two folds of six genuine and six impostor pairs, with pairs.txt inside.
+
+    One has a stranger among his photographs, so that the figures are not all perfect; another is a wall.
+    """
+    root = tmp_path_factory.mktemp("small") / "lfw"
+    lines = [line.split() for line in (data_folder / "pairs.txt").read_text().splitlines()[1:]]
+    chosen = {line[0]: (int(line[1]), int(line[2])) for line in lines if len(line) == 3}
+    people = sorted(chosen)[:: len(chosen) // 12][:12]
+    for person in people:
+        (root / person).mkdir(parents=True)
+        for i, number in enumerate(chosen[person], 1):
+            source = data_folder / "lfw" / person / f"{person}_{number:04d}.jpg"
+            shutil.copy(source, root / person / f"{person}_{i:04d}.jpg")
+    shutil.copy(root / people[5] / f"{people[5]}_0001.jpg", root / people[0] / f"{people[0]}_0002.jpg")
+    (root / "Wall").mkdir()
+    Image.new("RGB", (250, 250), "teal").save(root / "Wall" / "Wall_0001.jpg")
+    rows = ["2\t6"]
+    for fold in (people[:6], people[6:]):
+        rows += [f"{person}\t1\t2" for person in fold]
+        others = [*fold[1:], "Wall" if fold[0] == people[6] else fold[0]]
+        rows += [f"{a}\t1\t{b}\t1" for a, b in zip(fold, others, strict=True)]
+    (root / "pairs.txt").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def evaluated(small_lfw: Path) -> tuple[Outcome, list[dict[str, str]]]:
+    scores = small_lfw.parent / "scores.csv"
+    outcome = facever("eval-lfw", small_lfw, "--scores", scores, "--json", cache=small_lfw.parent / "cache")
+    with scores.open(newline="", encoding="utf-8") as file:
+        return outcome, list(csv.DictReader(file))
+
+
+@pytest.mark.data
+def test_eval_lfw_in_json_has_the_documented_keys_and_counts(evaluated) -> None:
+    outcome, rows = evaluated
+    assert outcome.code == 0
+    told = outcome.json
+    assert {
+        "accuracy",
+        "accuracy_standard_error",
+        "auc",
+        "eer",
+        "tar_at_far",
+        "fold_accuracies",
+        "fold_thresholds",
+        "pairs",
+        "images",
+        "images_without_face",
+        "stored_thresholds",
+        "weights",
+        "seconds",
+    } <= set(told)
+    assert (told["pairs"], told["images"], len(rows)) == (24, 25, 24)
+    assert (told["genuine_pairs"], told["impostor_pairs"]) == (12, 12)
+    assert told["weights"]["name"] == "default"
+    assert re.fullmatch("[0-9a-f]{64}", told["weights"]["sha256"])
+
+
+@pytest.mark.data
+def test_eval_lfw_reports_and_counts_a_photograph_without_a_face(evaluated) -> None:
+    outcome, rows = evaluated
+    wall = "Wall/Wall_0001.jpg"
+    assert outcome.err == f"{wall}: no face found, so its centre crop was used\n"
+    assert outcome.json["images_without_face"] == 1
+    assert outcome.json["names_without_face"] == [wall]
+    assert [row["path_b"] for row in rows if row["without_face"] != "0"] == [wall]
+
+
+@pytest.mark.data
+def test_eval_lfw_scores_every_pair_in_the_order_of_the_list(evaluated, small_lfw: Path) -> None:
+    _, rows = evaluated
+    assert [int(row["fold"]) for row in rows] == [0] * 12 + [1] * 12
+    assert [int(row["same"]) for row in rows] == ([1] * 6 + [0] * 6) * 2
+    verifier = Verifier.load("default", "cpu")
+    row = rows[7]
+    expected = verifier.verify(small_lfw / row["path_a"], small_lfw / row["path_b"], "center").cosine
+    assert float(row["cosine"]) == pytest.approx(expected, abs=5e-3)  # bfloat16, in another batch
+
+
+@pytest.mark.data
+def test_eval_lfws_figures_are_those_of_its_scores(evaluated) -> None:
+    outcome, rows = evaluated
+    told = outcome.json
+    pairs = [(float(row["cosine"]), row["same"] == "1", int(row["fold"])) for row in rows]
+    accuracies = [naive_accuracy(pairs, fold) for fold in (0, 1)]
+    assert told["fold_accuracies"] == pytest.approx(accuracies)
+    assert told["accuracy"] == pytest.approx(statistics.mean(accuracies))
+    assert told["accuracy"] < 1  # the stranger is wrong
+    assert told["accuracy_standard_error"] == pytest.approx(statistics.stdev(accuracies) / 2**0.5)
+    genuine = [cosine for cosine, same, _ in pairs if same]
+    impostor = [cosine for cosine, same, _ in pairs if not same]
+    wins = [(g > i) + 0.5 * (g == i) for g in genuine for i in impostor]
+    assert told["auc"] == pytest.approx(statistics.mean(wins))
+    assert told["eer"] == pytest.approx(naive_equal_error_rate(genuine, impostor))
+    for stored in told["stored_thresholds"]:
+        assert stored["measured_far"] == pytest.approx(share_above(impostor, stored["cosine"]))
+        assert stored["measured_tar"] == pytest.approx(share_above(genuine, stored["cosine"]))
+
+
+def share_above(scores: Sequence[float], threshold: float) -> float:
+    return sum(score >= threshold for score in scores) / len(scores)
+
+
+def naive_accuracy(pairs: list[tuple[float, bool, int]], fold: int) -> float:
+    """Of one fold, at the middle one of the other folds' first best thresholds; the thresholds lie between scores."""
+
+    def correct(threshold: float, inside: bool) -> int:
+        return sum((cosine >= threshold) == same for cosine, same, of in pairs if (of == fold) == inside)
+
+    scores = sorted({cosine for cosine, _, of in pairs if of != fold})
+    thresholds = [scores[0], *((a + b) / 2 for a, b in itertools.pairwise(scores)), scores[-1] + 1e-9]
+    counts = [correct(threshold, inside=False) for threshold in thresholds]
+    first = last = counts.index(max(counts))
+    while last + 1 < len(counts) and counts[last + 1] == max(counts):
+        last += 1
+    return correct(thresholds[(first + last) // 2], inside=True) / sum(of == fold for _, _, of in pairs)
+
+
+def naive_equal_error_rate(genuine: list[float], impostor: list[float]) -> float:
+    """Where the line through the points (FAR, FRR) meets FAR = FRR."""
+    thresholds = [2.0, *sorted({*genuine, *impostor}, reverse=True)]
+    points = [(share_above(impostor, t), 1 - share_above(genuine, t)) for t in thresholds]
+    for (far, frr), (next_far, next_frr) in itertools.pairwise(points):
+        if next_frr <= next_far:
+            part = (frr - far) / ((frr - far) - (next_frr - next_far))
+            return far + part * (next_far - far)
+    raise AssertionError("the rates never cross")
+
+
+@pytest.mark.data
+def test_eval_lfw_prints_a_table_of_names_and_values(small_lfw: Path, evaluated) -> None:
+    # The embeddings are those kept by the run before.
+    outcome = facever("eval-lfw", small_lfw, "--pairs", small_lfw / "pairs.txt", cache=small_lfw.parent / "cache")
+    title, *rows = outcome.out.splitlines()
+    table = dict(row.split("\t") for row in rows)
+    assert title == "LFW"
+    assert table["pairs"] == "24 (12 genuine), 2 folds"
+    assert table["photographs"] == "25, 1 without a detected face"
+    assert table["accuracy"].startswith(f"{100 * evaluated[0].json['accuracy']:.2f} ± ")
+    assert table["TAR at FAR 0.001"] == "too few impostor pairs to say"
+
+
+# ---- inspect -------------------------------------------------------------------------------------
+
+
+def test_inspect_without_a_face_writes_its_picture_and_exits_with_3(blank: Path, tmp_path: Path) -> None:
+    out = tmp_path / "seen.png"
+    outcome = facever("inspect", blank, "-o", out, "--json")
+    assert outcome.code == 3
+    assert outcome.json == {"faces": [], "file": str(out)}
+    assert outcome.err.startswith(f"facever: {blank}: no face found; ")
+    assert Image.open(out).size >= Image.open(blank).size
+
+
+# ---- info, calibrate, convert-dlib, train --------------------------------------------------------
+
+
+def test_info_prints_a_row_for_each_fact() -> None:
+    outcome = facever("info")
+    assert (outcome.code, outcome.err) == (0, "")
+    table = dict(line.split("\t", 1) for line in outcome.out.splitlines())
+    assert table["name"] == "default"
+    assert "150x150" in table["alignment"]
+    assert "impostor pairs" in table["threshold for FAR 0.001"]
+    assert table["licence"]
+    assert table["credit"]
+    assert Path(table["file"]).is_file()
+
+
+def test_info_in_json_is_one_object() -> None:
+    outcome = facever("info", "default", "--json")
+    told = outcome.json
+    assert (told["name"], told["format"]) == ("default", 1)
+    assert len(told["alignment"]["landmarks"]) == 5
+    known = {"far", "cosine", "source", "impostor_pairs", "tar", "cosine_interval", "far_interval"}
+    assert told["thresholds"][0].keys() == known
+    assert Path(told["file"]).name == "default.safetensors"
+
+
+def test_a_table_on_a_terminal_takes_nothing_for_markup() -> None:
+    out = Terminal(io.BytesIO(), encoding="utf-8", write_through=True)
+    with contextlib.redirect_stdout(out), mock.patch.dict(os.environ, COLUMNS="100"):
+        print_table([("[bold]name[/bold]", "[red]value[/nonsense]")], "title [x]")
+    text = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    assert "[bold]name[/bold]" in text
+    assert "[red]value[/nonsense]" in text
+    assert "title [x]" in text
+
+
+def test_calibrate_stores_the_thresholds_of_the_people_given(
+    portrait: Path, blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, embed_files = [], Verifier.embed_files
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        for row in embed_files(*arguments, **options):
+            rows.append(row)
+            yield row
+
+    monkeypatch.setattr(Verifier, "embed_files", recorded)
+    people = tmp_path / "people"
+    tinted_people(people, portrait, 16, 3)  # 120 pairs of people of 9 pairs of photographs each: 1,080
+    (people / "p00" / "broken.png").write_bytes(b"no picture")
+    shutil.copy(blank, people / "p01" / "wall.png")
+    out = tmp_path / "mine.safetensors"
+    outcome = facever("calibrate", "default", people, "-o", out, "--json")
+    assert outcome.code == 0
+    left_out, *too_few = outcome.err.splitlines()
+    assert left_out.startswith(f"photographs left out: 2, the first: {people}/p00/broken.png: not a picture")
+    assert [line[:40] for line in too_few] == [
+        "left out: FAR 0.001 takes 10,000 pairs o",
+        "left out: FAR 0.0001 takes 100,000 pairs",
+    ]
+    assert outcome.json["weights"] == str(out)
+    (stored,) = outcome.json["thresholds"]
+    assert (stored["far"], stored["impostor_pairs"]) == (0.01, 1080)
+    assert stored["source"] == "16 people of people (*)"
+
+    faces = [(Path(row.source).parent.name, row.faces[0].embedding) for row in rows if row.faces]
+    impostor, genuine = [], []
+    for i, (name, embedding) in enumerate(faces):
+        for other, other_embedding in faces[:i]:
+            (genuine if name == other else impostor).append(float(np.dot(embedding, other_embedding)))
+    accepted = sum(cosine >= stored["cosine"] for cosine in impostor)
+    assert len(impostor) == 1080
+    assert 8 <= accepted <= 11  # 10 of 1,080, and float32 rounds
+    assert stored["tar"] == pytest.approx(share_above(genuine, stored["cosine"]), abs=0.05)
+    told = facever("info", out, "--json").json
+    assert (told["name"], told["network"], told["thresholds"]) == ("mine", "resnet29_twin", [stored])
+    assert f"threshold for FAR 0.01\t{stored['cosine']:.4f}" in facever("info", out).out
+
+
+def test_calibrate_with_too_few_people_says_how_many_it_takes(portrait: Path, tmp_path: Path) -> None:
+    tinted_people(tmp_path / "people", portrait, 2, 1)
+    outcome = facever("calibrate", "default", tmp_path / "people", "-o", tmp_path / "out" / "mine.safetensors")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"facever: {tmp_path / 'people'}: FAR 0.01 takes 1,000 pairs of different people")
+    assert "add people and photographs" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def calibrated(portrait: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A copy of the default weights and a file of thresholds, from 1,080 impostor pairs of tinted "people"."""
+    place = tmp_path_factory.mktemp("calibrated")
+    tinted_people(place / "people", portrait, 16, 3)
+    copy, file = place / "mine.safetensors", place / "mine.json"
+    done = facever(
+        *("calibrate", "default", place / "people", "-o", copy, "--thresholds", file, "--far", "0.02", "--far", "0.01")
+    )
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0] == f"{copy}, {file}"
+    assert [line.split("\t")[0] for line in done.out.splitlines()[1:]] == [
+        "threshold for FAR 0.02",
+        "threshold for FAR 0.01",
+        "likelihood ratio",
+        "quality",
+        "quality check",
+    ]
+    return copy, file
+
+
+def test_a_copy_and_a_file_of_thresholds_give_the_same_answer(calibrated: tuple[Path, Path], hopper: Path) -> None:
+    copy, file = calibrated
+    by_copy = facever("verify", hopper, hopper, "-w", copy, "--far", "0.02", "--json").json
+    by_file = facever("verify", hopper, hopper, "--thresholds", file, "--far", "0.02", "--json").json
+    assert by_copy.pop("weights") == "mine"
+    assert by_file.pop("weights") == "default"
+    assert by_copy == by_file
+    stored = json.loads(file.read_text())
+    assert by_file["threshold"] == stored["thresholds"][0]["cosine"]
+
+
+def test_a_probability_follows_from_the_prior_and_the_line(calibrated: tuple[Path, Path], hopper: Path) -> None:
+    line = json.loads(calibrated[1].read_text())["likelihood"]
+    for prior in (0.5, 0.001):
+        options = ["--prior", str(prior)] if prior != 0.5 else []
+        told = facever("verify", hopper, hopper, "-w", calibrated[0], "--far", "0.01", "--json", *options).json
+        expected = line["slope"] * told["cosine"] + line["offset"]
+        assert told["log_likelihood_ratio"] == pytest.approx(expected)
+        odds = math.exp(expected) * prior / (1 - prior)
+        assert told["probability"] == pytest.approx(odds / (1 + odds))
+        assert told["prior"] == prior
+    text = facever("verify", hopper, hopper, "-w", calibrated[0], "--far", "0.01", "--prior", "0.001").out
+    assert re.search(r"probability 0?[\d.e-]+ of the same person at a prior of 0\.001, log-likelihood ratio -?\d", text)
+
+
+def test_weights_without_a_line_give_no_probability_and_refuse_a_prior(hopper: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "plain.safetensors"
+    info, network = load_weights(find_weights("default"))
+    save_weights(weights, replace(info, likelihood=None), network)
+    told = facever("verify", hopper, hopper, "-w", weights, "--json").json
+    assert (told["log_likelihood_ratio"], told["probability"], told["prior"]) == (None, None, 0.5)
+    refused = facever("verify", hopper, hopper, "-w", weights, "--prior", "0.1")
+    assert (refused.code, refused.out) == (2, "")
+    assert "hold no likelihood ratio" in refused.err
+    assert "facever calibrate" in refused.err
+
+
+@pytest.mark.parametrize("prior", ["0", "1", "-0.5", "nan"])
+def test_what_is_no_prior_is_refused(prior: str, hopper: Path) -> None:
+    outcome = facever("verify", hopper, hopper, "--prior", prior)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--prior is a probability between 0 and 1" in outcome.err
+
+
+def test_a_rate_that_was_asked_for_and_is_not_supported_is_an_error(portrait: Path, tmp_path: Path) -> None:
+    tinted_people(tmp_path / "people", portrait, 5, 2)
+    out = tmp_path / "o.json"
+    outcome = facever("calibrate", "default", tmp_path / "people", "--thresholds", out, "--far", "0.3", "--far", "1e-3")
+    assert (outcome.code, outcome.out) == (2, "")
+    # 10 photographs have 45 pairs, 5 of them genuine; 5 people * sqrt(10,000 / 40) = 79.06.
+    assert (
+        "FAR 0.001 takes 10,000 pairs of different people, and there are 40 of 5 people; 80 people with" in outcome.err
+    )
+    assert not out.exists()
+
+
+def test_calibrate_takes_a_list_of_pairs(portrait: Path, blank: Path, tmp_path: Path) -> None:
+    tinted_people(tmp_path, portrait, 12, 2)
+    shutil.copy(blank, tmp_path / "wall.png")
+    names = [f"p{i:02d}" for i in range(12)]
+    rows = [f"{name}/0.png,{name}/1.png,1" for name in names]
+    rows += [f"{a}/{i}.png,{b}/{j}.png,0" for a, b in itertools.combinations(names, 2) for i in (0, 1) for j in (0, 1)]
+    rows += ["wall.png,p00/0.png,0"]
+    (tmp_path / "list.csv").write_text("\n".join(["path_a,path_b,same", *rows]) + "\n")
+    out = tmp_path / "t.json"
+    outcome = facever("calibrate", "default", tmp_path / "list.csv", "--thresholds", out, "--far", "0.1", "--json")
+    assert outcome.code == 0, outcome.err
+    assert "1 pairs left out: no face in one of their photographs" in outcome.err
+    (threshold,) = outcome.json["thresholds"]
+    assert (threshold["far"], threshold["impostor_pairs"]) == (0.1, 264)
+    assert threshold["source"] == "276 pairs of list.csv"
+    assert outcome.json["likelihood"]["genuine_pairs"] == 12
+    assert json.loads(out.read_text())["thresholds"] == [threshold]
+    refused = facever("calibrate", "default", tmp_path / "list.csv", "--thresholds", out, "--only", "a*")
+    assert refused.code == 2
+    assert "--only" in refused.err
+
+
+def test_verify_at_a_rate_that_is_not_stored_says_what_it_takes(hopper: Path) -> None:
+    outcome = facever("verify", hopper, hopper, "--far", "1e-7")
+    assert (outcome.code, outcome.out) == (2, "")
+    # n (n - 1) / 2 >= 10 / 1e-7 from n = 14,143 on.
+    assert "takes 100,000,000 pairs of different people: 14,143 people with a photograph each" in outcome.err
+
+
+@pytest.mark.parametrize("share", ["0", "-1", "1.5", "nan"])
+def test_calibrate_refuses_a_share_that_is_none(share: str, tmp_path: Path) -> None:
+    outcome = facever("calibrate", "default", tmp_path, "-o", tmp_path / "o", "--held-out", share)
+    assert outcome.code == 2
+    assert outcome.err.startswith("facever: --held-out is a share above 0 and at most 1, not ")
+
+
+def test_calibrate_says_when_nobody_is_held_out(portrait: Path, tmp_path: Path) -> None:
+    tinted_people(tmp_path / "people", portrait, 2, 1)
+    outcome = facever("calibrate", "default", tmp_path / "people", "-o", tmp_path / "o", "--held-out", "1e-9")
+    assert outcome.code == 2
+    assert "nobody is held out" in outcome.err
+
+
+@pytest.fixture(scope="module")
+def dlib_file() -> Path:
+    found = importlib.util.find_spec("face_recognition_models")
+    if found is None or found.origin is None:
+        pytest.skip("face_recognition_models is not installed")
+    return Path(found.origin).parent / "models" / "dlib_face_recognition_resnet_model_v1.dat"
+
+
+def test_convert_dlib_writes_weights_that_ask_for_a_threshold(dlib_file: Path, hopper: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    outcome = facever("convert-dlib", dlib_file, "-o", out)
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"{out}\n", "")
+    assert facever("info", out, "--json").json["thresholds"] == []
+    refused = facever("verify", hopper, hopper, "--weights", out)
+    assert refused.code == 2
+    assert "hold no threshold for FAR 0.001 (stored: none); give --threshold" in refused.err
+    assert facever("verify", hopper, hopper, "--weights", out, "--threshold", "0.9").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--alpha", "loose"], "loose"),
+        (["--network", "vgg"], "vgg"),
+        (["--network-args", "{"], "settings don't work"),
+        (["--epochs", "1", "--minutes", "2"], "either epochs or minutes"),
+        (["--alignment", "wide"], "tight-64x56"),
+        (["--device", "quantum"], "quantum"),
+    ],
+)
+def test_train_refuses_settings_before_any_work(options: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "people").mkdir()
+    outcome = facever("train", tmp_path / "people", "-o", tmp_path / "run", *options)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("facever: ")
+    assert told in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+# ---- pipes ---------------------------------------------------------------------------------------
+
+# A command that answers as verify does, without its imports.
+ANSWER = """
+import sys
+from facever import cli
+cli.app.command("answer")(lambda: print("same person"))
+sys.argv = ["facever", "answer"]
+cli.main()
+"""
+CLOSED_PIPE = "import os\nread, write = os.pipe()\nos.close(read)\nos.dup2(write, 1)\n"
+FULL_DISK = "import os\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes as Unix has them")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_ends_quietly_and_not_with_an_answer_of_verify(unbuffered: str) -> None:
+    done = in_new_process(CLOSED_PIPE + ANSWER, PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_answer_that_cannot_be_written_is_told_in_a_line(unbuffered: str) -> None:
+    done = in_new_process(FULL_DISK + ANSWER, PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == 2
+    assert done.stderr.startswith("facever: No space left on device; ")
+    assert done.stderr.count("\n") == 1

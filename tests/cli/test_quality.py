@@ -1,0 +1,164 @@
+"""Quality as a user meets it: told by verify, kept by calibrate, refused where it is of no use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from command_line import facever
+from PIL import Image
+from samples import CHECK, RECORD
+
+from facever import PoorPhotographError, Verifier
+from facever.weights.file import load_weights, read_info, save_weights
+from facever.weights.metadata import WeightsInfo
+from facever.weights.records import Quality, Threshold
+from facever.weights.shipped import find_weights
+from facever.weights.thresholds_json import write_thresholds
+
+WEIGHTS = find_weights("dlib")
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> tuple[Path, Path, float, float]:
+    """(the portrait, the same made poor, their norms), the poor one's the smaller."""
+    folder = tmp_path_factory.mktemp("photographs")
+    clear, poor = folder / "clear.png", folder / "poor.png"
+    Image.open(portrait).resize((171, 200)).save(clear)
+    Image.open(portrait).resize((34, 40)).resize((171, 200)).save(poor)
+    verifier = Verifier.load("dlib", "cpu")
+    norms = [verifier.faces(path, "largest")[0].norm or 0.0 for path in (clear, poor)]
+    assert norms[1] < norms[0] - 0.005
+    return clear, poor, norms[0], norms[1]
+
+
+@pytest.fixture(scope="module")
+def record(photographs: tuple[Path, Path, float, float]) -> Quality:
+    """One by which the poor photograph lies at percentile 12.5, the clear one at 62.5."""
+    _, _, clear, poor = photographs
+    step = (clear - poor) / 50
+    return replace(RECORD, percentiles=tuple(poor + step * (k - 12.5) for k in range(101)))
+
+
+@pytest.fixture(scope="module")
+def file(record: Quality, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("thresholds") / "t.json"
+    write_thresholds(path, WEIGHTS, "dlib", [Threshold(1e-3, 0.5, "them", 20_000, 0.9)], None, record)
+    return path
+
+
+def without_record(tmp_path: Path, quality: Quality | None = None) -> tuple[Path, WeightsInfo]:
+    info = replace(read_info(WEIGHTS), name="mine", quality=quality)
+    path = tmp_path / "mine.safetensors"
+    save_weights(path, info, load_weights(WEIGHTS)[1])
+    return path, info
+
+
+def test_verify_tells_the_percentile_of_each_photograph(photographs: tuple, file: Path) -> None:
+    clear, poor, *_ = photographs
+    told = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--json")
+    assert (told.code, told.err) == (0, "")
+    assert told.json["quality"] == pytest.approx([62.5, 12.5], abs=0.1)
+    lines = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib").out.splitlines()
+    assert [line.split(", ")[-1] for line in lines[-2:]] == ["quality at percentile 62", "quality at percentile 12"]
+
+
+def test_verify_declines_with_4_and_names_the_poor_photograph(photographs: tuple, file: Path) -> None:
+    clear, poor, *_ = photographs
+    for pair in ((clear, poor), (poor, clear)):
+        for options in ([], ["--json"]):
+            declined = facever("verify", *pair, "--thresholds", file, "-w", "dlib", "--min-quality", "20", *options)
+            assert (declined.code, declined.out) == (4, "")
+            assert declined.err.startswith(f"facever: {poor}: photograph too poor to decide, at percentile 12.")
+            assert "where 20 is asked for; use one that is sharper" in declined.err
+            assert str(clear) not in declined.err
+    both = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--min-quality", "90").err
+    assert f"{clear}: photograph too poor" in both
+    assert f"; {poor}: photograph too poor" in both
+    assert facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--min-quality", "10").code == 0
+
+
+def test_a_photograph_without_a_face_is_no_poor_one(photographs: tuple, file: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (220, 200), "teal").save(tmp_path / "wall.png")
+    outcome = facever(
+        "verify", photographs[1], tmp_path / "wall.png", "--thresholds", file, "-w", "dlib", "--min-quality", "50"
+    )
+    assert outcome.code == 3
+
+
+def test_without_a_record_of_use_nothing_is_declined(photographs: tuple, record: Quality, tmp_path: Path) -> None:
+    clear, poor, *_ = photographs
+    useless = replace(record, check=replace(CHECK, saved_interval=(-0.02, 0.04)))
+    for quality, why in (
+        (None, "they hold no record of quality"),
+        (useless, "on some people, leaving out the photographs of small norms helps no more than leaving out any"),
+        (replace(record, check=None), "some people have too few pairs to check"),
+    ):
+        weights, _ = without_record(tmp_path, quality)
+        refused = facever("verify", clear, poor, "-w", weights, "--min-quality", "20")
+        assert (refused.code, refused.out) == (2, "")
+        assert f"can't tell which photographs are too poor: {why}" in refused.err
+        assert "facever calibrate" in refused.err
+        told = facever("verify", clear, poor, "-w", weights, "--json").json["quality"]
+        assert told == ([None, None] if quality is None else pytest.approx([62.5, 12.5], abs=0.1))
+
+
+@pytest.mark.parametrize("least", ["-1", "100.5", "nan"])
+def test_what_is_no_percentile_is_refused(photographs: tuple, file: Path, least: str) -> None:
+    clear, poor, *_ = photographs
+    refused = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--min-quality", least)
+    assert refused.code == 2
+    assert "--min-quality is a percentile from 0 to 100" in refused.err
+    with pytest.raises(ValueError, match="percentile in"):
+        Verifier.load(WEIGHTS, "cpu", calibration=file).verify(clear, poor, min_quality=float(least))
+
+
+def test_the_library_raises_what_the_command_exits_with(photographs: tuple, file: Path) -> None:
+    clear, poor, *_ = photographs
+    verifier = Verifier.load(WEIGHTS, "cpu", calibration=file)
+    with pytest.raises(PoorPhotographError) as declined:
+        verifier.verify(clear, poor.read_bytes(), min_quality=20)
+    assert str(declined.value).startswith("the photograph: photograph too poor")
+    assert declined.value.exit_code == 4
+
+
+def test_embed_and_info_tell_what_the_weights_hold(photographs: tuple, record: Quality, tmp_path: Path) -> None:
+    weights, _ = without_record(tmp_path, record)
+    out = tmp_path / "out.parquet"
+    assert facever("embed", photographs[0].parent, "-o", out, "-w", weights).code == 0
+    # Norms of crops that are embedded together round otherwise, and these percentiles lie a ten-thousandth apart.
+    assert pq.read_table(out)["quality"].to_pylist() == pytest.approx([62.5, 12.5], abs=8)
+    rows = dict(line.split("\t", 1) for line in facever("info", weights).out.splitlines())
+    assert rows["quality"].endswith("of 300 photographs, some people")
+    assert rows["quality check"] == (
+        "FNMR at FMR 0.001 20.00 % of all and at random; the lowest norms left out, 18.00 % without 5 %, 16.00 % "
+        "without 10 %, 10.00 % without 20 %, none left without 30 %; 95 % interval of what 20 % save 6.00 to 14.00 %, "
+        "over 50 people: verify --min-quality may decline"
+    )
+    assert facever("info", weights, "--json").json["quality"] == json.loads(json.dumps(asdict(record)))
+
+
+def test_calibrate_keeps_the_norms_of_its_people(people: Path, tmp_path: Path) -> None:
+    # 8 people with 4 photographs each: 448 impostor pairs, enough for FAR 0.05 and not for the check at 0.001.
+    copy, file = tmp_path / "mine.safetensors", tmp_path / "mine.json"
+    shutil.copytree(people, tmp_path / "people")
+    told = facever(
+        *("calibrate", "dlib", tmp_path / "people", "-o", copy, "--thresholds", file, "--far", "0.05", "--json")
+    )
+    assert told.code == 0, told.err
+    found = Quality.from_json(told.json["quality"])
+    verifier = Verifier.load("dlib", "cpu")
+    norms = sorted(
+        faces[0].norm or 0.0
+        for path in (tmp_path / "people").glob("*/*.png")
+        if (faces := verifier.faces(path, "center"))
+    )
+    assert found.photographs == len(norms)
+    assert (found.percentiles[0], found.percentiles[100]) == pytest.approx((norms[0], norms[-1]), rel=1e-3)
+    assert (found.check, found.source) == (None, "8 people of people (*)")
+    assert read_info(copy).quality == found
+    assert Quality.from_json(json.loads(file.read_text())["quality"]) == found

@@ -1,0 +1,268 @@
+"""The pipeline over files: order, broken pictures, the rules for faces, workers, bounded batches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from facever.errors import AlignmentError, FaceverError
+from facever.faces import parallel as streaming
+from facever.faces import pipeline
+from facever.faces.detection import Detector, Face
+from facever.faces.embedder import Embedder
+from facever.faces.images import load_image
+from facever.faces.parallel import process_files
+from facever.faces.pipeline import Job, Photograph, Stages, choose_faces
+from facever.weights.alignment import DLIB_150
+from facever.weights.shipped import find_weights
+
+# Where the face is in the portrait of 512x600 pixels, seen by eye: its centre, and from brow to chin.
+FACE_X, FACE_Y, FACE_HEIGHT = 262, 225, 220
+
+# Batches add up in another order, so a pixel of a crop may round to the next level.
+NOISE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def job() -> Job:
+    return Job(DLIB_150, find_weights("default"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
+    """One face in several sizes, a picture without a face, and one that is none."""
+    folder = tmp_path_factory.mktemp("photographs")
+    whole = Image.open(portrait).convert("RGB")
+    for name, size in (("a", (256, 300)), ("b", (205, 240)), ("c", (171, 200)), ("d", (230, 270))):
+        whole.resize(size).save(folder / f"{name}.png")
+    Image.new("RGB", (250, 200), "teal").save(folder / "empty_room.png")
+    (folder / "broken.jpg").write_bytes(portrait.read_bytes()[:2000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
+    """Three faces side by side: the largest at the left, a small one in the middle, one between them at the right."""
+    path = tmp_path_factory.mktemp("group") / "group.png"
+    whole = Image.open(portrait).convert("RGB")
+    canvas = Image.new("RGB", (800, 320), (90, 90, 90))
+    for left, scale in PASTED.values():
+        canvas.paste(whole.resize((round(512 * scale), round(600 * scale))), (left, 0))
+    canvas.save(path)
+    return path
+
+
+# Left edge and scale of each face of the group. The middle one's centre is at x = 418 of 800.
+PASTED = {"left": (0, 0.5), "middle": (340, 0.3), "right": (560, 0.4)}
+
+
+def is_at(box: NDArray, place: str) -> bool:
+    """Whether the centre of a box is within a third of the face's height of that face."""
+    left, scale = PASTED[place]
+    distance = np.hypot((box[0] + box[2]) / 2 - left - scale * FACE_X, (box[1] + box[3]) / 2 - scale * FACE_Y)
+    return bool(distance < scale * FACE_HEIGHT / 3)
+
+
+def embedding_of(photograph: Photograph) -> NDArray[np.float32]:
+    (face,) = photograph.faces
+    assert face.embedding is not None
+    return face.embedding
+
+
+def a_face(x0: float, y0: float, x1: float, y1: float) -> Face:
+    return Face(np.array([x0, y0, x1, y1], np.float32), np.zeros((5, 2), np.float32), 1.0)
+
+
+def test_results_come_in_the_order_of_the_paths_and_a_broken_one_does_not_stop_them(folder: Path, job: Job) -> None:
+    names = ["d.png", "broken.jpg", "a.png", "empty_room.png", "gone.jpg", "b.png"]
+    done = list(process_files([folder / name for name in names], job))
+    assert [Path(p.source).name for p in done] == names
+    assert [len(p.faces) for p in done] == [1, 0, 1, 0, 0, 1]
+    assert [p.readable for p in done] == [True, False, True, True, False, True]
+    for photograph, reason in ((done[1], "damaged or cut off"), (done[3], "no face found"), (done[4], "no such file")):
+        (problem,) = photograph.problems
+        assert problem.startswith(photograph.source)
+        assert reason in problem
+    assert not any(p.problems for p in (done[0], done[2], done[5]))
+
+
+def test_a_photograph_gives_the_same_embedding_alone_and_among_others(folder: Path, job: Job) -> None:
+    paths = [folder / f"{name}.png" for name in "abcd"]
+    together = list(process_files(paths, job))
+    for path, among_others in zip(paths, together, strict=True):
+        (alone,) = process_files([path], job)
+        # In bfloat16 the order of a sum, which depends on the size of a batch, shows in the third digit.
+        np.testing.assert_allclose(embedding_of(among_others), embedding_of(alone), atol=3e-3)
+
+
+def test_two_workers_give_what_one_process_gives_in_the_same_order(folder: Path, job: Job) -> None:
+    paths = [folder / name for name in ("a.png", "broken.jpg", "c.png", "empty_room.png", "b.png")] * 4  # two batches
+    one = list(process_files(paths, job, workers=1))
+    two = list(process_files(paths, job, workers=2))
+    assert [p.source for p in two] == [str(path) for path in paths]
+    for a, b in zip(one, two, strict=True):
+        assert (a.source, a.found, a.problems, a.readable) == (b.source, b.found, b.problems, b.readable)
+        for face, other in zip(a.faces, b.faces, strict=True):
+            assert face.embedding is not None
+            np.testing.assert_allclose(face.embedding, other.embedding, atol=NOISE)
+            np.testing.assert_allclose(face.face.box, other.face.box, atol=1e-2)
+
+
+def test_a_killed_worker_is_named_with_a_remedy(folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    def killed(*_: object, **__: object) -> object:
+        raise TerminatedWorkerError("A worker process managed by the executor was unexpectedly terminated.")
+
+    monkeypatch.setattr(joblib, "Parallel", lambda *_, **__: killed)
+    with pytest.raises(FaceverError, match="use fewer --workers"):
+        list(process_files([folder / "a.png"], job, workers=2))
+
+
+@pytest.mark.parametrize(("rule", "places"), [("all", list(PASTED)), ("largest", ["left"]), ("center", ["middle"])])
+def test_the_rule_picks_among_several_faces(group: Path, job: Job, rule, places) -> None:
+    (photograph,) = process_files([group], replace(job, rule=rule))
+    assert photograph.found == 3
+    assert len(photograph.faces) == len(places)
+    for place in places:
+        assert sum(is_at(found.face.box, place) for found in photograph.faces) == 1
+
+
+def test_the_largest_face_is_that_of_the_largest_box() -> None:
+    small, large, far_off = a_face(40, 40, 60, 60), a_face(0, 0, 30, 30), a_face(80, 80, 100, 100)
+    faces = [small, large, far_off]
+    assert choose_faces(faces, (100, 100, 3), "largest") == [large]
+    assert choose_faces(faces, (100, 100, 3), "center") == [small]
+    assert choose_faces(faces, (100, 100, 3), "all") == faces
+    assert choose_faces([], (100, 100, 3), "largest") == []
+
+
+def test_the_centre_is_half_the_width_and_half_the_height() -> None:
+    left, right = a_face(40, 0, 60, 20), a_face(140, 0, 160, 20)
+    assert choose_faces([left, right], (20, 300, 3), "center") == [right]  # centre at x = 150
+    assert choose_faces([left, right], (300, 20, 3), "center") == [left]  # centre at x = 10
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(ValueError, match="largest, center, all"):
+        choose_faces([a_face(0, 0, 1, 1), a_face(1, 1, 2, 2)], (9, 9, 3), "biggest")  # type: ignore[arg-type]
+
+
+def test_the_centre_crop_stands_in_only_where_no_face_was_found(folder: Path, job: Job) -> None:
+    paths = [folder / "a.png", folder / "empty_room.png", folder / "broken.jpg"]
+    face, room, broken = process_files(paths, replace(job, centre_fallback=True))
+    assert face.centre is None
+    assert broken.centre is None
+    assert room.faces == []
+    assert room.centre is not None
+    assert room.centre.face.box.tolist() == [0, 0, 250, 200]
+    assert room.centre.face.score == 0
+    assert np.all(room.centre.crop == load_image(folder / "empty_room.png")[100, 125])  # teal, up to every edge
+    assert room.centre.embedding is not None
+    assert np.linalg.norm(room.centre.embedding) == pytest.approx(1, abs=1e-5)
+    # Without one that stands in, the photograph has no embedding at all.
+    (without,) = process_files([folder / "empty_room.png"], job)
+    assert without.centre is None
+
+
+def test_without_weights_the_pipeline_ends_at_the_crops(folder: Path) -> None:
+    (photograph,) = process_files([folder / "a.png"], Job(DLIB_150))
+    (face,) = photograph.faces
+    assert face.crop.shape == (150, 150, 3)
+    assert face.embedding is None
+    assert face.norm is None
+
+
+def test_a_face_that_cannot_be_aligned_is_a_problem_of_its_photograph_only(
+    folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    whole_align, refused = pipeline.align, []
+
+    def align(image, landmarks, alignment):
+        if image.shape[1] == 256 and not refused:  # that of a.png
+            refused.append(True)
+            raise AlignmentError("the landmarks lie on one line")
+        return whole_align(image, landmarks, alignment)
+
+    monkeypatch.setattr(pipeline, "align", align)
+    a, b = process_files([folder / "a.png", folder / "b.png"], job)
+    assert a.faces == []
+    assert a.found == 1
+    assert a.problems == [f"{a.source}: a face could not be aligned: the landmarks lie on one line"]
+    assert len(b.faces) == 1
+
+
+def test_a_batch_ends_when_it_holds_enough_pixels(folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    detected: list[int] = []
+
+    def detect_batch(_: Detector, images) -> list[list[Face]]:
+        detected.append(len(images))
+        return [[] for _ in images]
+
+    monkeypatch.setattr(streaming, "BATCH_PIXELS", 100_000)
+    monkeypatch.setattr(Detector, "detect_batch", detect_batch)
+    # 50,000 pixels each: the third goes beyond the bound and ends its batch. A broken one has none.
+    paths = [folder / "empty_room.png"] * 5 + [folder / "broken.jpg"] + [folder / "empty_room.png"] * 2
+    assert len(list(process_files(paths, job))) == 8
+    assert [n for n in detected if n] == [3, 3, 1]
+
+
+def test_no_files_give_no_photographs(job: Job) -> None:
+    assert list(process_files([], job)) == []
+
+
+def test_each_device_gives_the_embeddings_of_the_cpu(folder: Path, job: Job, device: str) -> None:
+    images = [(name, load_image(folder / name)) for name in ("a.png", "empty_room.png", "c.png")]
+    assert job.weights is not None
+    stages = Stages(Job(DLIB_150, job.weights, device), Embedder.load(job.weights, torch.device(device)))
+    found = stages(images)
+    expected = list(process_files([folder / name for name, _ in images], job))
+    assert [len(p.faces) for p in found] == [1, 0, 1]
+    for i in (0, 2):
+        np.testing.assert_allclose(embedding_of(found[i]), embedding_of(expected[i]), atol=5e-3)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_photograph_tells_what_its_stages_took(folder: Path, job: Job, workers: int) -> None:
+    paths = [folder / name for name in ("a.png", "empty_room.png", "broken.jpg", "b.png")]
+    start = time.perf_counter()
+    face, room, broken, other = process_files(paths, job, workers)
+    passed = time.perf_counter() - start
+    assert set(face.seconds) == set(other.seconds) == {"decode", "detect", "align", "embed"}
+    assert all(value > 0 for value in face.seconds.values())
+    assert face.seconds["detect"] == room.seconds["detect"]  # they were one batch
+    assert room.seconds["embed"] == 0
+    assert broken.seconds["decode"] > 0
+    assert "detect" not in broken.seconds
+    assert max(sum(p.seconds[stage] for p in (face, room, other)) for stage in ("detect", "embed")) < passed
+
+
+def test_an_interrupted_pool_shows_no_traceback_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    streaming._quiet_pool.__wrapped__()
+
+    def lose(error: Exception, thread: str) -> str:
+        def work() -> None:
+            raise error
+
+        one = threading.Thread(target=work, name=thread)
+        one.start()
+        one.join()
+        return capsys.readouterr().err
+
+    assert lose(KeyError(5), "ExecutorManagerThread") == ""
+    assert "ValueError: of its own" in lose(ValueError("of its own"), "ExecutorManagerThread")
+    assert "KeyError: 5" in lose(KeyError(5), "somebody else's")

@@ -1,0 +1,343 @@
+"""The studies on faces, whole and in small: made-up people, a tiny network, trainings of an epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facever.errors import DataError
+from facever.faces.embedder import Embedder
+from facever.studies import alpha, faces, losses, norm, run_study, testing
+from facever.studies import losses_plots as study_losses
+from facever.studies import norm_analysis as norm_judged
+from facever.studies.outcome import Outcome
+from facever.studies.page import write_study
+from facever.studies.runs import Options, Runs
+from facever.training import TrainingSettings
+from facever.training.callbacks import Watcher
+from facever.training.run import Diverged, Interrupted
+from facever.weights.alignment import ALIGNMENTS
+
+TINY = {
+    "network_arguments": {"widths": [8, 8], "depths": [0, 0], "stem": 4, "embedding_size": 8},
+    "batch_size": 8,
+    "held_out": 0.4,
+    "precision": "fp32",
+    "compile": False,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny() -> Iterator[None]:
+    """Networks that train in no time, and few draws."""
+    patch = pytest.MonkeyPatch()
+    settings = {**faces.FACE_SETTINGS, **TINY}
+    for module in (faces, alpha, losses, norm):
+        patch.setattr(module, "FACE_SETTINGS", settings)
+    patch.setattr(testing, "REPLICATES", 20)
+    patch.setattr(alpha, "REPLICATES", 20)
+    patch.setattr(norm_judged, "REPLICATES", 20)
+    patch.setattr(alpha, "QUICK_ALPHAS", (1.0, 8.0))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def lfw(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in LFW's form with its pair list beside it, and one photograph that shows no face."""
+    root = tmp_path_factory.mktemp("made") / "lfw"
+    for person in sorted(people.iterdir())[:4]:
+        (root / person.name).mkdir(parents=True)
+        for shot in range(2):
+            shutil.copy(person / f"{shot}.png", root / person.name / f"{person.name}_{shot + 1:04d}.png")
+    from PIL import Image
+
+    Image.new("RGB", (100, 100), (90, 120, 90)).save(root / "person_3" / "person_3_0002.png")
+    names = [f"person_{i}" for i in range(4)]
+    lines = ["2\t2"]
+    for fold in (0, 2):
+        lines += [f"{name}\t1\t2" for name in names[fold : fold + 2]]
+        lines += [f"{names[fold]}\t1\t{names[fold + 1]}\t1", f"{names[fold]}\t2\t{names[1 - fold // 2]}\t2"]
+    lines[-1] = "person_2\t2\tperson_0\t2"
+    (root.parent / "pairs.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def options(out: Path, people: Path, cache: Path, **changes: Any) -> Options:
+    return replace(Options(out, data=people, quick=True, device="cpu", workers=1, cache=cache), **changes)
+
+
+@pytest.fixture(scope="module")
+def compared(people: Path, lfw: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    out = tmp_path_factory.mktemp("losses")
+    outcome = run_study("losses", options(out, people, cache, lfw=lfw), Watcher())
+    write_study(out, outcome)
+    return out, outcome
+
+
+def test_the_comparison_of_losses_is_paired_by_seed(compared: tuple[Path, Outcome]) -> None:
+    out, _ = compared
+    told = json.loads((out / "results.json").read_text())
+    assert set(told["comparisons"][0]) == {"loss", "baseline", "metric", "difference", "ci95", "interval"}
+    ours = next(c for c in told["comparisons"] if c["loss"] == losses.FIXED and c["baseline"] == losses.SOFTMAX)
+    test, metric = ours["metric"].split(", ", 1)
+    assert (test, metric) == ("LFW", "accuracy")
+
+    def accuracy(loss: str, seed: int) -> float:
+        return float(told["runs"][losses.run_name(loss, seed, 0.1)]["LFW"]["accuracy"])
+
+    gaps = [accuracy(losses.FIXED, seed) - accuracy(losses.SOFTMAX, seed) for seed in (0, 1)]
+    assert ours["difference"] == pytest.approx(sum(gaps) / 2)
+    # t(0.975, 1) = 12.7062; the deviation of two numbers over sqrt(2) is half of their distance.
+    half = 12.7062 * abs(gaps[0] - gaps[1]) / 2
+    assert ours["ci95"] == pytest.approx([sum(gaps) / 2 - half, sum(gaps) / 2 + half], abs=1e-4)
+    assert ours["interval"] == "paired Student's t over 2 seeds"
+
+
+def test_all_losses_were_trained_on_the_same_terms(compared: tuple[Path, Outcome]) -> None:
+    out, _ = compared
+    records = [
+        json.loads((out / "runs" / f"{losses.run_name(loss, 1, 0.1)}.json").read_text())["settings"]
+        for loss in losses.LOSSES
+    ]
+    own = {"loss", "alpha", "alpha_learned", "learning_rate"}
+    common = [{key: value for key, value in record.items() if key not in own} for record in records]
+    assert all(each == common[0] for each in common)
+    assert [record["loss"] for record in records] == ["softmax", "l2-softmax", "l2-softmax", "center", "l2-center"]
+    assert records[3]["center_weight"] == 0.003 and records[3]["center_rate"] == 0.5
+
+
+def test_the_sweep_stands_in_the_results_and_has_other_held_out_people(compared: tuple[Path, Outcome]) -> None:
+    out, _ = compared
+    told = json.loads((out / "results.json").read_text())
+    assert set(told["sweep"]) == set(losses.LOSSES)
+    assert all(list(found) == ["0.1"] for found in told["sweep"].values())
+    record = json.loads((out / "runs" / f"sweep-{losses.run_name('softmax', 1000, 0.1)}.json").read_text())
+    assert record["settings"]["seed"] == losses.SWEEP_SEED not in told["seeds"]
+
+
+def test_a_rate_at_which_a_loss_diverges_is_the_worst_and_no_error(
+    people: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "RATES", (0.05, 1e30))
+    monkeypatch.setattr(losses, "SWEEP_EPOCHS", 8)
+    monkeypatch.setattr(losses, "MOST", 2)
+    study = faces.Faces(options(tmp_path, people, cache), Watcher(), Runs(tmp_path))
+    found = losses.swept(study, "softmax", {"loss": "softmax"}, quick=False)
+    assert found[1e30] == 0.0 < found[0.05]
+    assert losses.by_rank(found) == [0.05]
+    told = losses.trained_through(study, "softmax", {"loss": "softmax"}, {1e30: 0.9, 0.05: 0.8}, 8, [0, 1])
+    assert told == 0.05  # the next best, for all seeds, where one diverges at the best
+    with pytest.raises(DataError, match="diverges at every learning rate"):
+        losses.trained_through(study, "softmax", {"loss": "softmax"}, {1e30: 0.9}, 8, [0])
+
+
+def test_the_network_without_feature_norm_is_compared_on_the_same_terms(
+    people: Path, cache: Path, lfw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(settings: TrainingSettings) -> float:
+        """As if a fixed alpha without feature normalisation gained by the rate, and everything else lost by it."""
+        plain = settings.network_arguments.get("feature_norm") is False
+        return 0.5 + (1 if plain and settings.loss == "l2-softmax" else -1) * settings.learning_rate / 4
+
+    def make(study: faces.Faces, name: str, settings: TrainingSettings, folder: Path) -> dict[str, Any]:
+        plain = settings.network_arguments.get("feature_norm") is False
+        if plain and settings.loss == "softmax" and settings.learning_rate > 0.25:
+            raise Diverged("the loss is not finite")
+        return {test: dict.fromkeys(losses.METRICS, score(settings)) for test in study.test_names}
+
+    monkeypatch.setattr(faces.Faces, "_make", make)
+    outcome = run_study("losses", options(tmp_path, people, cache, lfw=lfw, quick=False), Watcher())
+    rates = {loss: own["learning_rate"] for loss, own in outcome.settings["losses"].items()}
+    # Without it, rates lie closer; each goes one step of 1.5 beyond the end at which the best one lay.
+    assert (rates[losses.PLAIN_FIXED], rates[losses.PLAIN_SOFTMAX]) == (0.45, 0.067)
+    assert list(outcome.data["sweep"][losses.PLAIN_SOFTMAX].items())[-1] == ("0.3", 0.0)  # diverged
+    ours = [c for c in outcome.comparisons if (c.loss, c.baseline) == (losses.PLAIN_FIXED, losses.PLAIN_SOFTMAX)]
+    assert [c.metric for c in ours][:2] == ["LFW, accuracy", "LFW, TAR at FAR 0.01"]
+    assert ours[0].difference == pytest.approx((0.45 + 0.067) / 4)
+    assert not any("feature norm" in check.what for check in outcome.checks)
+    texts = {drawing.name: drawing.text for drawing in study_losses.drawings(outcome)}
+    assert losses.PLAIN_FIXED not in texts["lfw-accuracy"]  # another length of training
+    assert f"{losses.PLAIN_FIXED} +0.129" in texts["lfw-accuracy-difference-no-feature-norm"]
+    assert outcome.settings["losses"][losses.PLAIN_FIXED]["epochs"] == losses.PLAIN_EPOCHS
+    assert not any(c.baseline == losses.SOFTMAX and c.loss in losses.PLAIN for c in outcome.comparisons)
+    assert f"{losses.PLAIN_FIXED} 0.45" in texts["sweep-no-feature-norm"] and losses.PLAIN_FIXED not in texts["sweep"]
+
+
+def test_only_a_divergence_counts_as_one(
+    people: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = faces.Faces(options(tmp_path, people, cache), Watcher(), Runs(tmp_path))
+
+    def broken(error: Exception) -> Any:
+        def train(*arguments: Any, **keywords: Any) -> None:
+            raise error
+
+        return train
+
+    monkeypatch.setattr(faces, "train", broken(DataError("the loss is named by a file that is not finite")))
+    with pytest.raises(DataError, match="named by a file"):
+        study("other", faces.face_settings(loss="softmax", epochs=1), may_diverge=True)
+    monkeypatch.setattr(faces, "train", broken(Diverged("in whatever words")))
+    assert study("may", faces.face_settings(loss="softmax", epochs=1), may_diverge=True) == {
+        "diverged": "in whatever words"
+    }
+    with pytest.raises(Diverged):
+        study("must", faces.face_settings(loss="softmax", epochs=1))
+
+
+def test_a_training_that_was_interrupted_goes_on_and_one_interrupted_in_its_test_is_not_trained_again(
+    people: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopper(Watcher):
+        def __init__(self, after: int | None) -> None:
+            self.after, self.said = after, []
+
+        def say(self, message: str) -> None:
+            self.said.append(message)
+
+        def validated(self, epoch: int, validation: Any, best: bool) -> None:
+            if epoch == self.after:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def study(after: int | None) -> tuple[faces.Faces, Stopper]:
+        stopper = Stopper(after)
+        return faces.Faces(options(tmp_path, people, cache), stopper, Runs(tmp_path)), stopper
+
+    settings = faces.face_settings(loss="softmax", epochs=4)
+    with pytest.raises(Interrupted, match="run a; the same command goes on"):
+        study(after=2)[0]("a", settings)
+    assert not (tmp_path / "runs" / "a.json").exists()
+
+    def refuse(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    again, stopper = study(after=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(faces, "tested", refuse)
+        with pytest.raises(KeyboardInterrupt):
+            again("a", settings)
+    assert any("goes on after" in line for line in stopper.said)
+    monkeypatch.setattr(faces, "train", refuse)  # no training any more
+    told = study(after=None)[0]("a", settings)
+    assert 0 <= told["held-out people"]["accuracy"] <= 1
+
+
+def test_lfws_photographs_are_cut_as_every_command_cuts_them(lfw: Path, cache: Path, tmp_path: Path) -> None:
+    from facever import Verifier
+    from facever.evaluation import embed_each
+
+    alignment = ALIGNMENTS["tight-64x56"]
+    found = testing.lfw_set(options(tmp_path, lfw, cache, lfw=lfw), alignment, Watcher())
+    assert found is not None and len(found.paths) == 8
+    weights = Path(__file__).parents[2] / "models" / "scratch.safetensors"
+    expected = embed_each(Verifier.load(weights, "cpu"), found.paths, workers=1).vectors
+    vectors, _ = Embedder.load(weights, "cpu")(found.crops)
+    # The one without a face, too: its centre crop.
+    np.testing.assert_allclose(vectors, expected, atol=2e-3)
+
+
+def test_pairs_that_are_nowhere_are_asked_for(people: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "lfw").mkdir()
+    with pytest.raises(DataError, match="--pairs"):
+        run_study("alpha", options(tmp_path, people, cache, lfw=tmp_path / "lfw"), Watcher())
+
+
+@pytest.fixture(scope="module")
+def swept(people: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """Without LFW: held-out people are what there is."""
+    out = tmp_path_factory.mktemp("alpha")
+    outcome = run_study("alpha", options(out, people, cache), Watcher())
+    write_study(out, outcome)
+    return out, outcome
+
+
+def test_the_sweep_of_alpha_has_its_bound_its_courses_and_the_theory(swept: tuple[Path, Outcome]) -> None:
+    out, _ = swept
+    told = json.loads((out / "results.json").read_text())
+    classes = told["alpha_low"]["classes"][0]
+    assert told["alpha_low"]["value"] == pytest.approx(math.log(9 * (classes - 2)))
+    assert told["test_set"] == "held-out people"
+    courses = told["courses"]
+    assert list(courses) == ["learned from 4, weight decay", "learned from 4, no decay"]
+    ends = {name: course["alpha"][-1] for name, course in courses.items()}
+    assert ends["learned from 4, weight decay"] < ends["learned from 4, no decay"]
+    assert len(told["theory"]["classes"]) == 5
+    assert {"courses.png", "courses.svg", "theory.png", "index.html"} <= {path.name for path in out.iterdir()}
+
+
+def test_the_checks_of_alpha_are_differences_of_the_runs_accuracies(swept: tuple[Path, Outcome]) -> None:
+    _, outcome = swept
+    accuracy = {
+        name: outcome.runs[alpha.run_name(name, 0)]["held-out people"]["accuracy"]
+        for name in ("softmax", "alpha 1", "alpha 8")
+    }
+    # For 5 people the bound is 3.30: alpha 1 lies below half of it, alpha 8 above it.
+    below, softmax, learned = outcome.checks
+    assert "far below it (alpha 1)" in below.what and "softmax" in softmax.what and "learned from 4" in learned.what
+    # Folds differ by a pair in size, so that the mean over folds is nearly that over pairs.
+    assert below.difference == pytest.approx(accuracy["alpha 8"] - accuracy["alpha 1"], abs=0.03)
+    assert softmax.difference == pytest.approx(accuracy["alpha 8"] - accuracy["softmax"], abs=0.03)
+    assert below.ci95 is not None and below.ci95[0] <= below.difference <= below.ci95[1]
+
+
+@pytest.fixture(scope="module")
+def judged(people: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    out = tmp_path_factory.mktemp("norm")
+    outcome = run_study("norm", options(out, people, cache), Watcher())
+    write_study(out, outcome)
+    return out, outcome
+
+
+def test_the_study_of_the_norm_shows_photographs_in_its_page_alone(judged: tuple[Path, Outcome]) -> None:
+    out, outcome = judged
+    page = (out / "index.html").read_text()
+    shown = [name for name in outcome.arrays if name.startswith("photographs")]
+    assert page.count("data:image/jpeg") == sum(len(outcome.arrays[name]) for name in shown) > 0
+    assert not [path for path in out.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".webp")]
+    assert "person_" not in (out / "results.json").read_text()
+
+
+def test_the_norms_response_is_relative_to_the_photograph_before(judged: tuple[Path, Outcome]) -> None:
+    told = json.loads((judged[0] / "results.json").read_text())
+    for response in told["response"].values():
+        for steps in response.values():
+            assert steps[0]["ratio"] == pytest.approx(1, abs=1e-6)
+            assert len({round(step["ratio"], 6) for step in steps}) > 2
+
+
+def test_the_discard_curves_start_at_the_same_rejects_and_count_them(judged: tuple[Path, Outcome]) -> None:
+    told = json.loads((judged[0] / "results.json").read_text())
+    curves = told["discard"]["curves"]
+    assert len(curves) == 3
+    assert curves["softmax, by norm"]["fnmr"][0] == pytest.approx(curves[norm_judged.BY_DETECTOR]["fnmr"][0])
+    gain = next(f for f in told["figures"] if f["name"] == "softmax, by norm: FNMR saved over random discard")
+    fnmr = curves["softmax, by norm"]["fnmr"]
+    assert gain["value"] == pytest.approx(fnmr[0] - np.mean(fnmr[:11]))
+
+
+def test_the_norm_is_compared_with_the_detectors_score(judged: tuple[Path, Outcome]) -> None:
+    told = json.loads((judged[0] / "results.json").read_text())
+    row = told["comparisons"][0]
+    assert (row["loss"], row["baseline"]) == (norm_judged.BY_NORM, norm_judged.BY_DETECTOR)
+    gains = {f["name"]: f["value"] for f in told["figures"]}
+    saved = [
+        gains[f"{quality}: FNMR saved over random discard"]
+        for quality in (norm_judged.BY_NORM, norm_judged.BY_DETECTOR)
+    ]
+    assert row["difference"] == pytest.approx(saved[0] - saved[1])

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facever.datasets.identities import read_identities
+from facever.errors import DataError, OutputError
+from facever.faces.parallel import process_files
+from facever.faces.pipeline import Job
+from facever.training import crops as module
+from facever.training.crops import CropSet, cut_crops
+from facever.weights.alignment import TIGHT_64X56, Alignment
+
+
+@pytest.fixture
+def few(people: Path, tmp_path: Path) -> Path:
+    """A copy of two of the people, to change at will."""
+    for name in ("person_1", "person_2"):
+        shutil.copytree(people / name, tmp_path / "few" / name)
+    return tmp_path / "few"
+
+
+def cut(root: Path, cache: Path, alignment: Alignment = TIGHT_64X56) -> tuple[CropSet, int]:
+    """The crops, and how many photographs had to be cut for them."""
+    asked: list[int] = []
+    crops = cut_crops(read_identities(root), alignment, 8, cache, progress=lambda done, total: asked.append(total))
+    return crops, max(asked, default=0)
+
+
+def test_the_inner_crops_are_what_inference_cuts(few: Path, tmp_path: Path) -> None:
+    crops, _ = cut(few, tmp_path / "cache")
+    paths = [few / path for path in crops.paths]
+    expected = [p.faces[0].crop for p in process_files(paths, Job(TIGHT_64X56, rule="center"))]
+    assert len(crops) == 8
+    assert crops.crops.shape[1:] == (64 + 16, 56 + 16, 3)
+    difference = np.abs(crops.inner(slice(None)).astype(int) - np.stack(expected))
+    assert difference.max() <= 1  # the margin moves the crop, which rounds a pixel here and there otherwise
+    assert (difference > 0).mean() < 1e-3
+
+
+def test_a_second_run_cuts_nothing_and_gives_the_same(few: Path, tmp_path: Path) -> None:
+    first, cut_first = cut(few, tmp_path / "cache")
+    second, cut_second = cut(few, tmp_path / "cache")
+    assert (cut_first, cut_second) == (8, 0)
+    np.testing.assert_array_equal(first.inner(slice(None)), second.inner(slice(None)))
+
+
+def test_only_changed_and_new_photographs_are_cut_again_and_removed_ones_vanish(few: Path, tmp_path: Path) -> None:
+    cut(few, tmp_path / "cache")
+    Image.open(few / "person_1" / "0.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(few / "person_1" / "0.png")
+    shutil.copy(few / "person_1" / "1.png", few / "person_1" / "9.png")
+    (few / "person_2" / "3.png").unlink()
+    crops, count = cut(few, tmp_path / "cache")
+    assert count == 2
+    assert crops.paths == [f"person_1/{i}.png" for i in (0, 1, 2, 3, 9)] + [f"person_2/{i}.png" for i in range(3)]
+    np.testing.assert_array_equal(crops.inner(np.array([1])), crops.inner(np.array([4])))  # a copy of 1.png
+    assert (crops.inner(np.array([0])) != crops.inner(np.array([1]))).any()
+
+
+def test_another_alignment_has_its_own_cache(few: Path, tmp_path: Path) -> None:
+    cut(few, tmp_path / "cache")
+    smaller = Alignment("other", 32, 28, tuple((x / 2, y / 2) for x, y in TIGHT_64X56.landmarks))
+    crops, count = cut(few, tmp_path / "cache", smaller)
+    assert count == 8
+    assert crops.crops.shape[1:] == (48, 44, 3)
+
+
+def test_photographs_without_a_face_or_broken_are_left_out_and_named(few: Path, tmp_path: Path) -> None:
+    (few / "person_1" / "0.png").write_bytes(b"no picture")
+    Image.new("RGB", (200, 200)).save(few / "person_1" / "1.png")
+    crops, _ = cut(few, tmp_path / "cache")
+    assert len(crops) == 6
+    assert len(crops.problems) == 2
+    assert "person_1/0.png" in crops.problems[0]
+    assert "no face found" in crops.problems[1]
+
+
+def test_an_interrupted_run_keeps_what_it_had(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(paths, job, workers):
+        for count, photograph in enumerate(process_files(paths, job, 1)):
+            if count == 5:
+                raise KeyboardInterrupt
+            yield photograph
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "process_files", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cut(few, tmp_path / "cache")
+    crops, count = cut(few, tmp_path / "cache")
+    assert count == 3
+    fresh, _ = cut(few, tmp_path / "other")
+    np.testing.assert_array_equal(crops.inner(slice(None)), fresh.inner(slice(None)))
+
+
+@pytest.mark.parametrize("damage", ["index", "pixels"])
+def test_a_damaged_cache_is_made_anew(few: Path, tmp_path: Path, damage: str) -> None:
+    crops, _ = cut(few, tmp_path / "cache")
+    expected = crops.inner(slice(None))
+    (path,) = (tmp_path / "cache").glob("*/index.json" if damage == "index" else "*/*.bin")
+    path.write_bytes(path.read_bytes()[:100])
+    again, count = cut(few, tmp_path / "cache")
+    assert count == 8
+    np.testing.assert_array_equal(again.inner(slice(None)), expected)
+
+
+def test_a_data_set_without_any_face_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data" / "nobody").mkdir(parents=True)
+    Image.new("RGB", (100, 100)).save(tmp_path / "data" / "nobody" / "0.png")
+    with pytest.raises(DataError, match="no face"):
+        cut(tmp_path / "data", tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written_says_so(few: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="--cache"):
+        cut(few, tmp_path / "file")
+
+
+def test_a_part_holds_the_photographs_of_its_people(few: Path, tmp_path: Path) -> None:
+    crops, _ = cut(few, tmp_path / "cache")
+    part = crops.of(["person_2"])
+    assert set(part.identities) == {"person_2"}
+    np.testing.assert_array_equal(part.inner(slice(None)), crops.inner(slice(None))[4:])

@@ -1,0 +1,548 @@
+"""The weights file: what is written is what is read, and every kind of damage is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from samples import CHECK, RECORD
+from torch import Tensor, nn
+
+from facever.errors import OutputError, WeightsError
+from facever.networks import EmbeddingNetwork, build_network
+from facever.weights.alignment import Alignment
+from facever.weights.file import load_weights, read_info, save_weights
+from facever.weights.metadata import WeightsInfo, with_thresholds
+from facever.weights.records import Likelihood, Normalisation, Quality, Threshold
+from facever.weights.shipped import find_weights, shipped_folder, shipped_weights
+
+resource = pytest.importorskip("resource")  # POSIX
+
+ARGUMENTS = {"embedding_size": 8, "input_size": [32, 28], "widths": [4, 6], "depths": [1, 1], "stem": 4}
+
+INFO = WeightsInfo(
+    name="tiny",
+    network="face_resnet_slim",
+    network_arguments=ARGUMENTS,
+    alignment=Alignment("tiny", 32, 28, ((8.25, 12), (20.5, 12), (14, 19), (9, 26), (19, 26)), fill="edge"),
+    normalisation=Normalisation((122.782, 117.001, 104.298), 256.0),
+    mirrored=True,
+    loss={"name": "l2-softmax", "alpha": 16.0},
+    training_data=[{"name": "zoë's pictures", "identities": 3, "photographs": 12}],
+    licence="MIT",
+    credit="the facever developers",
+    seed=7,
+    thresholds=[
+        Threshold(far=0.001, cosine=0.4375, source="three people", impostor_pairs=1000, tar=0.9),
+        Threshold(far=0.0001, cosine=0.1 + 0.2, source="three people", impostor_pairs=1000, tar=0.8),
+    ],
+    settings={"minutes": 1.5, "nested": {"list": [1, None, True]}},
+    versions={"facever": "0.1.0"},
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> EmbeddingNetwork:
+    """A small network whose batch normalisation has seen something."""
+    torch.manual_seed(0)
+    network = build_network("face_resnet_slim", **ARGUMENTS).train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(1 + 2 * torch.randn(8, 3, 32, 28))
+    return network.eval()
+
+
+@pytest.fixture
+def weights(network: EmbeddingNetwork, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, INFO, network, half=False)
+    return path
+
+
+def features(network: EmbeddingNetwork) -> Tensor:
+    x = torch.randn(5, 3, 32, 28, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        return network(x)
+
+
+def change(path: Path, metadata: Callable[[dict], Any] | None = None, **tensors: Tensor | None) -> None:
+    """Write the file again with other metadata, and with tensors replaced, added or (None) left out."""
+    state = load_file(path)
+    with safe_open(path, "pt") as file:
+        kept = json.loads(file.metadata()["facever"])
+    if metadata is not None:
+        kept = metadata(kept)
+    for name, tensor in tensors.items():
+        if tensor is None:
+            del state[name]
+        else:
+            state[name] = tensor
+    save_file(state, path, metadata={"facever": json.dumps(kept)})
+
+
+# --- round trips
+
+
+def test_what_is_saved_is_what_is_loaded(weights: Path, network: EmbeddingNetwork, device: str) -> None:
+    info, loaded = load_weights(weights, device)
+    assert info == INFO
+    assert not loaded.training
+    expected = network.state_dict()
+    assert loaded.state_dict().keys() == expected.keys()
+    for name, tensor in loaded.state_dict().items():
+        assert tensor.device.type == device
+        assert torch.equal(tensor.cpu(), expected[name]), name
+    assert torch.equal(features(loaded.cpu()), features(network))
+
+
+def test_half_precision_halves_matrices_and_keeps_vectors(network: EmbeddingNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    save_weights(path, INFO, network, half=True)
+    for name, tensor in load_file(path).items():
+        if tensor.is_floating_point():
+            assert tensor.dtype == (torch.float16 if tensor.dim() >= 2 else torch.float32), name
+
+    info, loaded = load_weights(path)
+    assert info == INFO
+    expected = network.state_dict()
+    for name, tensor in loaded.state_dict().items():
+        assert tensor.dtype == expected[name].dtype
+        if tensor.dim() < 2:
+            assert torch.equal(tensor, expected[name]), name
+        else:
+            torch.testing.assert_close(tensor, expected[name], rtol=2**-11, atol=2**-25)
+    cosines = nn.functional.cosine_similarity(features(loaded), features(network))
+    assert cosines.min() > 0.9999
+    assert not torch.equal(features(loaded), features(network))
+
+
+def test_half_precision_halves_the_file(tmp_path: Path) -> None:
+    arguments = {**ARGUMENTS, "embedding_size": 256}
+    network = build_network("face_resnet_slim", **arguments)
+    for half in (False, True):
+        save_weights(tmp_path / f"{half}.safetensors", INFO, network, half=half)
+    whole, halved = ((tmp_path / f"{half}.safetensors").stat().st_size for half in (False, True))
+    assert 0.5 * whole < halved < 0.6 * whole
+
+
+def test_metadata_can_be_read_without_the_parameters(weights: Path) -> None:
+    assert read_info(weights) == INFO
+    assert WeightsInfo.from_json(json.loads(json.dumps(INFO.to_json()))) == INFO
+
+
+def test_a_file_without_thresholds_or_seed_is_whole_too(network: EmbeddingNetwork, tmp_path: Path) -> None:
+    info = WeightsInfo("bare", INFO.network, ARGUMENTS, INFO.alignment, Normalisation(), False, {}, [], "MIT", "nobody")
+    save_weights(tmp_path / "bare.safetensors", info, network)
+    assert load_weights(tmp_path / "bare.safetensors")[0] == info
+    assert info.thresholds == [] and info.seed is None
+
+
+def test_pixels_are_normalised_by_hand() -> None:
+    pixels = torch.tensor([[[[100]], [[0]], [[255]]]], dtype=torch.uint8)
+    x = Normalisation((100.0, 50.0, 5.0), 50.0)(pixels)
+    assert x.dtype == torch.float32
+    assert x.flatten().tolist() == [0, -1, 5]
+
+
+# --- the shipped weights
+
+
+def test_the_default_weights_load_and_tell_crops_apart() -> None:
+    assert "default" in shipped_weights()
+    info, network = load_weights(Path("default"))
+    assert network.input_size == (info.alignment.height, info.alignment.width)
+    assert info.licence and info.credit and info.training_data
+    assert not network.training
+    rng = np.random.default_rng(0)
+    crops = torch.from_numpy(rng.integers(0, 256, (2, 3, *network.input_size), np.uint8))
+    with torch.no_grad():
+        first, second = network(info.normalisation(crops))
+    assert first.shape == (network.embedding_size,)
+    assert first.isfinite().all() and first.norm() > 0
+    assert not torch.allclose(first, second, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", shipped_weights())
+def test_all_shipped_weights_are_whole(name: str) -> None:
+    info, network = load_weights(find_weights(name))
+    assert info.name == name
+    assert (info.alignment.height, info.alignment.width) == network.input_size
+    for threshold in info.thresholds:
+        assert 0 < threshold.far < 1 and -1 < threshold.cosine < 1 and 0 < threshold.tar <= 1
+        assert threshold.source and threshold.impostor_pairs * threshold.far >= 1
+
+
+# --- names and paths
+
+
+def test_shipped_weights_are_found_by_name_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_weights("default") == shipped_folder() / "default.safetensors"
+    (tmp_path / "default").mkdir()  # a folder of that name does not hide them
+    assert find_weights("default") == shipped_folder() / "default.safetensors"
+
+
+def test_other_weights_are_found_by_path(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_weights(weights) == find_weights(str(weights)) == weights
+    monkeypatch.chdir(weights.parent)
+    assert find_weights("tiny.safetensors") == Path("tiny.safetensors")
+    assert load_weights(Path("tiny.safetensors"))[0] == INFO
+
+
+@pytest.mark.parametrize("name", ["no-such-weights", "default.safetensors", "no/default", "../default", ""])
+def test_weights_that_are_not_there_are_named_with_those_that_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match=r"\(.*default.*\)|is a folder"):
+        find_weights(name)
+
+
+def test_a_missing_file_is_called_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "gone.safetensors"
+    with pytest.raises(WeightsError, match=r"gone\.safetensors': neither a file nor"):
+        load_weights(path)
+
+
+def test_a_folder_is_not_a_weights_file(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=rf"{tmp_path.name} is a folder; name a weights file"):
+        load_weights(tmp_path)
+
+
+# --- thresholds
+
+
+def test_files_of_the_first_facever_lack_what_came_later_and_are_whole(weights: Path) -> None:
+    def old(kept: dict) -> dict:
+        del kept["likelihood"], kept["quality"]
+        for threshold in kept["thresholds"]:
+            del threshold["cosine_interval"], threshold["far_interval"]
+        return kept
+
+    change(weights, old)
+    assert read_info(weights) == INFO
+
+
+def test_intervals_and_the_likelihood_line_are_read_as_they_were_written(network, tmp_path: Path) -> None:
+    threshold = replace(INFO.thresholds[0], cosine_interval=(0.4, 0.5), far_interval=(5e-4, 2e-3))
+    line = Likelihood(12.5, -3.0, 0.3, 0.25, "three people", 9, 1000)
+    info = with_thresholds(INFO, [threshold], line)
+    save_weights(tmp_path / "w.safetensors", info, network)
+    assert read_info(tmp_path / "w.safetensors") == info
+    assert with_thresholds(info, []).likelihood is None  # it belonged to the old ones
+
+
+@pytest.mark.parametrize("record", [RECORD, replace(RECORD, check=None)])
+def test_the_record_of_quality_is_read_as_it_was_written(network, tmp_path: Path, record: Quality) -> None:
+    info = with_thresholds(INFO, [], None, record)
+    save_weights(tmp_path / "w.safetensors", info, network)
+    assert read_info(tmp_path / "w.safetensors") == info
+    assert with_thresholds(info, []).quality == record  # norms do not hang on thresholds
+
+
+def test_photographs_are_declined_only_by_a_record_that_is_of_use() -> None:
+    assert replace(INFO, quality=RECORD).quality_to_decline_by() == RECORD
+    useless = replace(RECORD, check=replace(CHECK, saved_interval=(-0.01, 0.1)))
+    for quality, why in (
+        (None, "they hold no record of quality"),
+        (replace(RECORD, check=None), "some people have too few pairs"),
+        (useless, "helps no more than leaving out any: FNMR 10.00 % without the lowest 20 %, 20.00 % at random"),
+    ):
+        with pytest.raises(WeightsError, match=rf"'tiny' can't tell .*{why}.*; leave out --min-quality, .*calibrate"):
+            replace(INFO, quality=quality).quality_to_decline_by()
+
+
+def test_a_path_that_is_no_utf8_says_to_rename_the_file(weights: Path, tmp_path: Path) -> None:
+    other = weights.rename(tmp_path / os.fsdecode(b"caf\xe9.safetensors"))
+    for read in (load_weights, read_info):
+        with pytest.raises(WeightsError, match=r"\.safetensors: safetensors can't open .* UTF-8; rename the file"):
+            read(other)
+
+
+@pytest.mark.parametrize(("far", "cosine"), [(0.001, 0.4375), (1e-4, 0.1 + 0.2), (1 / 1000, 0.4375)])
+def test_a_threshold_is_found_by_its_false_accept_rate(weights: Path, far: float, cosine: float) -> None:
+    assert read_info(weights).threshold(far).cosine == cosine
+
+
+def test_a_threshold_that_is_not_stored_is_refused_with_those_that_are() -> None:
+    with pytest.raises(WeightsError, match=r"'tiny' hold no threshold for FAR 0\.01 \(stored: 0\.001, 0\.0001\)"):
+        INFO.threshold(0.01)
+    with pytest.raises(WeightsError, match=r"\(stored: none\); give --threshold"):
+        replace(INFO, thresholds=[]).threshold(0.001)
+
+
+# --- damage
+
+
+def test_a_file_cut_off_anywhere_is_refused(weights: Path) -> None:
+    data = weights.read_bytes()
+    lengths = {0, 1, 7, 8, 9, len(data) - 1, *range(10, len(data), len(data) // 60)}
+    for length in sorted(lengths):
+        weights.write_bytes(data[:length])
+        for read in (load_weights, read_info):
+            with pytest.raises(WeightsError, match=r"tiny\.safetensors: not a whole safetensors file"):
+                read(weights)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not weights at all",
+        bytes(1000),
+        b"\xff" * 1000,
+        b"\xff\xd8\xff\xe0" + bytes(500),
+        np.random.default_rng(0).bytes(5000),
+        (2).to_bytes(8, "little") + b"[]",
+    ],
+    ids=["empty", "text", "zeros", "ones", "a photograph", "noise", "another header"],
+)
+def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "garbage.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"garbage\.safetensors: not a whole safetensors file"):
+        load_weights(path)
+
+
+class _Trap:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path: Path, network: EmbeddingNetwork) -> None:
+    trap, path, checkpoint = tmp_path / "sprung", tmp_path / "pickle.safetensors", tmp_path / "model.pt"
+    path.write_bytes(pickle.dumps(_Trap(trap)))
+    torch.save(network.state_dict(), checkpoint)
+    for file in (path, checkpoint):
+        with pytest.raises(WeightsError, match=rf"{file.name}: not a whole safetensors file"):
+            load_weights(file)
+    assert not trap.exists()
+    pickle.loads(path.read_bytes())
+    assert trap.exists(), "the trap does not work"
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"format": "pt"}])
+def test_safetensors_of_others_are_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, path, metadata=metadata)
+    with pytest.raises(WeightsError, match=r"other\.safetensors: a safetensors file, but not one of facever's"):
+        load_weights(path)
+
+
+FIRST = "features.0.weight"  # (4, 3, 3, 3)
+
+DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a later format": (
+        lambda path: change(path, lambda kept: {**kept, "format": 2}),
+        "format 2 of weights file; this facever reads 1",
+    ),
+    "no format": (
+        lambda path: change(path, lambda kept: {k: v for k, v in kept.items() if k != "format"}),
+        "format None of weights file",
+    ),
+    "an unknown network": (
+        lambda path: change(path, lambda kept: {**kept, "network": "resnet50"}),
+        "its network can't be built: there is no network 'resnet50'",
+    ),
+    "an unknown argument": (
+        lambda path: change(path, lambda kept: {**kept, "network_arguments": {"layers": 3}}),
+        "its network can't be built: face_resnet_slim takes no argument 'layers'",
+    ),
+    "an impossible argument": (
+        lambda path: change(path, lambda kept: {**kept, "network_arguments": {"widths": "many"}}),
+        "its network can't be built",
+    ),
+    "another network": (
+        lambda path: change(path, lambda kept: {**kept, "network_arguments": {**ARGUMENTS, "embedding_size": 9}}),
+        r"not the parameters of face_resnet_slim: .* has shape \(8.*\) in place of \(9",
+    ),
+    "a missing tensor": (lambda path: change(path, **{FIRST: None}), f"{FIRST} is missing"),
+    "an extra tensor": (lambda path: change(path, extra=torch.zeros(2)), "extra is unknown to it"),
+    "a tensor of another shape": (
+        lambda path: change(path, **{FIRST: torch.zeros(4, 3, 3)}),
+        rf"{FIRST} has shape \(4, 3, 3\) in place of \(4, 3, 3, 3\)",
+    ),
+    "a value that is not a number": (
+        lambda path: change(path, **{FIRST: torch.full((4, 3, 3, 3), torch.nan)}),
+        f"{FIRST} holds values that are not finite",
+    ),
+    "one infinite value of many": (
+        lambda path: change(path, **{"norm.running_var": torch.tensor([1.0] * 7 + [torch.inf])}),
+        r"norm\.running_var holds values that are not finite",
+    ),
+    "crops of another size": (
+        lambda path: change(path, lambda kept: {**kept, "alignment": {**kept["alignment"], "width": 32}}),
+        r"its crops are \(32, 32\), but its network face_resnet_slim takes \(32, 28\)",
+    ),
+    "an alignment of four landmarks": (
+        lambda path: change(path, lambda kept: {**kept, "alignment": {**kept["alignment"], "landmarks": [[1, 2]] * 4}}),
+        "its metadata is broken .*five landmarks",
+    ),
+    "an endless alignment": (
+        lambda path: change(path, lambda kept: {**kept, "alignment": {**kept["alignment"], "width": 1e999}}),
+        "its metadata is broken",
+    ),
+    "a threshold of another kind": (
+        lambda path: change(path, lambda kept: {**kept, "thresholds": [{"far": 0.1}]}),
+        "its metadata is broken .*missing",
+    ),
+    "metadata that are a list": (lambda path: change(path, lambda kept: [kept]), "its metadata is broken"),
+    "metadata that are no JSON": (
+        lambda path: save_file(load_file(path), path, metadata={"facever": "{'format': 1}"}),
+        "its metadata is broken .*JSON",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(DAMAGE))
+def test_damage_is_named_with_its_file(kind: str, weights: Path) -> None:
+    damage, message = DAMAGE[kind]
+    load_weights(weights)
+    damage(weights)
+    with pytest.raises(WeightsError, match=rf"^{weights}: .*{message}"):
+        load_weights(weights)
+
+
+FIELDS = [
+    "name",
+    "network",
+    "network_arguments",
+    "alignment",
+    "normalisation",
+    "mirrored",
+    "loss",
+    "training_data",
+    "licence",
+    "credit",
+    "seed",
+    "thresholds",
+    "settings",
+    "versions",
+]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_metadata_without_one_of_its_fields_are_refused(field: str, weights: Path) -> None:
+    change(weights, lambda kept: {name: value for name, value in kept.items() if name != field})
+    for read in (read_info, load_weights):
+        with pytest.raises(WeightsError, match=rf"tiny\.safetensors: its metadata is broken .*{field}"):
+            read(weights)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("normalisation", "scale"), 0.0),
+        (("normalisation", "scale"), float("nan")),
+        (("normalisation", "mean"), [127.5, 127.5]),
+        (("normalisation", "mean"), [127.5, 127.5, float("inf")]),
+        (("alignment", "landmarks"), [[float("nan"), 12], [20.5, 12], [14, 19], [9, 26], [19, 26]]),
+        (("thresholds",), [{"far": 0.001, "cosine": None, "source": "a", "impostor_pairs": 9, "tar": 0.5}]),
+        (("thresholds",), [{"far": 0.001, "cosine": "0.4", "source": "a", "impostor_pairs": 9, "tar": 0.5}]),
+        (("mirrored",), "no"),
+        (("likelihood",), {"slope": 1.0}),
+        (("likelihood",), [1.0, 2.0]),
+        (
+            ("thresholds",),
+            [{"far": 0.1, "cosine": 0.4, "source": "", "impostor_pairs": 9, "tar": 1, "far_interval": [1]}],
+        ),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else None,
+)
+def test_metadata_that_could_only_give_wrong_answers_are_refused(
+    keys: tuple[str, ...], value: Any, weights: Path
+) -> None:
+    def with_value(kept: dict) -> dict:
+        inner = kept
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = value
+        return kept
+
+    change(weights, with_value)
+    with pytest.raises(WeightsError, match=r"tiny\.safetensors: its metadata is broken"):
+        read_info(weights)
+
+
+def test_a_disturbed_header_is_refused_or_harmless(weights: Path) -> None:
+    """Whatever byte of the header is another one, nothing but a WeightsError may come of it."""
+    data = weights.read_bytes()
+    header = 8 + int.from_bytes(data[:8], "little")
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        disturbed = bytearray(data)
+        disturbed[rng.integers(header)] = rng.choice(list(b'0123456789{}[]:,"eN-. a\xff'))
+        weights.write_bytes(disturbed)
+        try:
+            load_weights(weights)
+        except WeightsError as error:
+            assert str(weights) in str(error)
+            refused += 1
+    assert refused > 200
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(weights: Path) -> None:
+    weights.chmod(0)
+    with pytest.raises(WeightsError, match=r"tiny\.safetensors"):
+        load_weights(weights)
+
+
+# --- writing that fails
+
+
+def test_metadata_that_are_no_json_leave_the_old_file(weights: Path, network: EmbeddingNetwork) -> None:
+    before = weights.read_bytes()
+    info = replace(INFO, settings={"a": {1}})
+    with pytest.raises(TypeError):
+        save_weights(weights, info, network)
+    assert weights.read_bytes() == before
+    assert [each.name for each in weights.parent.iterdir()] == ["tiny.safetensors"]
+
+
+def test_a_full_disk_leaves_the_old_file(weights: Path, network: EmbeddingNetwork) -> None:
+    before = weights.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # refused as on a full disk
+    try:
+        with pytest.raises(OutputError, match=r"tiny\.safetensors: can't be written"):
+            save_weights(weights, INFO, network)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert weights.read_bytes() == before
+    assert [each.name for each in weights.parent.iterdir()] == ["tiny.safetensors"]
+
+
+def test_weights_do_not_take_the_place_of_a_folder(tmp_path: Path, network: EmbeddingNetwork) -> None:
+    (tmp_path / "weights").mkdir()
+    with pytest.raises(OutputError, match="weights is a folder"):
+        save_weights(tmp_path / "weights", INFO, network)
+    assert [each.name for each in tmp_path.iterdir()] == ["weights"]
+    assert list((tmp_path / "weights").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_stays_empty(tmp_path: Path, network: EmbeddingNetwork) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="Permission denied"):
+            save_weights(tmp_path / "tiny.safetensors", INFO, network)
+    finally:
+        tmp_path.chmod(0o700)
+    assert list(tmp_path.iterdir()) == []
