@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 from facever.datasets.augmentation import Augmentation
 from facever.datasets.identities import read_dropped, read_identities, source_of, split_identities
 from facever.faces.embedder import Embedder
-from facever.files import write_bytes, write_json, written_whole
+from facever.files import atomic_write, write_bytes, write_json
 from facever.metrics.bootstrap import People, Weights
 from facever.networks import build_network
 from facever.reports.card import multiply_adds
 from facever.reports.training_curve import svg_file
 from facever.scoring import threshold_at_far
 from facever.studies.faces import FACE_SETTINGS, face_settings, make_training
-from facever.studies.intervals import Drawn
+from facever.studies.intervals import Bootstrapped
 from facever.studies.runs import Runs, run_name
 from facever.training import TrainingSettings
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 from facever.training.crops import CropSet, default_cache_folder
 from facever.training.data import prepare
 from facever.training.held_out import by_source
@@ -48,7 +48,7 @@ SCRATCH: dict[str, Any] = {
     "alpha": 4.0,
     "alpha_learned": True,
     "learning_rate": 0.6,
-    "half_size": 0.5,
+    "progressive_resizing": 0.5,
     "ema": 0.998,
     "keep": "last",
 }
@@ -92,7 +92,7 @@ CHOICES = (
     Choice("recipe", "sources and identities drawn evenly", {"sampling": "even"}),
     Choice("recipe", "label smoothing 0.1", {"label_smoothing": 0.1}),
     # 4 epochs at full size take as long as 6 of which half are at half size.
-    Choice("recipe", "full size all through, 4 epochs", {"half_size": 0.0, "epochs": 4}),
+    Choice("recipe", "full size all through, 4 epochs", {"progressive_resizing": 0.0, "epochs": 4}),
     Choice("recipe", "no borders laid over crops", {"augmentation": Augmentation(border_share=0.0)}),
     Choice(
         "recipe", "mirror images the only augmentation", {"augmentation": replace(Augmentation.none(), mirror=True)}
@@ -156,12 +156,12 @@ def trained(runs: Runs, choice: Choice, seed: int, cache: Path) -> None:
 
     def make(folder: Path) -> dict[str, Any]:
         data = data_folder() / "train"
-        make_training(settings, data, folder, cache, "cpu", None, Watcher())
+        make_training(settings, data, folder, cache, "cpu", None, Callback())
         device = torch.device("cpu")
-        crops = prepare(settings, data, cache, device, None, Watcher()).held_out
+        crops = prepare(settings, data, cache, device, None, Callback()).held_out
         embeddings, _ = Embedder.load(folder / "weights.safetensors", device)(crops.inner(slice(None)))
         found = genuine_accepted(embeddings, crops)
-        with written_whole(folder / "accepted.npz") as temporary, temporary.open("wb") as file:
+        with atomic_write(folder / "accepted.npz") as temporary, temporary.open("wb") as file:
             arrays: dict[str, Any] = {f"{s}/{k}": v for s, part in found.items() for k, v in part.items()}
             np.savez_compressed(file, **arrays)
         return {s: {"tar": float(part["accepted"].mean())} for s, part in found.items()}
@@ -193,22 +193,22 @@ def sources(runs: Runs) -> list[str]:
     return list(runs.done[run_name(CHOICES[0].name, SEEDS[0])])
 
 
-def accepted(runs: Runs, choice: Choice, source: str) -> Drawn:
+def accepted(runs: Runs, choice: Choice, source: str) -> Bootstrapped:
     """TAR, the mean over seeds, and the same with people drawn anew, as often and as one after another for all rows."""
     drawn = []
     for seed in SEEDS:
         with np.load(runs.folder(run_name(choice.name, seed)) / "accepted.npz") as file:
             who, yes = file[f"{source}/who"].tolist(), file[f"{source}/accepted"].astype(np.float64)
         people = People.of(who, who)
-        drawn.append(Drawn.of(people, partial(weighted_share, yes), REPLICATES))
-    return Drawn(np.mean([d.value for d in drawn], axis=0), np.mean([d.draws for d in drawn], axis=0))
+        drawn.append(Bootstrapped.of(people, partial(weighted_share, yes), REPLICATES))
+    return Bootstrapped(np.mean([d.value for d in drawn], axis=0), np.mean([d.draws for d in drawn], axis=0))
 
 
 def weighted_share(yes: NDArray[np.float64], weights: Weights | None) -> float:
     return float(np.average(yes, weights=weights))
 
 
-def row(runs: Runs, choice: Choice, base: dict[str, Drawn]) -> dict[str, Any]:
+def row(runs: Runs, choice: Choice, base: dict[str, Bootstrapped]) -> dict[str, Any]:
     figures = {}
     for source, of_base in base.items():
         own = accepted(runs, choice, source)
@@ -235,13 +235,13 @@ def draw_cost(rows: list[dict[str, Any]]) -> None:
     """Accuracy over multiply-adds, models/cost.svg."""
     figure = Figure((7, 4.5), layout="constrained")
     axes = figure.subplots()
-    for source, colour in zip(rows[0]["figures"], ("#0a84ff", "#ff9f0a"), strict=False):
+    for source, color in zip(rows[0]["figures"], ("#0a84ff", "#ff9f0a"), strict=False):
         x = np.array([each["multiply_adds"] / 1e6 for each in rows])
         order = np.argsort(x)
         y = np.array([each["figures"][source]["tar"] for each in rows])
         ends = np.array([each["figures"][source]["ci95"] for each in rows])
         low, high = y - ends[:, 0], ends[:, 1] - y
-        axes.errorbar(x[order], y[order], (low[order], high[order]), fmt="o-", color=colour, capsize=3, label=source)
+        axes.errorbar(x[order], y[order], (low[order], high[order]), fmt="o-", color=color, capsize=3, label=source)
     for each in rows:
         name = "16 to 128 channels, 5 blocks" if each["name"] == BASE else each["name"]
         top = max(figures["ci95"][1] for figures in each["figures"].values())

@@ -23,7 +23,7 @@ FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
 def made_up(photographs: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Unit vectors around a centre for each person, as many people to photographs as in LFW's list."""
+    """Unit vectors around a center for each person, as many people to photographs as in LFW's list."""
     generator = np.random.default_rng(seed)
     people = max(2, photographs * PEOPLE // PHOTOGRAPHS)
     who = np.concatenate([np.arange(people), generator.integers(0, people, photographs - people)])

@@ -1,7 +1,7 @@
 """LFW by dlib's own pipeline (its detector, its landmarks, its chips, its runtime) and by ours, with the same code.
 
 dlib: frontal HOG detector on the photograph enlarged once, five landmarks, 150x150 chips, no jitter.
-Where it finds no face, the whole photograph's chip stands in, as our centre crop does.
+Where it finds no face, the whole photograph's chip stands in, as our center crop does.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Dlib:
         self.network = dlib.face_recognition_model_v1(str(models / MODELS[1]))
 
     def __call__(self, photograph: Source) -> tuple[NDArray[np.float32], bool]:
-        """(embedding of the face nearest to the centre, whether one was found)."""
+        """(embedding of the face nearest to the center, whether one was found)."""
         image = np.ascontiguousarray(load_image(photograph))
         boxes = list(self.detector(image, 1))
         height, width = image.shape[:2]

@@ -26,15 +26,15 @@ from numpy.typing import NDArray
 
 from facever.datasets.identities import read_dropped, split_identities
 from facever.faces.embedder import Embedder
-from facever.files import write_bytes, write_json, written_whole
+from facever.files import atomic_write, write_bytes, write_json
 from facever.metrics.bootstrap import People
 from facever.reports.training_curve import svg_file
 from facever.studies.faces import make_training
-from facever.studies.intervals import Drawn
+from facever.studies.intervals import Bootstrapped
 from facever.studies.runs import Options, Runs, run_name
 from facever.studies.testing import TestSet, lfw_set, tested
 from facever.training import TrainingSettings
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 from facever.training.crops import default_cache_folder
 from facever.training.data import prepare
 from facever.weights.alignment import ALIGNMENTS
@@ -86,7 +86,7 @@ def main() -> None:
     runs = Runs(options.runs, print)
     data = data_folder()
     faces = Options(options.runs, lfw=data / "lfw", pairs=data / "pairs.txt", cache=options.cache, device="cpu")
-    lfw = lfw_set(faces, ALIGNMENTS[RECIPE["alignment"]], Watcher())
+    lfw = lfw_set(faces, ALIGNMENTS[RECIPE["alignment"]], Callback())
     assert lfw is not None
     made = [row for row in ROWS if row.name in options.only]
     for row in made:
@@ -131,13 +131,13 @@ def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
     def make(folder: Path) -> dict[str, Any]:
         data, device = data_folder() / "train", torch.device("cpu")
         if (row, seed) != SHIPPED:
-            make_training(settings, data, folder, cache, "cpu", None, Watcher())
+            make_training(settings, data, folder, cache, "cpu", None, Callback())
         embedder = Embedder.load(files(runs, row, seed)[0], device, "bf16")
-        crops = prepare(settings, data, cache, device, None, Watcher()).held_out
+        crops = prepare(settings, data, cache, device, None, Callback()).held_out
         found = genuine_accepted(embedder(crops.inner(slice(None)))[0], crops, FAR)
         figures, correct = tested(embedder, lfw)
         arrays: dict[str, Any] = {f"{s}/{k}": v for s, part in found.items() for k, v in part.items()}
-        with written_whole(folder / "tested.npz") as temporary, temporary.open("wb") as file:
+        with atomic_write(folder / "tested.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays, lfw=correct)
         held_out = {source: float(part["accepted"].mean()) for source, part in found.items()}
         return {"LFW": figures, "held_out": held_out}
@@ -165,13 +165,13 @@ def course(runs: Runs, row: Row, seed: int) -> dict[str, float]:
     minutes = json.loads((folder / "training.json").read_text(encoding="utf-8"))["result"]["minutes"]
     with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
         steps = [(float(line["share"]), int(line["step"])) for line in csv.DictReader(file)]
-    small = max(step for share, step in steps if share < RECIPE["half_size"])
-    return {"minutes": minutes, "half_size": round(small / steps[-1][1], 2)}
+    small = max(step for share, step in steps if share < RECIPE["progressive_resizing"])
+    return {"minutes": minutes, "progressive_resizing": round(small / steps[-1][1], 2)}
 
 
-def drawn(runs: Runs, row: Row, lfw: TestSet) -> dict[str, list[Drawn]]:
+def drawn(runs: Runs, row: Row, lfw: TestSet) -> dict[str, list[Bootstrapped]]:
     """Of LFW and each source, the figure of each seed with people drawn anew."""
-    found: dict[str, list[Drawn]] = {}
+    found: dict[str, list[Bootstrapped]] = {}
     for seed in row.seeds:
         with np.load(runs.folder(run_name(row.name, seed)) / "tested.npz") as file:
             tests = {"LFW": (*zip(*((p.identity_a, p.identity_b) for p in lfw.pairs), strict=True), file["lfw"])}
@@ -181,15 +181,15 @@ def drawn(runs: Runs, row: Row, lfw: TestSet) -> dict[str, list[Drawn]]:
         for name, (first, second, yes) in tests.items():
             people = People.of(list(first), list(second))
             measure = partial(weighted_share, np.asarray(yes, np.float64))
-            found.setdefault(name, []).append(Drawn.of(people, measure, REPLICATES))
+            found.setdefault(name, []).append(Bootstrapped.of(people, measure, REPLICATES))
     return found
 
 
-def over_seeds(each: list[Drawn]) -> Drawn:
+def over_seeds(each: list[Bootstrapped]) -> Bootstrapped:
     """The mean over seeds; each draw is over seeds drawn anew as well, where there are several."""
     picks = np.random.default_rng(0).integers(0, len(each), (REPLICATES, len(each)))
     draws = np.stack([one.draws for one in each])  # (seeds, REPLICATES)
-    return Drawn(
+    return Bootstrapped(
         np.mean([one.value for one in each], axis=0), draws[picks, np.arange(REPLICATES)[:, None]].mean(axis=1)
     )
 
@@ -199,7 +199,7 @@ def log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.log(p / (1 - p))
 
 
-def line(figures: dict[Row, dict[str, list[Drawn]]], of: dict[float, Row], name: str) -> dict[str, Any]:
+def line(figures: dict[Row, dict[str, list[Bootstrapped]]], of: dict[float, Row], name: str) -> dict[str, Any]:
     """The figure at each share of the line, and what it comes to further on, over the seeds that all its rows have.
 
     Another seed holds out other people, so rows are set side by side by the same ones.
@@ -209,7 +209,7 @@ def line(figures: dict[Row, dict[str, list[Drawn]]], of: dict[float, Row], name:
     # The figure itself first, then its draws: (shares, 1 + REPLICATES)
     values = log_odds(np.stack([np.append(each.value, each.draws) for each in means]))
     ends = 1 / (1 + np.exp(-(values[-1] + np.log2(FURTHER)[:, None] * (values[-1] - values[-2]))))
-    extended = [Drawn(row[0], row[1:]) for row in ends]
+    extended = [Bootstrapped(row[0], row[1:]) for row in ends]
     return {
         "seeds": seeds,
         "share": list(of),
@@ -221,7 +221,7 @@ def line(figures: dict[Row, dict[str, list[Drawn]]], of: dict[float, Row], name:
     }
 
 
-def told(runs: Runs, row: Row, figures: dict[str, list[Drawn]]) -> dict[str, Any]:
+def told(runs: Runs, row: Row, figures: dict[str, list[Bootstrapped]]) -> dict[str, Any]:
     courses = [course(runs, row, seed) for seed in row.seeds]
     return {
         "name": row.name,
@@ -229,7 +229,7 @@ def told(runs: Runs, row: Row, figures: dict[str, list[Drawn]]) -> dict[str, Any
         **({"share_of_identities": row.share} if row.share < 1 else {}),
         "seeds": list(row.seeds),
         "minutes": [each["minutes"] for each in courses],
-        "steps_at_half_size": [each["half_size"] for each in courses],
+        "steps_at_half_size": [each["progressive_resizing"] for each in courses],
         "figures": {
             name: {
                 "mean": over_seeds(each).number,
@@ -249,14 +249,14 @@ def draw(lines: dict[str, dict[str, dict[str, Any]]]) -> Figure:
     figure = Figure((9, 4.5), layout="constrained")
     words = {"length": "epochs of the full recipe", "identities": "share of the identities, as many steps"}
     for axes, (over, of_tests) in zip(figure.subplots(1, 2, sharey=True), lines.items(), strict=True):
-        for (name, found), colour in zip(of_tests.items(), ("#30b0c7", "#0a84ff", "#ff9f0a"), strict=False):
+        for (name, found), color in zip(of_tests.items(), ("#30b0c7", "#0a84ff", "#ff9f0a"), strict=False):
             scale = EPOCHS if over == "length" else 1
             x, y, ends = np.array(found["share"]) * scale, np.array(found["figure"]), np.array(found["ci95"])
-            axes.errorbar(x, y, (y - ends[:, 0], ends[:, 1] - y), fmt="o-", color=colour, capsize=3, label=name)
+            axes.errorbar(x, y, (y - ends[:, 0], ends[:, 1] - y), fmt="o-", color=color, capsize=3, label=name)
             x = np.array([x[-1], *np.array(found["further"]) * scale])
-            axes.plot(x, [y[-1], *found["extended"]], "--", color=colour)
+            axes.plot(x, [y[-1], *found["extended"]], "--", color=color)
             low, high = np.array([ends[-1], *found["extended_ci95"]]).T
-            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
         axes.set(xscale="log", xlabel=words[over])
         axes.set_xticks([], minor=True)
         ticks = [*np.array(found["share"]) * scale, *np.array(found["further"]) * scale]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facever.datasets.lfw import read_lfw_pairs
 from facever.datasets.pairs import photographs
-from facever.evaluation import Photographs, evaluate_embedded
+from facever.evaluation import EmbeddingSet, evaluate_embedded
 from facever.faces.embedder import Embedder
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Job
@@ -47,13 +47,13 @@ def compared(ways: dict[str, tuple[Path, str]]) -> dict[str, Any]:
     alignment = read_info(next(iter(ways.values()))[0]).alignment
     pairs = read_lfw_pairs(data_folder() / "pairs.txt", data_folder() / "lfw")
     paths = photographs(pairs)
-    done = process_files(paths, Job(alignment, rule="center", centre_fallback=True))
-    crops = np.stack([(p.faces[0] if p.faces else p.centre).crop for p in done])  # type: ignore[union-attr]
+    done = process_files(paths, Job(alignment, rule="center", center_fallback=True))
+    crops = np.stack([(p.faces[0] if p.faces else p.center).crop for p in done])  # type: ignore[union-attr]
     result: dict[str, Any] = {}
     cosines: list[NDArray[Any]] = []
     for name, (weights, precision) in ways.items():
         embeddings, norms = Embedder.load(weights, "cpu", precision)(crops)
-        found = evaluate_embedded(pairs, Photographs([str(p) for p in paths], embeddings, norms, []), [])
+        found = evaluate_embedded(pairs, EmbeddingSet([str(p) for p in paths], embeddings, norms, []), [])
         result[name] = {"accuracy": found.figures.accuracy, "auc": found.figures.auc, "eer": found.figures.eer}
         cosines.append(found.cosines)
     change = np.abs(cosines[0] - cosines[1])

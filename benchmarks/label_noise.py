@@ -44,14 +44,14 @@ def suspicious(embeddings: NDArray[np.float32], paths: list[str], identities: li
     x = normalize(embeddings - embeddings.mean(0))
     sums = np.zeros((len(names), x.shape[1]), np.float32)
     np.add.at(sums, person, x)
-    centres = normalize(sums)
+    centers = normalize(sums)
     own = (normalize(sums[person] - x) * x).sum(1)  # like the others of its folder
     other, nearest = np.empty(len(x), np.float32), np.empty(len(x), np.int64)
     for i in range(0, len(x), ROWS):
-        cosines = x[i : i + ROWS] @ centres.T
+        cosines = x[i : i + ROWS] @ centers.T
         cosines[np.arange(len(cosines)), person[i : i + ROWS]] = -1
         nearest[i : i + ROWS], other[i : i + ROWS] = cosines.argmax(1), cosines.max(1)
-    alike = np.triu(centres @ centres.T, 1)
+    alike = np.triu(centers @ centers.T, 1)
     pairs = np.dstack(np.unravel_index(np.argsort(-alike, axis=None)[:LISTED], alike.shape))[0]
     within = np.bincount(person, own) / np.bincount(person)
     return {

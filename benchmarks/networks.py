@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from common import paired, rounds, write
 
-from facever.networks import EmbeddingNetwork, build_network, fold_batch_norm
+from facever.networks import EmbeddingNetwork, build_network
 
 BATCH = 32
 
@@ -16,7 +16,7 @@ def main() -> None:
     crops = torch.randn(BATCH, 3, 112, 96).contiguous(memory_format=torch.channels_last)
 
     def prepared(name: str) -> EmbeddingNetwork:
-        return fold_batch_norm(build_network(name)).to(memory_format=torch.channels_last)
+        return build_network(name).fold().to(memory_format=torch.channels_last)
 
     slim, full = prepared("face_resnet_slim"), prepared("face_resnet")
     result = paired(lambda: slim(crops), lambda: full(crops), BATCH, rounds(10))

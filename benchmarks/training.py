@@ -1,7 +1,7 @@
 """Photographs a second of a training step against a plain loop of the same network, in one run; and its peak memory.
 
 The plain loop is what a first version would be: float32, eager, channels first, the same batches, augmentation and
-optimiser. Each network is measured in a process of its own, ours once more alone for the memory.
+optimizer. Each network is measured in a process of its own, ours once more alone for the memory.
 """
 
 from __future__ import annotations

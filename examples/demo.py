@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
 def change(source: Path, target: Path) -> None:
     """A smaller, darker, mirrored, slightly turned copy."""
     picture = ImageOps.mirror(Image.open(source).convert("RGB"))
-    picture = picture.rotate(8, Image.Resampling.BICUBIC, fillcolor="grey").resize((256, 300))
+    picture = picture.rotate(8, Image.Resampling.BICUBIC, fillcolor="gray").resize((256, 300))
     ImageEnhance.Brightness(picture).enhance(0.6).save(target, quality=85)
 
 

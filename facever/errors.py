@@ -15,6 +15,10 @@ class FaceverError(Exception):
     exit_code: ClassVar[int] = 2
 
 
+class SettingError(FaceverError, ValueError):
+    """An argument out of range, of another type, or that does not go with another."""
+
+
 class ImageError(FaceverError):
     """A picture that can't be read. `source` names it, `cause` says why."""
 

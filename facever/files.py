@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from facever.errors import OutputError
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends without an exception.
 
     The folder is made where it is missing.
@@ -29,16 +30,13 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         _check_kind(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        candidate = path.parent / f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.part"
+        # Not tempfile, whose files are for their owner only: these get the rights that any new file gets.
+        os.close(os.open(candidate, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        temporary = candidate
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        # Temporary files are for their owner only; ours are like any other.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: can't be written ({error.strerror or error}); choose another place") from error
@@ -54,7 +52,7 @@ def check_writable(path: Path) -> None:
         if path.exists() and not os.access(path, os.W_OK):
             raise OutputError(f"{path}: can't be written (no permission); choose another place")
         folder = path.parent
-        while not folder.exists():  # then `written_whole` makes it, in the nearest one that is there
+        while not folder.exists():  # then `atomic_write` makes it, in the nearest one that is there
             folder = folder.parent
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
@@ -71,7 +69,7 @@ def _check_kind(path: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all. Raises OutputError."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 

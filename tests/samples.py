@@ -9,9 +9,9 @@ import numpy as np
 from facever.training import TrainingSettings
 from facever.training.crops import CropSet
 from facever.weights.alignment import TIGHT_64X56
-from facever.weights.records import SHARES, DiscardCheck, Quality
+from facever.weights.records import DISCARD_SHARES, DiscardCheck, Quality
 
-CHECK = DiscardCheck(1e-3, 0.5, 900, 20_000, 50, SHARES, (0.2, 0.18, 0.16, 0.1, None), 0.2, (0.06, 0.14))
+CHECK = DiscardCheck(1e-3, 0.5, 900, 20_000, 50, DISCARD_SHARES, (0.2, 0.18, 0.16, 0.1, None), 0.2, (0.06, 0.14))
 RECORD = Quality(tuple(float(k) for k in range(101)), "some people", 300, CHECK)
 HOSTILE = '<script>alert(1)</script>&".jpg'
 NETWORK = {"widths": [8, 16], "depths": [0, 0], "stem": 4, "embedding_size": 6}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from facever.errors import OutputError
-from facever.files import check_writable, sha256_of, write_json, written_whole
+from facever.files import atomic_write, check_writable, sha256_of, write_json
 
 resource = pytest.importorskip("resource")  # POSIX
 
@@ -34,7 +34,7 @@ def full_disk() -> Iterator[None]:
 
 
 def write(path: Path, text: str) -> None:
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text)
 
 
@@ -44,7 +44,7 @@ def names_in(folder: Path) -> list[str]:
 
 def test_a_file_is_there_when_its_block_ends_and_not_before(tmp_path: Path) -> None:
     path = tmp_path / "new.txt"
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("whole")
         assert temporary.parent == path.parent  # else it could not take its place in one step
         assert not path.exists()
@@ -55,7 +55,7 @@ def test_a_file_is_there_when_its_block_ends_and_not_before(tmp_path: Path) -> N
 def test_a_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -66,7 +66,7 @@ def test_a_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 def test_the_old_file_stays_when_the_block_breaks_off(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(error), written_whole(path) as temporary:
+    with pytest.raises(error), atomic_write(path) as temporary:
         temporary.write_text("half of the ne")
         raise error
     assert path.read_text() == "old"
@@ -74,7 +74,7 @@ def test_the_old_file_stays_when_the_block_breaks_off(tmp_path: Path, error: typ
 
 
 def test_no_file_appears_when_the_block_breaks_off(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), written_whole(tmp_path / "a.txt") as temporary:
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a.txt") as temporary:
         temporary.write_text(str(1 / 0))
     assert names_in(tmp_path) == []
 
@@ -99,7 +99,7 @@ def test_a_file_has_the_rights_that_any_new_file_has(tmp_path: Path, umask: int,
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == mode == stat.S_IMODE(plain.stat().st_mode)
 
 
-@pytest.mark.parametrize("refuse", [lambda path: write(path, "a"), check_writable], ids=["written_whole", "check"])
+@pytest.mark.parametrize("refuse", [lambda path: write(path, "a"), check_writable], ids=["atomic_write", "check"])
 class TestPlacesWhereNoFileCanBeWritten:
     def test_a_folder(self, tmp_path: Path, refuse: Callable[[Path], None]) -> None:
         (tmp_path / "results").mkdir()

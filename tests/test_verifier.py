@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,11 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from facever import FaceverError, ImageError, NoFaceError, Verifier, WeightsError
+from facever import verifier as module
 from facever.errors import DataError
-from facever.faces import sources as photographs
 from facever.faces.device import choose_device
+from facever.faces.embedder import Embedder
 from facever.faces.images import load_image
-from facever.faces.pipeline import Photograph
+from facever.faces.parallel import process_files
+from facever.faces.pipeline import PhotoResult
+from facever.faces.sources import Folder
+from facever.weights.shipped import find_weights
 
 
 @functools.cache
@@ -37,9 +42,21 @@ def test_a_processor_computes_in_bfloat16_only_where_it_has_tiles_for_it(
     """With AVX-512's bf16 instructions alone it would be slower than float32."""
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
-    assert Verifier.load("default", "cpu").embedder.precision == ("bf16" if tiles else "fp32")
+    assert Verifier.load("default", "cpu").precision == ("bf16" if tiles else "fp32")
     for asked in ("bf16", "fp32"):
-        assert Verifier.load("default", "cpu", precision=asked).embedder.precision == asked
+        assert Verifier.load("default", "cpu", precision=asked).precision == asked
+
+
+def test_two_photographs_are_compared_in_float32_whatever_the_processor_is_faster_in(
+    hopper: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = changed(hopper)
+    answers = []
+    for tiles in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda tiles=tiles: tiles, raising=False)
+        answers.append(Verifier.load("default", "cpu").verify(hopper, other).cosine)
+    assert answers[0] == answers[1]
+    assert Verifier.load("default", "cpu", precision="bf16").verify(hopper, other).cosine != answers[0]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +69,7 @@ def hopper(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def astronaut() -> Path:
-    """Scikit-image's portrait of Eileen Collins, 512x512; her face is centred at (222, 118), 110 pixels high."""
+    """Scikit-image's portrait of Eileen Collins, 512x512; her face is centered at (222, 118), 110 pixels high."""
     return Path(pytest.importorskip("skimage").__file__).parent / "data" / "astronaut.png"
 
 
@@ -84,7 +101,8 @@ def test_a_photograph_matches_itself_with_cosine_1(hopper: Path, device: str) ->
     assert answer.cosine <= 1
     assert answer.same
     assert answer.faces_found == (1, 1)
-    assert answer.weights == "default"
+    path = find_weights("default")
+    assert (answer.weights.name, answer.weights.sha256) == ("default", hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def test_a_person_is_known_again_smaller_darker_mirrored_and_turned(hopper: Path, device: str) -> None:
@@ -133,7 +151,7 @@ def test_an_embedding_has_unit_length_and_the_feature_a_positive_norm(verifier: 
     assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-6)
     assert face.norm is not None
     assert face.norm > 0
-    features = verifier.embedder.features(face.crop[None])[0].cpu().numpy()
+    features = Embedder.load("default", "cpu", "fp32").features(face.crop[None])[0].cpu().numpy()
     assert face.norm == pytest.approx(float(np.linalg.norm(features)), rel=1e-4)
     assert face.crop.shape == (150, 150, 3)
 
@@ -143,9 +161,9 @@ def test_an_embedding_has_unit_length_and_the_feature_a_positive_norm(verifier: 
 
 def test_faces_lie_where_they_were_pasted(verifier: Verifier, group: NDArray[np.uint8]) -> None:
     faces = sorted(verifier.faces(group), key=lambda found: found.face.box[0])
-    centres = [(found.face.box[:2] + found.face.box[2:]) / 2 for found in faces]
+    centers = [(found.face.box[:2] + found.face.box[2:]) / 2 for found in faces]
     # (222 - 100) · 350 / 250 and 118 · 350 / 250; 350 + 262 / 2 and 225 / 2.
-    np.testing.assert_allclose(centres, [[171, 165], [481, 112]], atol=15)
+    np.testing.assert_allclose(centers, [[171, 165], [481, 112]], atol=15)
     heights = [found.face.box[3] - found.face.box[1] for found in faces]
     np.testing.assert_allclose(heights, [154, 113], rtol=0.2)
 
@@ -283,10 +301,11 @@ def test_the_photographs_of_a_folder_go_through_what_was_asked_for(
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(blank.read_bytes())
     locked = ImageError("locked", "can't be listed")
-    monkeypatch.setattr(photographs, "find_photographs", lambda folder: (sorted(folder.glob("*.png")), [locked]))
+    folder = Folder([tmp_path / "a.png", tmp_path / "b.png"], [locked], [tmp_path / "c.heic"])
+    monkeypatch.setattr(module, "find_photographs", lambda _: folder)
     totals, seen = [], []
 
-    def through(stream: Iterable[Photograph], total: int) -> Iterator[Photograph]:
+    def through(stream: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]:
         totals.append(total)
         for photograph in stream:
             seen.append(Path(photograph.source).name)
@@ -296,21 +315,22 @@ def test_the_photographs_of_a_folder_go_through_what_was_asked_for(
     assert (totals, seen) == ([2], ["a.png", "b.png"])
     assert [(Path(row.source).name, row.readable) for row in rows] == [
         ("locked", False),
+        ("c.heic", False),
         ("a.png", True),
         ("b.png", True),
     ]
 
 
-def test_many_at_once_get_the_rule_and_the_centre_crop_that_were_asked_for(
+def test_many_at_once_get_the_rule_and_the_center_crop_that_were_asked_for(
     verifier: Verifier, group: NDArray[np.uint8], blank: Path, tmp_path: Path
 ) -> None:
     Image.fromarray(group).save(tmp_path / "group.png")
     paths = [tmp_path / "group.png", blank]
-    several, none = verifier.embed_files(paths, "all")
-    assert (len(several.faces), len(none.faces), none.centre) == (2, 0, None)
-    several, none = verifier.embed_files(paths, "largest", centre_fallback=True)
+    several, none = process_files(paths, verifier.job("all"))
+    assert (len(several.faces), len(none.faces), none.center) == (2, 0, None)
+    several, none = process_files(paths, verifier.job("largest", center_fallback=True))
     assert (len(several.faces), several.found) == (1, 2)
-    assert none.centre is not None
+    assert none.center is not None
 
 
 # ---- the real thing ------------------------------------------------------------------------------

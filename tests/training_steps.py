@@ -13,7 +13,7 @@ import torch
 from facever.datasets.augmentation import Augmentation
 from facever.networks import build_network
 from facever.training.crops import CropSet
-from facever.training.distributed import Processes, joined
+from facever.training.distributed import ProcessGroup, process_group
 from facever.training.settings import TrainingSettings
 from facever.training.trainer import Trainer
 from facever.weights.alignment import Alignment
@@ -26,7 +26,7 @@ class Settings(TrainingSettings):
         return replace(self, batch_size=batch)
 
 
-# face_resnet has no batch normalisation, whose statistics are each process's own.
+# face_resnet has no batch normalization, whose statistics are each process's own.
 PLAIN = Settings(
     network="face_resnet",
     epochs=1,
@@ -49,7 +49,7 @@ def noise() -> CropSet:
     return CropSet(pixels, np.arange(24), names, [f"{i}.png" for i in range(24)], alignment, 0, [])
 
 
-def steps(settings: Settings, processes: Processes, batch: int) -> dict[str, Any]:
+def steps(settings: Settings, processes: ProcessGroup, batch: int) -> dict[str, Any]:
     """Losses of three steps, and what the last one left."""
     torch.manual_seed(0)
     network = build_network("face_resnet", embedding_size=6, input_size=(16, 16))
@@ -61,6 +61,6 @@ def steps(settings: Settings, processes: Processes, batch: int) -> dict[str, Any
 
 
 if __name__ == "__main__":
-    with joined() as processes:
+    with process_group() as processes:
         result = steps({"plain": PLAIN, "centers": CENTERS}[sys.argv[1]], processes, batch=4)
         torch.save(result, Path(sys.argv[2]) / f"{processes.rank}.pt")

@@ -86,22 +86,19 @@ app = typer.Typer(
     help="Face verification: are these two photographs of the same person?",
     epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
-app.command("embed", epilog=embed.EXAMPLE)(embed.embed)
-app.command("eval-lfw", epilog=eval_lfw.EXAMPLE)(eval_lfw.eval_lfw)
-app.command("eval-pairs", epilog=eval_pairs.EXAMPLE)(eval_pairs.eval_pairs)
-app.command("eval-all", epilog=eval_all.EXAMPLE)(eval_all.eval_all)
-app.command("train", epilog=train.EXAMPLE)(train.train)
-app.command("study", epilog=study.EXAMPLE)(study.study)
-app.command("calibrate", epilog=calibrate.EXAMPLE)(calibrate.calibrate)
-app.command("inspect", epilog=inspect.EXAMPLE)(inspect.inspect)
-app.command("card", epilog=card.EXAMPLE)(card.card)
-app.command("info", epilog=info.EXAMPLE)(info.info)
-app.command("convert-dlib", epilog=convert_dlib.EXAMPLE)(convert_dlib.convert_dlib)
+COMMANDS = {
+    "Faces": {"verify": verify, "embed": embed, "inspect": inspect},
+    "Evaluate": {"eval-lfw": eval_lfw, "eval-pairs": eval_pairs, "eval-all": eval_all, "calibrate": calibrate},
+    "Train": {"train": train, "study": study},
+    "Weights": {"info": info, "card": card, "convert-dlib": convert_dlib},
+}
+for _panel, _commands in COMMANDS.items():
+    for _name, _module in _commands.items():
+        _function = getattr(_module, _name.replace("-", "_"))
+        app.command(_name, epilog=_module.EXAMPLE, rich_help_panel=_panel)(_function)
 
 
 def _version(wanted: bool) -> None:

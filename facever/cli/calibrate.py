@@ -11,7 +11,7 @@ import typer
 from facever.cli.common import UNCHECKED, Device, Json, Workers, counted, print_json, printable, say
 
 if TYPE_CHECKING:
-    from facever.faces.pipeline import Photograph
+    from facever.faces.pipeline import PhotoResult
 
 EXAMPLE = "Example: facever calibrate default people/ -o mine.safetensors"
 
@@ -67,7 +67,7 @@ def calibrate(
     from facever.errors import DataError, FaceverError
     from facever.evaluation import calibrate_folder, calibrate_pairs
     from facever.files import check_writable
-    from facever.metrics.calibration import FARS
+    from facever.metrics.calibration import CALIBRATED_FARS
     from facever.reports.tables import info_rows, print_table
     from facever.scoring import impostors_needed
     from facever.verifier import Verifier
@@ -90,15 +90,15 @@ def calibrate(
     verifier = Verifier.load(weights, device)
     left_out: list[str] = []
 
-    def through(stream: Iterable[Photograph], total: int) -> Iterator[Photograph]:
+    def through(stream: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]:
         for photograph in counted(stream, total, "embedding"):
             left_out.extend(photograph.problems[:1])
             yield photograph
 
     if listed is not None:
-        found = calibrate_pairs(verifier, listed, data.name, workers, through, far or FARS)
+        found = calibrate_pairs(verifier, listed, data.name, workers, through, far or CALIBRATED_FARS)
     else:
-        found = calibrate_folder(verifier, data, only, held_out, seed, workers, through, far or FARS)
+        found = calibrate_folder(verifier, data, only, held_out, seed, workers, through, far or CALIBRATED_FARS)
     if left_out:
         say(f"photographs left out: {len(left_out)}, the first: {left_out[0]}")
     for note in found.notes:

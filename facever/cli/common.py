@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +16,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from facever.weights.metadata import WeightsInfo
 
 T = TypeVar("T")
 
@@ -71,6 +76,20 @@ def printable(text: str) -> str:
 def say(message: str) -> None:
     """A line for the person at the terminal: on stderr, so that stdout stays what was asked for."""
     print(printable(message), file=sys.stderr, flush=True)
+
+
+def license_notice(info: WeightsInfo) -> None:
+    """Say once, for each weights' license that restricts use, what it is; a file in the cache remembers."""
+    if not info.restricted or os.environ.get("FACEVER_QUIET"):
+        return
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facever"
+    seen = cache / f"license-{hashlib.sha256(f'{info.name} {info.license}'.encode()).hexdigest()[:16]}"
+    if seen.exists():
+        return
+    say(f"the weights {info.name!r} are for {info.license}; --weights dlib has no such terms (shown once)")
+    with contextlib.suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+        seen.touch()
 
 
 def print_json(value: dict[str, Any]) -> None:

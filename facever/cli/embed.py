@@ -36,28 +36,30 @@ def embed(
     """
     from dataclasses import asdict
 
-    from facever.errors import FaceverError, NoFaceError
+    from facever.errors import NoFaceError
+    from facever.faces.detection import DetectorSettings
+    from facever.faces.images import HEIC_REMEDY
     from facever.faces.parquet import write_embeddings
-    from facever.faces.pipeline import FACE_RULES
     from facever.files import check_writable
     from facever.verifier import Verifier
 
-    if faces not in FACE_RULES:
-        raise FaceverError(f"--faces is one of {', '.join(FACE_RULES)}, not {faces!r}")
     path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
     check_writable(path)
-    verifier = Verifier.load(weights, device, min_face)
+    verifier = Verifier.load(weights, device, detector=DetectorSettings(min_face))
     start = time.monotonic()
-    rows = verifier.embed_folder(
+    results = verifier.embed_folder(
         folder,
         faces,  # type: ignore[arg-type]
         workers,
         lambda stream, total: counted(stream, total, "embedding"),
     )
-    counts = write_embeddings(path, rows, folder, verifier.info, verifier.size)
+    counts = write_embeddings(path, results, folder, verifier.info, verifier.weights, verifier.size)
     seconds = time.monotonic() - start
-    if counts.unreadable:
-        say(f"not readable: {counts.unreadable} of {counts.photographs} photographs; the column error says why")
+    if counts.undecodable:
+        say(f"{counts.undecodable} HEIC, HEIF or AVIF photographs passed over; {HEIC_REMEDY}")
+    if counts.unreadable > counts.undecodable:
+        count = counts.unreadable - counts.undecodable
+        say(f"not readable: {count} of {counts.photographs} photographs; the column error says why")
     rate = counts.photographs / seconds
     if json_:
         print_json({**asdict(counts), "seconds": round(seconds, 2), "file": str(path)})

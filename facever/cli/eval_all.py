@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -51,36 +50,40 @@ def eval_all(
     """Score every genuine and impostor pair of a folder of people.
 
     The most alike pairs of different people are listed: label errors, relatives, or the same photograph twice.
-    Photographs without a face take part with their centre crop.
+    Photographs without a face take part with their center crop.
     """
-    from facever.cli.evaluating import Model, crops_of, embed, json_of, made_by, say_missing
-    from facever.datasets.identities import read_identities
-    from facever.evaluation import evaluate_all
+    from facever.cli.evaluating import say_missing, through
+    from facever.evaluation import ModelOptions, evaluate_folder
+    from facever.faces.detection import DetectorSettings
     from facever.files import check_writable
-    from facever.reports.all_pairs_page import wanted_names, write_report
-    from facever.reports.tables import all_pairs_rows, print_roc, print_table
+    from facever.reports.all_pairs_page import wanted_names, write_all_pairs_report
+    from facever.reports.tables import all_pairs_rows, print_roc, print_table, provenance_rows
 
-    model = Model(weights, embeddings, thresholds, "center", cache, min_face, device, precision, workers)
-    model.check()
+    options = ModelOptions(
+        weights=weights,
+        embeddings=embeddings,
+        thresholds=thresholds,
+        cache=cache,
+        detector=DetectorSettings(min_face),
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
     if report is not None:
         check_writable(report / "index.html")
-    start = time.monotonic()
-    people = read_identities(folder, only=only)
-    found = embed(people.paths, folder, model)
-    scoring = time.monotonic()
-    result = evaluate_all(found.embedded, people.identities, suspicious, found.thresholds)
-    times = (time.monotonic() - scoring, time.monotonic() - start)
+    evaluation, paths = evaluate_folder(folder, options, only, suspicious, through, keep_crops=report is not None)
+    result, name = evaluation.result, evaluation.model.weights.name
     if report is not None:
-        paths = dict(zip(found.embedded.names, people.paths, strict=True))
-        wanted = {paths[name]: name for name in wanted_names(result)}
-        crops = {wanted[path]: crop for path, crop in crops_of(list(wanted), model).items()}  # type: ignore[index]
-        made = made_by(model, found, times)
-        page = write_report(report, f"All pairs of {folder.name}", found.named["name"], result, crops, made)
-        say(f"report: {page}")
-    say_missing(found.embedded.without_face, embeddings)
+        wanted = wanted_names(result)
+        found = evaluation.model.crops([paths[name] for name in wanted])
+        crops = {name: found[paths[name]] for name in wanted if paths[name] in found}
+        made = provenance_rows(evaluation)
+        page = write_all_pairs_report(report, evaluation.title, name, result, crops, made)
+        say(f"report: {page}; it shows photographs, so take care whom you share it with")
+    say_missing(evaluation.model.embedded.without_face, embeddings)
     if json_:
-        print_json({**result.to_json(), **json_of(found, times)})
+        print_json(evaluation.to_json())
     else:
-        print_table(all_pairs_rows(result, found.named["name"]), printable(str(folder)))
+        print_table(all_pairs_rows(result, name), printable(str(folder)))
         cosines, counts, same = result.scores.scores()
         print_roc(cosines, same, counts)

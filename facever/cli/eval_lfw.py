@@ -63,12 +63,14 @@ def eval_lfw(
     """Evaluate weights by LFW's protocol.
 
     The threshold of each fold comes from the nine others; all pairs count: a photograph without a detected face gets
-    its centre crop and is reported.
+    its center crop and is reported.
     """
-    from facever.cli.evaluating import Model, check_pairs, evaluate
+    from facever.cli.evaluating import evaluate
     from facever.datasets.lfw import download_lfw, find_pairs_file, found_lfw, lfw_folder, read_lfw_pairs
     from facever.datasets.pairs import noted
     from facever.errors import FaceverError
+    from facever.evaluation import ModelOptions
+    from facever.faces.detection import DetectorSettings
 
     if lfw is not None and download:
         raise FaceverError("--download fetches LFW to where scikit-learn keeps it; leave out the folder")
@@ -77,6 +79,15 @@ def eval_lfw(
     folder = lfw or (download_lfw() if download else found_lfw())
     file = pairs or find_pairs_file(folder)
     listed = noted(read_lfw_pairs(file, folder))
-    check_pairs(file, listed)
-    model = Model(weights, embeddings, thresholds, faces, cache, min_face, device, precision, workers)
-    evaluate("LFW", listed, folder, model, scores, report, compare, json_)
+    options = ModelOptions(
+        weights=weights,
+        embeddings=embeddings,
+        thresholds=thresholds,
+        faces=faces,  # type: ignore[arg-type]
+        cache=cache,
+        detector=DetectorSettings(min_face),
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
+    evaluate("LFW", listed, folder, options, scores, report, compare, json_)

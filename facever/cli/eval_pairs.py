@@ -58,10 +58,21 @@ def eval_pairs(
     without identities, the folder of a photograph names its person. All pairs count, and what is odd about the list is
     said.
     """
-    from facever.cli.evaluating import Model, check_pairs, evaluate
+    from facever.cli.evaluating import evaluate
     from facever.datasets.pair_tables import read_pairs
+    from facever.evaluation import ModelOptions
+    from facever.faces.detection import DetectorSettings
 
     listed = read_pairs(pairs, root)
-    check_pairs(pairs, listed)
-    model = Model(weights, embeddings, thresholds, faces, cache, min_face, device, precision, workers)
-    evaluate(pairs.name, listed, root or pairs.parent, model, scores, report, compare, json_)
+    options = ModelOptions(
+        weights=weights,
+        embeddings=embeddings,
+        thresholds=thresholds,
+        faces=faces,  # type: ignore[arg-type]
+        cache=cache,
+        detector=DetectorSettings(min_face),
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
+    evaluate(pairs.name, listed, root or pairs.parent, options, scores, report, compare, json_)

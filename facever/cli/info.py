@@ -17,7 +17,7 @@ def info(
     ] = "default",
     json_: Json = False,
 ) -> None:
-    """Print network, alignment, training data, licence, thresholds and quality of weights."""
+    """Print network, alignment, training data, license, thresholds and quality of weights."""
     from facever.reports.tables import info_rows, print_table
     from facever.weights.file import read_info
     from facever.weights.shipped import find_weights

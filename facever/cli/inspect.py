@@ -25,6 +25,7 @@ def inspect(
     Exit code 3 if no face was found; the picture is written all the same.
     """
     from facever.errors import NoFaceError
+    from facever.faces.detection import DetectorSettings
     from facever.faces.images import load_image
     from facever.files import check_writable, write_bytes
     from facever.reports.drawing import draw_faces, png
@@ -32,7 +33,7 @@ def inspect(
 
     check_writable(out)
     image = load_image(photo)
-    faces = Verifier.load(weights, device, min_face).faces(image)
+    faces = Verifier.load(weights, device, detector=DetectorSettings(min_face)).faces(image)
     write_bytes(out, png(draw_faces(image, faces)))
     if json_:
         found = [

@@ -54,8 +54,8 @@ def study(
     from facever.studies.runs import Options
 
     options = Options(out, data, lfw, pairs, mnist, quick, seeds, device, workers, cache)
-    with TrainingBars() as watcher:
-        outcome = run_study(name, options, watcher)
+    with TrainingBars() as callback:
+        outcome = run_study(name, options, callback)
     say(f"page: {write_study(out, outcome)}")
     if json_:
         print_json(outcome.to_json())

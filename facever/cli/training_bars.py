@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.progress import TaskID
 
 from facever.cli.common import progress_bar, say
-from facever.training.callbacks import Progress, Watcher
+from facever.training.callbacks import Callback, Progress
 from facever.training.validation import Validation
 
 
@@ -17,7 +17,7 @@ def _by_source(validation: Validation) -> str:
     return f" ({', '.join(f'{s} {tar:.3f}' for s, tar in each.items())})" if len(each) > 1 else ""
 
 
-class TrainingBars(Watcher):
+class TrainingBars(Callback):
     """Progress bars on a terminal; in a pipe or a log file a line every half minute."""
 
     def __enter__(self) -> TrainingBars:
@@ -40,7 +40,7 @@ class TrainingBars(Watcher):
             say(f"detecting and aligning {total} photographs")
         self._show("detecting and aligning", done, total, "")
 
-    def teaching(self, done: int, total: int) -> None:
+    def distillation(self, done: int, total: int) -> None:
         if self._bars.disable and done == total:
             say(f"the teacher has embedded {total} photographs")
         self._show("embedding by the teacher", done, total, "")

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Device, Json, MinFace, Thresholds, Weights, print_json, printable, say
+from facever.cli.common import (
+    UNCHECKED,
+    Device,
+    Json,
+    MinFace,
+    Thresholds,
+    Weights,
+    license_notice,
+    print_json,
+    printable,
+    say,
+)
 
 EXAMPLE = "Example: facever verify passport.jpg selfie.jpg"
 
@@ -40,6 +51,9 @@ def verify(
     ] = None,
     min_face: MinFace = 40,
     device: Device = "auto",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Leave out the note on the weights' license; so does FACEVER_QUIET=1.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Compare the faces of two photographs.
@@ -53,21 +67,14 @@ def verify(
     """
     from dataclasses import asdict
 
-    from facever.errors import FaceverError
-    from facever.faces.pipeline import FACE_RULES
+    from facever.faces.detection import DetectorSettings
     from facever.reports.tables import answer_text
     from facever.verifier import Verifier
 
-    if faces not in FACE_RULES:
-        raise FaceverError(f"--faces is one of {', '.join(FACE_RULES)}, not {faces!r}")
-    if threshold is not None and not -1 <= threshold <= 1:
-        raise FaceverError(f"--threshold is a cosine in [-1, 1], not {threshold}")
-    if prior is not None and not 0 < prior < 1:
-        raise FaceverError(f"--prior is a probability between 0 and 1, not {prior}")
-    if min_quality is not None and not 0 <= min_quality <= 100:
-        raise FaceverError(f"--min-quality is a percentile from 0 to 100, not {min_quality}")
-    verifier = Verifier.load(weights, device, min_face, calibration=thresholds)
+    verifier = Verifier.load(weights, device, detector=DetectorSettings(min_face), calibration=thresholds)
     answer = verifier.verify(a, b, faces, threshold, far, prior, min_quality)  # type: ignore[arg-type]
+    if not quiet:
+        license_notice(verifier.info)
     if json_:
         print_json(asdict(answer))
     else:

@@ -30,8 +30,8 @@ class Augmentation:
         Largest turn in degrees.
     light : float
         Largest relative change of contrast and (as a share of full white) of brightness.
-    grey_share, small_share, border_share, cut_share : float
-        Colour taken away; resolution lost down to `smallest` of the side; a border of fill at the top, the sides or the
+    gray_share, small_share, border_share, cut_share : float
+        Color taken away; resolution lost down to `smallest` of the side; a border of fill at the top, the sides or the
         bottom, as photographs that were cut tight have it; a rectangle blanked.
     """
 
@@ -39,7 +39,7 @@ class Augmentation:
     scale: float = 0.1
     rotation: float = 6.0
     light: float = 0.25
-    grey_share: float = 0.1
+    gray_share: float = 0.1
     small_share: float = 0.3
     smallest: float = 0.3
     border_share: float = 0.35
@@ -51,7 +51,7 @@ class Augmentation:
     @classmethod
     def none(cls) -> Augmentation:
         """No change at all."""
-        shares = {"grey_share": 0.0, "small_share": 0.0, "border_share": 0.0, "cut_share": 0.0}
+        shares = {"gray_share": 0.0, "small_share": 0.0, "border_share": 0.0, "cut_share": 0.0}
         return cls(shift=0.0, scale=0.0, rotation=0.0, light=0.0, mirror=False, **shares)
 
 
@@ -110,14 +110,14 @@ class Augmenter:
         return x.index_copy(0, rows, low)
 
     def _lit(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Contrast about the crop's own mean, brightness, and colour taken away."""
+        """Contrast about the crop's own mean, brightness, and color taken away."""
         s, n = self.settings, len(x)
         contrast = 1 + s.light * (torch.rand(n, 1, 1, 1, generator=generator) * 2 - 1)
         brightness = 255 * s.light / 2 * (torch.rand(n, 1, 1, 1, generator=generator) * 2 - 1)
-        grey = (torch.rand(n, 1, 1, 1, generator=generator) < s.grey_share).float()
-        contrast, brightness, grey = (t.to(x.device) for t in (contrast, brightness, grey))
+        gray = (torch.rand(n, 1, 1, 1, generator=generator) < s.gray_share).float()
+        contrast, brightness, gray = (t.to(x.device) for t in (contrast, brightness, gray))
         luma = (x * x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        x = x + grey * (luma - x)
+        x = x + gray * (luma - x)
         mean = luma.mean((2, 3), keepdim=True)
         return ((x - mean) * contrast + mean + brightness).clamp_(0, 255)
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from facever.datasets.pairs import Pair
 from facever.errors import DataError, reason_of
-from facever.faces.sources import Picture
+from facever.faces.sources import ImageBytes
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -62,8 +62,8 @@ def read_bin(file: Path) -> list[Pair]:
     count = len(same)
     return [
         Pair(
-            Picture(f"{file.name}[{2 * k}]", pictures[2 * k]),
-            Picture(f"{file.name}[{2 * k + 1}]", pictures[2 * k + 1]),
+            ImageBytes(f"{file.name}[{2 * k}]", pictures[2 * k]),
+            ImageBytes(f"{file.name}[{2 * k + 1}]", pictures[2 * k + 1]),
             bool(same[k]),
             min(9, k * 10 // count),
         )

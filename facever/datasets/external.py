@@ -18,18 +18,18 @@ from facever.errors import DataError, reason_of
 from facever.faces.sources import Source
 
 
-class ForeignEmbeddings:
+class ExternalEmbeddings:
     """Embeddings by the path of their photograph; unit length, float32 (n, d)."""
 
     def __init__(self, source: Path, names: Sequence[str], vectors: NDArray[np.float32]) -> None:
         self.source = source
-        self.vectors = _normalised(source, names, vectors)
+        self.vectors = _normalized(source, names, vectors)
         self._rows: dict[str, int] = {}
         for row, name in enumerate(names):
             self._rows.setdefault(name, row)  # the first face of a photograph with several
 
     @classmethod
-    def read(cls, path: Path) -> ForeignEmbeddings:
+    def read(cls, path: Path) -> ExternalEmbeddings:
         """From a `.npy` or a Parquet file.
 
         Raises
@@ -93,7 +93,7 @@ def _read_parquet(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     return table["path"].to_pylist(), np.array(lists, np.float32)
 
 
-def _normalised(source: Path, names: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _normalized(source: Path, names: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
     if len(bad):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from facever.errors import DataError
-from facever.faces.sources import PHOTOGRAPH_SUFFIXES
+from facever.faces.sources import is_photograph, is_undecodable, passed_over_note
 
 # Families in the Wild: F is the family, MID the member. Relatives look alike, so they go to one side of a split.
 _FAMILY = re.compile(r"^(?P<family>.*F\d+)_MID\d+$")
@@ -20,13 +20,15 @@ _FAMILY = re.compile(r"^(?P<family>.*F\d+)_MID\d+$")
 class IdentityFolder:
     """The photographs of a data set, `paths[i]` showing `identities[i]`, sorted by identity and name.
 
-    `lonely` counts identities left out because they had fewer photographs than were asked for.
+    `singletons` counts identities left out because they had fewer photographs than were asked for; `passed_over` lists
+    photographs in a format that can't be decoded here.
     """
 
     root: Path
     paths: list[Path]
     identities: list[str]
-    lonely: int = 0
+    singletons: int = 0
+    passed_over: list[Path] = field(default_factory=list)
 
 
 def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collection[str] = ()) -> IdentityFolder:
@@ -52,19 +54,18 @@ def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collec
         raise DataError(f"{root}: a file; name a folder that holds one folder of photographs a person")
     paths: list[Path] = []
     identities: list[str] = []
-    lonely = 0
+    passed_over: list[Path] = []
+    singletons = 0
     try:
         folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         for folder in folders:
             if not fnmatchcase(folder.name, only) or folder.name in dropped:
                 continue
-            own = sorted(
-                p
-                for p in folder.iterdir()
-                if p.suffix.lower() in PHOTOGRAPH_SUFFIXES and p.is_file() and f"{folder.name}/{p.name}" not in dropped
-            )
+            files = [p for p in folder.iterdir() if f"{folder.name}/{p.name}" not in dropped]
+            own = sorted(p for p in files if is_photograph(p) and p.is_file())
+            passed_over += [p for p in files if is_undecodable(p)]
             if own and len(own) < least:
-                lonely += 1
+                singletons += 1
                 continue
             paths += own
             identities += [folder.name] * len(own)
@@ -72,9 +73,11 @@ def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collec
         raise DataError(f"{error.filename or root}: can't be read ({error.strerror}); check its permissions") from error
     if not paths:
         wanted = f" that match {only!r}" if only != "*" else ""
-        detail = f" ({lonely} with fewer than {least} photographs were left out)" if lonely else ""
-        raise DataError(f"{root}: no folders of photographs{wanted} in it{detail}; it needs one folder a person")
-    return IdentityFolder(root, paths, identities, lonely)
+        note = passed_over_note(passed_over)
+        note = f" ({note})" if note else ""
+        detail = f" ({singletons} with fewer than {least} photographs were left out)" if singletons else ""
+        raise DataError(f"{root}: no folders of photographs{wanted} in it{detail}; it needs one folder a person{note}")
+    return IdentityFolder(root, paths, identities, singletons, sorted(passed_over))
 
 
 def read_dropped(file: Path) -> list[str]:
@@ -97,12 +100,6 @@ def group_of(identity: str) -> str:
     """What must stay on one side of a split: the family, where the name tells it, else the identity itself."""
     match = _FAMILY.match(identity)
     return match["family"] if match else identity
-
-
-def source_of(identity: str) -> str:
-    """The data set that an identity's name says it comes from: what stands before the first "_", or "" without one."""
-    source, mark, _ = identity.partition("_")
-    return source if mark else ""
 
 
 def split_identities(identities: Iterable[str], share: float, seed: int = 0) -> tuple[list[str], list[str]]:

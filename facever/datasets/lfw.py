@@ -25,8 +25,7 @@ from typing import NamedTuple, NoReturn
 
 from facever.datasets.pairs import Pair
 from facever.errors import DataError, reason_of
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
+from facever.faces.images import photograph_suffixes
 
 
 class _Picture(NamedTuple):
@@ -52,7 +51,7 @@ def read_lfw_pairs(file: Path, root: Path) -> list[Pair]:
     file : Path
         The list: UTF-8 text, fields separated by tabs (by any whitespace in a line without tabs).
     root : Path
-        The folder that holds `NAME/NAME_0001.jpg`; `.jpeg` and `.png` are taken where there is no `.jpg`.
+        The folder that holds `NAME/NAME_0001.jpg`; another format is taken where there is no `.jpg`.
 
     Returns
     -------
@@ -170,7 +169,7 @@ def _find_photographs(lines: list[_Line], file: Path, root: Path) -> dict[_Pictu
         _fail(
             file,
             broken[0].number,
-            f"there is no photograph {_stem(root, first)}.jpg (nor .jpeg, .png); missing in total: "
+            f"there is no photograph {_stem(root, first)}.jpg (nor in another format); missing in total: "
             f"photographs {len(pictures) - len(found)} of {len(pictures)}, pairs {len(broken)} of "
             f"{len(lines)}; give the folder that holds them all",
         )
@@ -183,7 +182,7 @@ def _stem(root: Path, picture: _Picture) -> Path:
 
 def _find(root: Path, picture: _Picture) -> Path | None:
     stem = _stem(root, picture)
-    for suffix in SUFFIXES:
+    for suffix in (".jpg", *sorted(photograph_suffixes() - {".jpg"})):
         path = stem.with_name(stem.name + suffix)  # with_suffix() would cut a name such as "J._Doe"
         if _is(Path.is_file, path):
             return path

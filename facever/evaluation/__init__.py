@@ -1,34 +1,30 @@
-"""Protocols of face verification with facever's own pipeline: photographs in, figures out.
+"""Photographs in, figures out: the protocols, with facever's pipeline or embeddings made elsewhere.
 
 The figures themselves come from `facever.metrics`, which knows nothing of photographs or networks.
 """
 
 from facever.evaluation.all_pairs import AllPairsResult, evaluate_all
 from facever.evaluation.calibrate import calibrate_folder, calibrate_pairs
-from facever.evaluation.embedded import Photographs, StageTimes, embed_each, foreign_photographs, name_below
-from facever.evaluation.pairs import (
-    KeptThreshold,
-    PairsResult,
-    evaluate_embedded,
-    evaluate_foreign,
-    evaluate_pairs,
-    people_of,
-)
+from facever.evaluation.embedded import EmbeddingSet, PhotoEmbedder, StageTimes, external_set, name_below
+from facever.evaluation.pairs import PairsResult, ThresholdCheck, evaluate_embedded, people_of
+from facever.evaluation.run import Evaluation, ModelOptions, evaluate_folder, evaluate_list
 
 __all__ = [
     "AllPairsResult",
-    "KeptThreshold",
+    "EmbeddingSet",
+    "Evaluation",
+    "ModelOptions",
     "PairsResult",
-    "Photographs",
+    "PhotoEmbedder",
     "StageTimes",
+    "ThresholdCheck",
     "calibrate_folder",
     "calibrate_pairs",
-    "embed_each",
     "evaluate_all",
     "evaluate_embedded",
-    "evaluate_foreign",
-    "evaluate_pairs",
-    "foreign_photographs",
+    "evaluate_folder",
+    "evaluate_list",
+    "external_set",
     "name_below",
     "people_of",
 ]

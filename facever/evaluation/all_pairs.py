@@ -11,17 +11,17 @@ import numpy as np
 
 from facever.datasets.identities import labels_of
 from facever.errors import DataError
-from facever.evaluation.embedded import Photographs
-from facever.evaluation.pairs import KeptThreshold
+from facever.evaluation.embedded import EmbeddingSet
+from facever.evaluation.pairs import ThresholdCheck
 from facever.metrics.all_pairs import AllPairs, all_pairs
 from facever.metrics.bootstrap import REPLICATES, Interval
-from facever.metrics.likelihood import fit_likelihood
+from facever.metrics.likelihood import fit_likelihood_or_none
 from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import sample_pairs
 from facever.scoring import impostors_needed
 from facever.weights.records import Likelihood, Threshold
 
-FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+ALL_PAIRS_FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 WORST = 20
 
 NamedPair = tuple[str, str, float]
@@ -41,7 +41,7 @@ class AllPairsResult:
         None where the impostor pairs are too few for that FAR.
     tar_intervals, threshold_intervals : dict from FAR to (float, float)
         95 % over people drawn with replacement, at the FARs that are supported.
-    thresholds : list of KeptThreshold
+    thresholds : list of ThresholdCheck
         What stored thresholds do on these pairs.
     likelihood : Likelihood or None
         Fitted to these very pairs, for C_llr; None where the scores separate nothing.
@@ -53,14 +53,14 @@ class AllPairsResult:
 
     photographs: int
     people: int
-    lonely: int
+    singletons: int
     without_face: list[str]
     scores: AllPairs
     tar_at_far: dict[float, float | None]
     threshold_at_far: dict[float, float | None]
     tar_intervals: dict[float, Interval]
     threshold_intervals: dict[float, Interval]
-    thresholds: list[KeptThreshold]
+    thresholds: list[ThresholdCheck]
     likelihood: Likelihood | None
     suspicious: list[NamedPair]
     most_alike: list[NamedPair]
@@ -79,7 +79,7 @@ class AllPairsResult:
         return {
             "photographs": self.photographs,
             "people": self.people,
-            "people_with_one_photograph": self.lonely,
+            "people_with_one_photograph": self.singletons,
             "without_face": self.without_face,
             "genuine_pairs": self.genuine_pairs,
             "impostor_pairs": self.impostor_pairs,
@@ -97,7 +97,7 @@ class AllPairsResult:
 
 
 def evaluate_all(
-    embedded: Photographs,
+    embedded: EmbeddingSet,
     identities: Sequence[str],
     suspicious: int = 10,
     thresholds: Sequence[Threshold] = (),
@@ -124,7 +124,7 @@ def evaluate_all(
     found = all_pairs(embedded.vectors, who, closest=max(suspicious, WORST))
     if not (found.genuine_pairs and found.impostor_pairs):
         raise DataError("all pairs take two people, and two photographs of one of them; add photographs")
-    fars = tuple(far for far in FARS if found.impostor_pairs >= impostors_needed(far))
+    fars = tuple(far for far in ALL_PAIRS_FARS if found.impostor_pairs >= impostors_needed(far))
     chosen = tuple(found.threshold_at_far(far) for far in fars)
     counts = np.bincount(who)
     intervals = []
@@ -132,34 +132,29 @@ def evaluate_all(
         sample = sample_pairs(embedded.vectors, who, found)
         intervals = point_intervals(OperatingPoints(*sample, fars, chosen, counts), len(names), replicates)
 
+    scores, pairs, same = found.scores()
+
     def named(pairs: Sequence[tuple[int, int, float]], count: int) -> list[NamedPair]:
         return [(embedded.names[i], embedded.names[j], value) for i, j, value in pairs[:count]]
 
     return AllPairsResult(
         photographs=len(labels),
         people=len(names),
-        lonely=int(np.count_nonzero(counts == 1)),
+        singletons=int(np.count_nonzero(counts == 1)),
         without_face=embedded.without_face,
         scores=found,
-        tar_at_far={far: found.tar_at_far(far) if far in fars else None for far in FARS},
-        threshold_at_far={far: found.threshold_at_far(far) if far in fars else None for far in FARS},
+        tar_at_far={far: found.tar_at_far(far) if far in fars else None for far in ALL_PAIRS_FARS},
+        threshold_at_far={far: found.threshold_at_far(far) if far in fars else None for far in ALL_PAIRS_FARS},
         tar_intervals={far: each.tar for far, each in zip(fars, intervals, strict=True)},
         threshold_intervals={far: each.threshold for far, each in zip(fars, intervals, strict=True)},
-        thresholds=[KeptThreshold(t.far, t.cosine, found.far_at(t.cosine), found.tar_at(t.cosine)) for t in thresholds],
-        likelihood=_likelihood(found),
+        thresholds=[
+            ThresholdCheck(t.far, t.cosine, found.far_at(t.cosine), found.tar_at(t.cosine)) for t in thresholds
+        ],
+        likelihood=fit_likelihood_or_none(scores[same], scores[~same], "these pairs", pairs[same], pairs[~same]),
         suspicious=named(found.closest, suspicious),
         most_alike=named(found.closest, WORST),
         least_alike=named(found.farthest, WORST),
     )
-
-
-def _likelihood(found: AllPairs) -> Likelihood | None:
-    """The likelihood line of every pair, from the middles of the bins; None where the scores separate nothing."""
-    cosines, counts, same = found.scores()
-    try:
-        return fit_likelihood(cosines[same], cosines[~same], "these pairs", counts[same], counts[~same])
-    except DataError:
-        return None
 
 
 def _by_text(values: dict[float, Any]) -> dict[str, Any]:

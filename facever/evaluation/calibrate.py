@@ -13,9 +13,10 @@ from facever.datasets.identities import read_identities, split_identities
 from facever.datasets.pairs import PairList, photographs
 from facever.errors import DataError
 from facever.evaluation.pairs import people_of
+from facever.faces.parallel import process_files
 from facever.faces.pipeline import EmbeddedFace, Through
 from facever.faces.sources import Source
-from facever.metrics.calibration import FARS, Calibration, calibration_of_pairs, calibration_of_people
+from facever.metrics.calibration import CALIBRATED_FARS, Calibration, calibration_of_pairs, calibration_of_people
 from facever.metrics.quality import quality_of_pairs
 from facever.scoring import cosine
 from facever.verifier import Verifier
@@ -29,7 +30,7 @@ def calibrate_folder(
     seed: int = 0,
     workers: int | None = None,
     through: Through = lambda photographs, total: photographs,
-    fars: Sequence[float] = FARS,
+    fars: Sequence[float] = CALIBRATED_FARS,
 ) -> Calibration:
     """Calibrate on every pair of a folder of identities, with photographs detected and aligned as always.
 
@@ -73,7 +74,7 @@ def calibrate_pairs(
     name: str,
     workers: int | None = None,
     through: Through = lambda photographs, total: photographs,
-    fars: Sequence[float] = FARS,
+    fars: Sequence[float] = CALIBRATED_FARS,
 ) -> Calibration:
     """Calibrate on listed pairs alone. Pairs with a photograph without a face are left out, counted in the notes.
 
@@ -109,8 +110,8 @@ def calibrate_pairs(
 def _faces(
     verifier: Verifier, paths: Sequence[Source], workers: int | None, through: Through
 ) -> dict[Source, EmbeddedFace]:
-    """The face nearest to the centre of each photograph that shows one."""
-    stream = verifier.embed_files(list(paths), "center", workers)
+    """The face nearest to the center of each photograph that shows one."""
+    stream = process_files(paths, verifier.job("center"), workers)
     done = zip(paths, through(stream, len(paths)), strict=True)
     return {path: photograph.faces[0] for path, photograph in done if photograph.faces}
 

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import atexit
+import io
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from facever.datasets.external import ForeignEmbeddings
+from facever.datasets.external import ExternalEmbeddings
 from facever.errors import DataError
-from facever.faces.cache import Embedded, EmbeddingCache, keys_of
+from facever.faces.cache import EmbeddingCache, PhotoEmbedding, keys_of
+from facever.faces.images import ImageArray
+from facever.faces.parallel import process_files
 from facever.faces.pipeline import STAGES, FaceRule, Through
 from facever.faces.sources import Source
-from facever.files import sha256_of
 from facever.verifier import Verifier
 
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """What the stages of the pipeline took in this run.
+    """Time that the pipeline's stages took in this run.
 
     Attributes
     ----------
     seconds : dict from a name of `STAGES` to float
-        Summed over photographs, and so over all processes and threads: more than the time that passed, where several
-        work at once.
+        Summed over photographs, and so over processes and threads: more than the time that passed, where several work
+        at once.
     embedded, cached : int
-        Photographs that went through the stages now, and those whose embeddings came from the cache.
+        Photographs that went through the stages, and those whose embeddings came from the cache.
     """
 
     seconds: dict[str, float]
@@ -37,7 +43,7 @@ class StageTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class Photographs:
+class EmbeddingSet:
     """Embeddings of an evaluation's photographs.
 
     Attributes
@@ -45,12 +51,12 @@ class Photographs:
     names : n str
     vectors : float32 ndarray of shape (n, d), unit length; zeros where there is no embedding
     norms : float64 ndarray of shape (n,)
-        Of the features before normalisation; not a number for embeddings made elsewhere.
+        Feature norms; NaN for embeddings made elsewhere.
     without_face : list of str
-        Failures to acquire: the centre crop was embedded in place of a face, or, with embeddings made elsewhere, there
+        Failures to acquire: the center crop was embedded instead of a face, or, with embeddings made elsewhere, there
         was none, and every cosine with it is 0.
     times : StageTimes or None
-        What they took; None for embeddings made elsewhere.
+        None for embeddings made elsewhere.
     """
 
     names: list[str]
@@ -60,64 +66,104 @@ class Photographs:
     times: StageTimes | None = None
 
 
-def embed_each(
-    verifier: Verifier,
-    paths: Sequence[Source],
-    rule: FaceRule = "center",
-    workers: int | None = None,
-    through: Through = lambda photographs, total: photographs,
-    cache: EmbeddingCache | None = None,
-    root: Path | None = None,
-) -> Photographs:
-    """One embedding of each photograph, from the cache where it has it.
+class PhotoEmbedder:
+    """One embedding of each photograph of an evaluation, from the cache where it has it.
 
-    Raises
-    ------
-    DataError
-        If a photograph can't be read, or gives an embedding that is zero or not finite.
+    Parameters
+    ----------
+    verifier : Verifier
+    rule : {"center", "largest"}
+    workers : int, optional
+    cache : EmbeddingCache, optional
+    keep_crops : bool
+        Keep the crops as well, for `crops`: in the cache, or a temporary one.
     """
-    keys: list[str | None] = [None] * len(paths)
-    known: dict[str, Embedded] = {}
-    if cache is not None:
-        job = verifier.job(rule, centre_fallback=True)
-        keys = list(keys_of(paths, job, f"{sha256_of(verifier.path)} {verifier.embedder.precision}"))
-        known = cache.get(keys)
-    found = [known.get(key) if key is not None else None for key in keys]
-    missing = [i for i, there in enumerate(found) if there is None]
-    broken: list[str] = []
-    new: dict[str, Embedded] = {}
-    stream = verifier.embed_files([paths[i] for i in missing], rule, workers, centre_fallback=True)
-    seconds = dict.fromkeys(STAGES, 0.0)
-    for i, photograph in zip(missing, through(stream, len(missing)), strict=True):
-        for stage, value in photograph.seconds.items():
-            seconds[stage] += value
-        found[i] = embedded = Embedded.of(photograph)
-        key = keys[i]
-        if embedded is None:
-            broken.append(photograph.problems[0])
-        elif key is not None:
-            new[key] = embedded
-    if cache is not None and new:
-        cache.put(new)
-    if broken:
-        raise DataError(
-            f"{len(broken)} photographs can't be read, the first: {broken[0]}; mend or restore them: "
-            "figures without them could not be compared"
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        rule: FaceRule = "center",
+        workers: int | None = None,
+        cache: EmbeddingCache | None = None,
+        keep_crops: bool = False,
+    ) -> None:
+        self.verifier, self.workers, self.keep_crops = verifier, workers, keep_crops
+        self.cache = _temporary_cache() if keep_crops and cache is None else cache
+        self.job = verifier.job(rule, center_fallback=True, keep_crops=keep_crops)
+        self._keys: dict[Source, str | None] = {}
+
+    def __call__(
+        self,
+        paths: Sequence[Source],
+        root: Path | None = None,
+        through: Through = lambda results, total: results,
+    ) -> EmbeddingSet:
+        """Embed photographs; `root` is what their names are relative to.
+
+        Raises
+        ------
+        DataError
+            If a photograph can't be read, or gives an embedding that is zero or not finite.
+        """
+        self._keys = dict.fromkeys(paths)
+        known: dict[str, PhotoEmbedding] = {}
+        if self.cache is not None:
+            keys = keys_of(paths, self.job, self.verifier.weights, self.verifier.precision)
+            self._keys = dict(zip(paths, keys, strict=True))
+            known = self.cache.get(list(self._keys.values()), self.keep_crops)
+        found = [known.get(key) if (key := self._keys[path]) is not None else None for path in paths]
+        missing = [i for i, there in enumerate(found) if there is None]
+        broken: list[str] = []
+        new: dict[str, PhotoEmbedding] = {}
+        stream = process_files([paths[i] for i in missing], self.job, self.workers)
+        seconds = dict.fromkeys(STAGES, 0.0)
+        for i, result in zip(missing, through(stream, len(missing)), strict=True):
+            for stage, value in result.seconds.items():
+                seconds[stage] += value
+            found[i] = embedded = PhotoEmbedding.of(result)
+            key = self._keys[paths[i]]
+            if embedded is None:
+                broken.append(result.problems[0])
+            elif key is not None:
+                new[key] = embedded
+        if new and self.cache is not None and not self.cache.put(new) and self.keep_crops:
+            self.cache = _temporary_cache()  # the user's can't be written
+            self.cache.put(new)
+        if broken:
+            raise DataError(
+                f"{len(broken)} photographs can't be read, the first: {broken[0]}; repair or restore them: "
+                "figures without them could not be compared"
+            )
+        names = [name_below(path, root) for path in paths]
+        _check_usable(names, found)
+        there = [embedded for embedded in found if embedded is not None]
+        return EmbeddingSet(
+            names,
+            np.array([embedded.embedding for embedded in there], np.float32),
+            np.array([embedded.norm for embedded in there], np.float64),
+            [name for name, embedded in zip(names, there, strict=True) if not embedded.found],
+            StageTimes(seconds, len(missing), len(paths) - len(missing)),
         )
-    names = [name_below(path, root) for path in paths]
-    _check_usable(names, found)
-    there = [embedded for embedded in found if embedded is not None]
-    return Photographs(
-        names,
-        np.array([embedded.embedding for embedded in there], np.float32),
-        np.array([embedded.norm for embedded in there], np.float64),
-        [name for name, embedded in zip(names, there, strict=True) if not embedded.found],
-        StageTimes(seconds, len(missing), len(paths) - len(missing)),
-    )
+
+    def crops(self, paths: Sequence[Source]) -> dict[Source, ImageArray]:
+        """The crops that were embedded, as far as the cache kept them."""
+        found: dict[Source, ImageArray] = {}
+        for path in paths:
+            key = self._keys.get(path)
+            data = None if key is None or self.cache is None else self.cache.crop(key)
+            if data is not None:
+                found[path] = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        return found
 
 
-def _check_usable(names: Sequence[str], found: Sequence[Embedded | None]) -> None:
-    """A vector of zeros or of no numbers has no angle to any other. Raises DataError."""
+def _temporary_cache() -> EmbeddingCache:
+    folder = Path(tempfile.mkdtemp(prefix="facever-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return EmbeddingCache(folder / "embeddings.sqlite")
+
+
+def _check_usable(names: Sequence[str], found: Sequence[PhotoEmbedding | None]) -> None:
+    """Raise DataError where a vector is zero or not finite, and so has no angle to another."""
     bad = [n for n, e in zip(names, found, strict=True) if e is not None and not 0 < np.linalg.norm(e.embedding) < 2]
     if bad:
         raise DataError(
@@ -126,12 +172,12 @@ def _check_usable(names: Sequence[str], found: Sequence[Embedded | None]) -> Non
         )
 
 
-def foreign_photographs(foreign: ForeignEmbeddings, paths: Sequence[Source], root: Path) -> Photographs:
+def external_set(external: ExternalEmbeddings, paths: Sequence[Source], root: Path) -> EmbeddingSet:
     """Embeddings made elsewhere, for these photographs. Raises DataError if no photograph has one."""
-    vectors, found = foreign.of(paths, root)
+    vectors, found = external.of(paths, root)
     names = [name_below(path, root) for path in paths]
     missing = [name for name, there in zip(names, found, strict=True) if not there]
-    return Photographs(names, vectors, np.full(len(paths), np.nan), missing)
+    return EmbeddingSet(names, vectors, np.full(len(paths), np.nan), missing)
 
 
 def name_below(source: Source, root: Path | None) -> str:

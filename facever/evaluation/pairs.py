@@ -5,30 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.datasets.external import ForeignEmbeddings
 from facever.datasets.pairs import Pair, photographs
-from facever.errors import DataError
-from facever.evaluation.embedded import Photographs, embed_each, foreign_photographs
-from facever.faces.cache import EmbeddingCache
-from facever.faces.pipeline import FaceRule, Through
+from facever.evaluation.embedded import EmbeddingSet
 from facever.metrics import VerificationResult, verification_result
 from facever.metrics.bootstrap import Interval, People, WeightedRates, bootstrap, correct_decisions
 from facever.metrics.groups import GroupFigures, figures_by_group
-from facever.metrics.likelihood import fit_likelihood
+from facever.metrics.likelihood import fit_likelihood_or_none
 from facever.metrics.rates import d_prime
 from facever.scoring import cosine, far_at_threshold, tar_at_threshold
-from facever.verifier import Verifier
 from facever.weights.records import Likelihood, Threshold
 
 
 @dataclass(frozen=True, slots=True)
-class KeptThreshold:
+class ThresholdCheck:
     """What a threshold that the weights promise for `far` does on these pairs."""
 
     far: float
@@ -48,7 +42,7 @@ class PairsResult:
         Photographs in the pairs, each embedded once.
     images_without_face : list of str
         Failures to acquire; their pairs count like all others.
-    thresholds : list of KeptThreshold
+    thresholds : list of ThresholdCheck
     cosines : float64 ndarray of shape (n,), one a pair, in the order of the pairs
     pairs : list of Pair
     correct : bool ndarray of shape (n,)
@@ -70,7 +64,7 @@ class PairsResult:
     figures: VerificationResult
     images: int
     images_without_face: list[str]
-    thresholds: list[KeptThreshold]
+    thresholds: list[ThresholdCheck]
     cosines: NDArray[np.float64]
     pairs: list[Pair]
     correct: NDArray[np.bool_]
@@ -100,55 +94,16 @@ class PairsResult:
         }
 
 
-def evaluate_pairs(
-    verifier: Verifier,
-    pairs: Sequence[Pair],
-    rule: FaceRule = "center",
-    workers: int | None = None,
-    through: Through = lambda photographs, total: photographs,
-    cache: EmbeddingCache | None = None,
-    root: Path | None = None,
-    notes: Sequence[str] = (),
-) -> PairsResult:
-    """Embed each photograph of the pairs once, score every pair, and evaluate.
-
-    A photograph without a detected face gets its centre crop: leaving its pairs out would flatter the figures.
-
-    Parameters
-    ----------
-    through : callable
-        Wraps the stream of photographs, of which it is told the number; for a progress bar.
-    cache : EmbeddingCache, optional
-        Where to look for embeddings first, and to keep new ones.
-    root : Path, optional
-        Names of photographs in the result are relative to it.
-
-    Raises
-    ------
-    DataError
-        If a photograph can't be read, or a kind of pair is missing.
-    """
-    embedded = embed_each(verifier, photographs(pairs), rule, workers, through, cache, root)
-    return evaluate_embedded(pairs, embedded, verifier.info.thresholds, notes)
-
-
-def evaluate_foreign(
-    foreign: ForeignEmbeddings, pairs: Sequence[Pair], root: Path, notes: Sequence[str] = ()
-) -> PairsResult:
-    """Evaluate embeddings made elsewhere. A photograph that has none is a failure to acquire; its cosines are 0.
-
-    Raises
-    ------
-    DataError
-        If no photograph has one.
-    """
-    return evaluate_embedded(pairs, foreign_photographs(foreign, photographs(pairs), root), [], notes)
-
-
 def evaluate_embedded(
-    pairs: Sequence[Pair], embedded: Photographs, thresholds: Sequence[Threshold], notes: Sequence[str] = ()
+    pairs: Sequence[Pair], embedded: EmbeddingSet, thresholds: Sequence[Threshold], notes: Sequence[str] = ()
 ) -> PairsResult:
-    """Figures of pairs whose photographs, in the order of `photographs(pairs)`, are embedded."""
+    """Figures of pairs whose photographs are embedded in the order of `photographs(pairs)`.
+
+    Raises
+    ------
+    DataError
+        If a kind of pair is missing.
+    """
     index = {path: i for i, path in enumerate(photographs(pairs))}
     a = np.array([index[pair.path_a] for pair in pairs])
     b = np.array([index[pair.path_b] for pair in pairs])
@@ -168,7 +123,7 @@ def evaluate_embedded(
         figures=figures,
         images=len(index),
         images_without_face=embedded.without_face,
-        thresholds=[_kept(threshold, cosines, same) for threshold in thresholds],
+        thresholds=[_checked(threshold, cosines, same) for threshold in thresholds],
         cosines=cosines,
         pairs=list(pairs),
         correct=correct,
@@ -176,7 +131,7 @@ def evaluate_embedded(
         intervals=dict(zip(["accuracy", *(f"{far:g}" for far in fars)], intervals, strict=True)),
         people=people.count if named else None,
         d_prime=d_prime(cosines[same], cosines[~same]),
-        likelihood=_likelihood(cosines, same),
+        likelihood=fit_likelihood_or_none(cosines[same], cosines[~same], "these pairs"),
         groups=figures_by_group(cosines, same, correct, [pair.group for pair in pairs], people, threshold),
         notes=list(notes),
     )
@@ -199,14 +154,7 @@ def people_of(pairs: Sequence[Pair]) -> People:
     return People(np.arange(len(pairs)), np.arange(len(pairs)), len(pairs))
 
 
-def _likelihood(cosines: NDArray[np.float64], same: NDArray[np.bool_]) -> Likelihood | None:
-    try:
-        return fit_likelihood(cosines[same], cosines[~same], "these pairs")
-    except DataError:
-        return None
-
-
-def _kept(threshold: Threshold, cosines: NDArray[np.float64], same: NDArray[np.bool_]) -> KeptThreshold:
+def _checked(threshold: Threshold, cosines: NDArray[np.float64], same: NDArray[np.bool_]) -> ThresholdCheck:
     far = far_at_threshold(cosines[~same], threshold.cosine)
     tar = tar_at_threshold(cosines[same], threshold.cosine)
-    return KeptThreshold(threshold.far, threshold.cosine, float(far), float(tar))
+    return ThresholdCheck(threshold.far, threshold.cosine, float(far), float(tar))

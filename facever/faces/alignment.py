@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.errors import AlignmentError
+from facever.faces.images import ImageArray
 from facever.weights.alignment import Alignment
 
 FloatArray = NDArray[np.float64]
-ImageArray = NDArray[np.uint8]
 
 
 def similarity_transform(source: Sequence[Any] | NDArray[Any], target: Sequence[Any] | NDArray[Any]) -> FloatArray:
@@ -77,10 +77,10 @@ def align(image: ImageArray, landmarks: NDArray[Any], alignment: Alignment) -> I
     return _warp(image, similarity_transform(landmarks, alignment.landmarks), alignment)
 
 
-def centre_crop(image: ImageArray, alignment: Alignment) -> ImageArray:
+def center_crop(image: ImageArray, alignment: Alignment) -> ImageArray:
     """What stands in for a face where none was found: the middle of the photograph.
 
-    The eyes are taken to be 0.17 of the shorter side apart, as they are in LFW, where every photograph is centred on
+    The eyes are taken to be 0.17 of the shorter side apart, as they are in LFW, where every photograph is centered on
     its face.
     """
     height, width = image.shape[:2]
@@ -115,7 +115,7 @@ def _averaged_down(
     high = np.clip(np.ceil(corners.max(axis=0) / shrink).astype(int) + 2, low + 1, cells)
     part = image[low[1] * shrink : high[1] * shrink, low[0] * shrink : high[0] * shrink]
     small = cv2.resize(part, (int(high[0] - low[0]), int(high[1] - low[1])), interpolation=cv2.INTER_AREA)
-    # Between pixel centres: x_image = shrink * (x_small + low + 1/2) - 1/2.
+    # Between pixel centers: x_image = shrink * (x_small + low + 1/2) - 1/2.
     offset = shrink * (low + 0.5) - 0.5
     back = np.array([[shrink, 0, offset[0]], [0, shrink, offset[1]], [0, 0, 1]])
     return np.asarray(small, np.uint8), transform @ back

@@ -18,17 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-FloatArray = NDArray[np.float32]
-ImageArray = NDArray[np.uint8]
+from facever.errors import SettingError
+from facever.faces.images import ImageArray
 
-# A face of fewer pixels is not looked for; pictures whose shorter side is below ENLARGE_BELOW are first enlarged to it,
-# since a small picture of a face holds a small face.
-MIN_FACE = 40
+FloatArray = NDArray[np.float32]
+
+# Pictures whose shorter side is below this are first enlarged to it: a small picture of a face holds a small face.
 ENLARGE_BELOW = 200
 MAX_ENLARGEMENT = 4.0
-THRESHOLDS = (0.6, 0.7, 0.7)
 PYRAMID_FACTOR = 0.709
-# The mirrored border of the second try, as a share of the picture's sides.
+# Mirrored border of the second try, as a share of the picture's sides.
 BORDER = 0.3
 
 
@@ -75,6 +74,33 @@ class _Candidates:
         return len(self.scores)
 
 
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """What the detector looks for.
+
+    Attributes
+    ----------
+    min_face : int
+        The smallest face, in pixels of the (possibly enlarged) picture; at least 12.
+    thresholds : three floats in [0, 1]
+        The probability of a face that a box must have after PNet, RNet and ONet.
+
+    Raises
+    ------
+    SettingError
+        For values out of range.
+    """
+
+    min_face: int = 40
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+
+    def __post_init__(self) -> None:
+        if self.min_face < 12:
+            raise SettingError(f"min_face is {self.min_face}; the first network sees 12 pixels, so it is at least 12")
+        if len(self.thresholds) != 3 or not all(0 <= t <= 1 for t in self.thresholds):
+            raise SettingError(f"the detector's thresholds are three probabilities in [0, 1], not {self.thresholds}")
+
+
 class Detector:
     """MTCNN over one photograph or over many of unequal sizes.
 
@@ -82,31 +108,18 @@ class Detector:
     ----------
     device : str or torch.device
         Where the networks run.
-    min_face : int
-        The smallest face looked for, in pixels of the (possibly enlarged) picture; at least 12.
-    thresholds : three floats in [0, 1]
-        The probability of a face that a box must have after PNet, RNet and ONet.
+    settings : DetectorSettings
     """
 
-    def __init__(
-        self,
-        device: str | torch.device = "cpu",
-        min_face: int = MIN_FACE,
-        thresholds: tuple[float, float, float] = THRESHOLDS,
-    ) -> None:
-        if min_face < 12:
-            raise ValueError(f"min_face is {min_face}; the first network sees 12 pixels, so it must be at least 12")
-        if len(thresholds) != 3 or not all(0 <= t <= 1 for t in thresholds):
-            raise ValueError(f"thresholds are three probabilities in [0, 1], not {thresholds}")
+    def __init__(self, device: str | torch.device = "cpu", settings: DetectorSettings = DetectorSettings()) -> None:
         from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 
         self.device = torch.device(device)
-        self.min_face = min_face
-        self.thresholds = thresholds
+        self.settings = settings
         self._pnet, self._rnet, self._onet = (net().eval().to(self.device) for net in (PNet, RNet, ONet))
 
     def detect(self, image: ImageArray) -> list[Face]:
-        """The faces of one RGB uint8 photograph (H, W, 3), the surest first; an empty list where there is none."""
+        """The faces of one RGB uint8 photograph (H, W, 3), by descending score; [] where there is none."""
         return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[ImageArray]) -> list[list[Face]]:
@@ -121,7 +134,7 @@ class Detector:
             second = self._enlarged([_mirrored(images[i], b) for i, b in zip(again, borders, strict=True)])
             for i, border, faces in zip(again, borders, second, strict=True):
                 inside = [face.moved(border, 1.0) for face in faces]
-                found[i] = [face for face in inside if _centre_inside(face, images[i])]
+                found[i] = [face for face in inside if _center_inside(face, images[i])]
         return found
 
     def _enlarged(self, images: Sequence[ImageArray]) -> list[list[Face]]:
@@ -147,13 +160,13 @@ class Detector:
         """PNet over the image pyramid: every 12x12 window that may hold a face, in pixels of the image."""
         height, width = image.shape[:2]
         boxes, scores, offsets = [], [], []
-        scale = 12.0 / self.min_face
+        scale = 12.0 / self.settings.min_face
         while min(height, width) * scale >= 12:
             size = (int(width * scale + 1), int(height * scale + 1))
             level = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            regression, probability = self._pnet(self._normalised(level[None]))
+            regression, probability = self._pnet(self._normalized(level[None]))
             p = probability[0, 1].cpu().numpy()  # (h, w), one window every two pixels
-            rows, columns = np.nonzero(p >= self.thresholds[0])
+            rows, columns = np.nonzero(p >= self.settings.thresholds[0])
             corner = np.stack([columns, rows], axis=1).astype(np.float32) * 2
             box = np.floor(np.concatenate([corner + 1, corner + 12], axis=1) / scale).astype(np.float32)
             keep = _suppressed(box, p[rows, columns], 0.5)
@@ -176,7 +189,7 @@ class Detector:
             return candidates
         offsets, probability = self._in_chunks(self._rnet, patches)
         candidates.scores = probability[:, 1]
-        passed = candidates.scores > self.thresholds[1]
+        passed = candidates.scores > self.settings.thresholds[1]
         candidates, offsets = candidates[passed], offsets[passed]
         keep = _suppressed_per_image(candidates, 0.7)
         candidates = candidates[keep]
@@ -190,7 +203,7 @@ class Detector:
             return candidates, np.empty((0, 5, 2), np.float32)
         offsets, points, probability = self._in_chunks(self._onet, patches)
         candidates.scores = probability[:, 1]
-        passed = candidates.scores > self.thresholds[2]
+        passed = candidates.scores > self.settings.thresholds[2]
         candidates, offsets, points = candidates[passed], offsets[passed], points[passed]
         side = candidates.boxes[:, 2:] - candidates.boxes[:, :2] + 1  # (n, 2)
         relative = points.reshape(-1, 2, 5).transpose(0, 2, 1)  # x of all five, then y -> (n, 5, 2)
@@ -202,10 +215,10 @@ class Detector:
     def _in_chunks(self, network: nn.Module, patches: ImageArray) -> list[FloatArray]:
         """The network's outputs for all patches; chunks bound the memory that a crowd takes."""
         chunk = 16 if self.device.type == "cpu" else 512  # 16 stay in a core's cache
-        parts = [network(self._normalised(patches[i : i + chunk])) for i in range(0, len(patches), chunk)]
+        parts = [network(self._normalized(patches[i : i + chunk])) for i in range(0, len(patches), chunk)]
         return [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
 
-    def _normalised(self, pixels: ImageArray) -> torch.Tensor:
+    def _normalized(self, pixels: ImageArray) -> torch.Tensor:
         """(n, h, w, 3) uint8 -> (n, 3, h, w) float32 in [-1, 1), as the three networks were trained."""
         x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
         return (x.float() - 127.5) * 0.0078125
@@ -231,7 +244,7 @@ def _mirrored(image: ImageArray, border: int) -> ImageArray:
     return np.asarray(cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REFLECT_101), np.uint8)
 
 
-def _centre_inside(face: Face, image: ImageArray) -> bool:
+def _center_inside(face: Face, image: ImageArray) -> bool:
     """Whether the face is one of the photograph itself, not of its mirrored border."""
     x, y = (face.box[:2] + face.box[2:]) / 2
     return bool(0 <= x < image.shape[1] and 0 <= y < image.shape[0])
@@ -244,7 +257,7 @@ def _regressed(boxes: FloatArray, offsets: FloatArray, extra: float) -> FloatArr
 
 
 def _squared(boxes: FloatArray) -> FloatArray:
-    """The square of each box's longer side around the box's centre. (n, 4)"""
+    """The square of each box's longer side around the box's center. (n, 4)"""
     side = boxes[:, 2:] - boxes[:, :2]
     longest = side.max(axis=1, keepdims=True)
     corner = boxes[:, :2] + (side - longest) / 2
@@ -266,7 +279,7 @@ def _patches(images: Sequence[ImageArray], candidates: _Candidates, size: int) -
 
 
 def _suppressed(boxes: FloatArray, scores: FloatArray, overlap: float, of_smaller: bool = False) -> NDArray[np.int64]:
-    """Indices of the boxes that remain, the surest first, when a lesser box must not overlap a surer one by more.
+    """Indices of the boxes that remain, by descending score: non-maximum suppression.
 
     `overlap` is a share of the union, or of the smaller box.
     """

@@ -1,12 +1,15 @@
-"""Devices, and the precision to compute in on them."""
+"""Where to compute, and in which precision."""
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 
-from facever.errors import FaceverError
+from facever.errors import FaceverError, SettingError
 
-PRECISIONS = ("auto", "bf16", "fp32")
+Precision = Literal["auto", "bf16", "fp32"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 def choose_device(name: str) -> torch.device:
@@ -35,15 +38,19 @@ def choose_device(name: str) -> torch.device:
 
 
 def computes_in_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: "bf16" and "fp32" say so, "auto" does where that is faster.
+    """Whether to compute in bfloat16: as "bf16" or "fp32" ask, and with "auto" where the device is faster in it.
 
-    Raises FaceverError if the precision is none of these.
+    Raises
+    ------
+    SettingError
+        For any other precision.
     """
     if precision not in PRECISIONS:
-        raise FaceverError(f"a precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
+        raise SettingError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        # Natively from Ampere on; earlier cards emulate it, slowly. AMD's all have it.
+        return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
     # AVX-512's own bf16 instructions are not enough: without tiles (AMX) networks ran at two thirds of float32's speed.
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facever.faces.device import choose_device, computes_in_bf16
-from facever.networks import EmbeddingNetwork, fold_batch_norm
+from facever.networks import EmbeddingNetwork
 from facever.weights.file import load_weights
 from facever.weights.metadata import WeightsInfo
 
 
 class Embedder:
-    """A network ready for inference: normalisation, mirror image, unit length.
+    """A network ready for inference: normalization, mirror image, unit length.
 
     Parameters
     ----------
     info : WeightsInfo
     network : EmbeddingNetwork
-        Put into evaluation mode, its batch normalisation folded.
+        Put into evaluation mode, its batch normalization folded.
     device : torch.device
     precision : {"auto", "bf16", "fp32"}
         Of convolutions and dense layers; "auto" is bfloat16 where that is faster: a cosine moves by about
@@ -36,7 +36,7 @@ class Embedder:
         self.device = device
         self.precision = "bf16" if computes_in_bf16(precision, device) else "fp32"
         # Channels last is twice as fast for these convolutions on a processor, and no slower elsewhere.
-        self.network = fold_batch_norm(network).to(device).to(memory_format=torch.channels_last)
+        self.network = network.fold().to(device).to(memory_format=torch.channels_last)
         self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         for module in self.network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear | nn.PReLU):  # what is left is done in float32
@@ -46,14 +46,14 @@ class Embedder:
     def load(cls, weights: str | Path, device: str | torch.device = "auto", precision: str = "auto") -> Embedder:
         """From shipped weights by name, or from a weights file. Raises WeightsError."""
         chosen = choose_device(device) if isinstance(device, str) else device
-        info, network = load_weights(Path(weights))
+        info, network = load_weights(weights)
         return cls(info, network, chosen, precision)
 
     @torch.inference_mode()
     def features(self, crops: NDArray[np.uint8] | Tensor) -> Tensor:
-        """Unnormalised features, float32 (n, d), of RGB uint8 crops (n, H, W, 3)."""
+        """Unnormalized features, float32 (n, d), of RGB uint8 crops (n, H, W, 3)."""
         pixels = torch.as_tensor(crops).to(self.device).permute(0, 3, 1, 2)  # (n, 3, H, W), channels last in memory
-        x = self.info.normalisation(pixels).to(self.dtype)
+        x = self.info.normalization(pixels).to(self.dtype)
         features = self.network(x).float()
         if self.info.mirrored:
             features = (features + self.network(x.flip(3)).float()) / 2
@@ -72,7 +72,7 @@ class Embedder:
         -------
         embeddings : float32 ndarray of shape (n, d), of unit length
         norms : float32 ndarray of shape (n,)
-            Lengths of the features before normalisation: higher for clearer faces if the loss left the length free.
+            Lengths of the features before normalization: higher for clearer faces if the loss left the length free.
         """
         if not len(crops):
             return np.empty((0, self.network.embedding_size), np.float32), np.empty(0, np.float32)

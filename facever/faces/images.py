@@ -7,6 +7,7 @@ checked before memory is spent on them.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import stat
@@ -15,7 +16,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +24,34 @@ from PIL import Image, UnidentifiedImageError
 
 from facever.errors import ImageError, reason_of
 
+ImageArray = NDArray[np.uint8]
+# What `load_image` takes.
+ImageInput = str | Path | bytes | NDArray[Any]
+
 MAX_PIXELS = 80_000_000
 """The default limit on H · W: an RGB array of 240 MB, and below the size at which Pillow begins to warn."""
 
-# What Pillow may try on a file of unknown origin. Its other decoders are seldom needed for photographs, and
-# one of them (EPS) starts another program.
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
+# What Pillow may try on a file of unknown origin, with the suffixes by which a folder's photographs are known. Its
+# other decoders are seldom needed for photographs, and one of them (EPS) starts another program.
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "PPM": (".ppm", ".pgm"),
+    "JPEG2000": (".jp2", ".j2k"),
+    "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif", ".hif"),
+}
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*")
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 _ORIENTATION = 0x0112  # EXIF
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF
 
+HEIC_REMEDY = "pip install 'facever[heic]' to read HEIC and HEIF, or convert to JPEG"
 _EMPTY = "the file is empty; copy or download it again"
 
 
@@ -62,8 +79,8 @@ def load_image(
     -------
     ndarray of shape (H, W, 3), dtype uint8
         RGB in 0 … 255, C-contiguous, writable and not shared with `source`. The EXIF orientation is applied,
-        transparency is laid over white, greyscale is repeated in all three channels, 16 bits are scaled to 8
-        (0 → 0, 65535 → 255), and of an animation the first frame is taken. Colour profiles are not applied.
+        transparency is laid over white, grayscale is repeated in all three channels, 16 bits are scaled to 8
+        (0 → 0, 65535 → 255), and of an animation the first frame is taken. Color profiles are not applied.
 
     Raises
     ------
@@ -136,9 +153,23 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Those of `_FORMATS` that this Pillow knows; it fails on a name that it doesn't."""
+    """The formats that can be decoded here: AVIF depends on Pillow's build, HEIF on the extra `heic`."""
     Image.init()
-    return tuple(each for each in _FORMATS if each in Image.OPEN)
+    with contextlib.suppress(ImportError):
+        import pi_heif
+
+        pi_heif.register_heif_opener()
+    return tuple(each for each in _SUFFIXES if each in Image.OPEN)
+
+
+def photograph_suffixes() -> frozenset[str]:
+    """Suffixes, in lower case, of the photographs that can be decoded here."""
+    return frozenset(suffix for name in _formats() for suffix in _SUFFIXES[name])
+
+
+def undecodable_suffixes() -> frozenset[str]:
+    """Suffixes, in lower case, of photographs in a format that is known but can't be decoded here."""
+    return frozenset(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes) - photograph_suffixes()
 
 
 def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
@@ -151,19 +182,19 @@ def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
 
 
 def _over_white(picture: Image.Image) -> NDArray[np.uint8]:
-    """Lay an RGBA picture over white; the colour stored under transparent pixels is arbitrary."""
+    """Lay an RGBA picture over white; the color stored under transparent pixels is arbitrary."""
     canvas = Image.new("RGB", picture.size, "white")
     canvas.paste(picture, mask=picture.getchannel("A"))
     return np.asarray(canvas)
 
 
 def _reduce_to_8_bits(picture: Image.Image, name: str) -> Image.Image:
-    """Scale greyscale of 16 bits (12 in some TIFFs) to 8; Pillow's own conversion clips at 255 instead."""
+    """Scale grayscale of 16 bits (12 in some TIFFs) to 8; Pillow's own conversion clips at 255 instead."""
     levels = np.array(picture)  # (H, W), uint16 or int32
     tags = getattr(picture, "tag_v2", {})  # a TIFF's
     white = 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535
     if levels.min() < 0 or levels.max() > white:
-        raise ImageError(name, "greyscale with 32 bits or signed; save it with 8 or 16 bits a channel")
+        raise ImageError(name, "grayscale with 32 bits or signed; save it with 8 or 16 bits a channel")
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         levels = white - levels
     if "transparency" in picture.info:
@@ -248,7 +279,7 @@ def _unidentified_cause(file: BinaryIO) -> str:
     file.seek(0)
     head = file.read(12)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
-        return "a HEIC picture, which can't be read; convert it to JPEG or PNG"
+        return f"a HEIC picture; {HEIC_REMEDY}"
     if head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP"):
         return "damaged or cut off (its header can't be read); copy or export it again"
     return "not a picture, or in a format that can't be read; convert it to JPEG or PNG"

@@ -1,4 +1,4 @@
-"""Photographs from files through the pipeline's stages, in one process or spread over several."""
+"""Files through the pipeline, in one process or several."""
 
 from __future__ import annotations
 
@@ -14,57 +14,54 @@ from typing import Any
 import torch
 
 from facever.errors import FaceverError, ImageError
-from facever.faces.pipeline import ImageArray, Job, Photograph, Stages
+from facever.faces.pipeline import Decoded, Job, PhotoResult, Pipeline
 from facever.faces.sources import Source, read
 
 BATCH = 16
-# A batch also ends after so many pixels, so that memory is bounded for large photographs too.
+# A batch also ends after so many pixels, which bounds memory for large photographs.
 BATCH_PIXELS = 24_000_000
 READ_AHEAD = 4
-# Starting worker processes takes seconds; below so many photographs one process is done sooner.
+# Worker processes take seconds to start; below so many photographs one process finishes sooner.
 FEW = 200
 
-Decoded = tuple[str, ImageArray | ImageError, float]
 
-
-def process_files(paths: Iterable[Source], job: Job, workers: int | None = None) -> Iterator[Photograph]:
-    """Run the job over photographs; results come in the order of the paths, as soon as they are there.
+def process_files(sources: Iterable[Source], job: Job, workers: int | None = None) -> Iterator[PhotoResult]:
+    """Run a job over photographs. Results come in the order of the sources, as soon as they are ready.
 
     Parameters
     ----------
     workers : int, optional
-        Processes; by default all cores that this process may use, or none of its own for few photographs. On CUDA one
-        process feeds the device.
+        Number of processes; by default one per core that this process may use, or one for few photographs. On CUDA a
+        single process feeds the device.
 
     Raises
     ------
     FaceverError
         If a worker was killed, most likely for want of memory.
     """
-    paths = list(paths)
+    sources = list(sources)
     if workers is None:
         from joblib import cpu_count
 
         # Processes of one thread each beat threads: most of a cascade is too small to share out.
-        workers = cpu_count() if len(paths) >= FEW else 1
+        workers = cpu_count() if len(sources) >= FEW else 1
     if job.device != "cpu" or workers <= 1:
-        yield from _in_this_process(paths, job)
+        yield from _in_this_process(sources, job)
     else:
-        yield from _in_workers(paths, job, workers)
+        yield from _in_workers(sources, job, workers)
 
 
-def _in_this_process(paths: list[Source], job: Job) -> Iterator[Photograph]:
-    stages = Stages(job)
+def _in_this_process(sources: list[Source], job: Job) -> Iterator[PhotoResult]:
+    pipeline = Pipeline(job)
     with ThreadPoolExecutor(READ_AHEAD) as pool:
-        for batch in _batches(paths, BATCH if job.device == "cpu" else 4 * BATCH):
-            yield from _by_pixels(_read_ahead(batch, pool), stages)
+        for batch in _batches(sources, BATCH if job.device == "cpu" else 4 * BATCH):
+            yield from _by_pixels(_read_ahead(batch, pool), pipeline)
 
 
 def _decode(source: Source) -> Decoded:
-    """The photograph's name, its pixels or why there are none, and the seconds that took."""
     start = time.perf_counter()
     name, image = read(source)
-    return name, image, time.perf_counter() - start
+    return Decoded(name, image, time.perf_counter() - start)
 
 
 def _read_ahead(batch: list[Source], pool: ThreadPoolExecutor) -> Iterator[Decoded]:
@@ -78,60 +75,53 @@ def _read_ahead(batch: list[Source], pool: ThreadPoolExecutor) -> Iterator[Decod
         yield waiting.popleft().result()
 
 
-def _in_workers(paths: list[Source], job: Job, workers: int) -> Iterator[Photograph]:
+def _in_workers(sources: list[Source], job: Job, workers: int) -> Iterator[PhotoResult]:
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     parallel = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
-    tasks = (delayed(_process_batch)(batch, job) for batch in _batches(paths, BATCH))
+    tasks = (delayed(_process_batch)(batch, job) for batch in _batches(sources, BATCH))
     _quiet_pool()
     try:
-        for photographs in parallel(tasks):
-            yield from photographs
+        for results in parallel(tasks):
+            yield from results
     except TerminatedWorkerError as error:
         raise FaceverError("a worker process was killed, perhaps for want of memory; use fewer --workers") from error
 
 
 @functools.cache
 def _quiet_pool() -> None:
-    """Leave out the traceback of loky's own thread, whose books lose an entry when an interrupt ends its pool."""
+    """Suppress loky's harmless KeyError, printed when an interrupt ends its pool."""
     others = threading.excepthook
 
-    def hook(told: threading.ExceptHookArgs) -> None:
-        if not (told.exc_type is KeyError and told.thread and told.thread.name == "ExecutorManagerThread"):
-            others(told)
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not (args.exc_type is KeyError and args.thread and args.thread.name == "ExecutorManagerThread"):
+            others(args)
 
     threading.excepthook = hook
 
 
-def _process_batch(paths: list[Source], job: Job) -> list[Photograph]:
-    return list(_by_pixels(map(_decode, paths), _stages_of_worker(job)))
+def _process_batch(sources: list[Source], job: Job) -> list[PhotoResult]:
+    return list(_by_pixels(map(_decode, sources), _pipeline_of_worker(job)))
 
 
 @functools.lru_cache(maxsize=1)
-def _stages_of_worker(job: Job) -> Stages:
+def _pipeline_of_worker(job: Job) -> Pipeline:
     torch.set_num_threads(1)
-    return Stages(job)
+    return Pipeline(job)
 
 
-def _by_pixels(images: Iterable[Decoded], stages: Stages) -> Iterator[Photograph]:
-    """Run the stages over parts of a batch that hold a bounded number of pixels."""
+def _by_pixels(images: Iterable[Decoded], pipeline: Pipeline) -> Iterator[PhotoResult]:
+    """Run the pipeline over parts of a batch that hold a bounded number of pixels."""
     part: list[Decoded] = []
     pixels = 0
     for decoded in images:
         part.append(decoded)
-        pixels += 0 if isinstance(decoded[1], ImageError) else decoded[1].shape[0] * decoded[1].shape[1]
+        pixels += 0 if isinstance(decoded.image, ImageError) else decoded.image.shape[0] * decoded.image.shape[1]
         if pixels > BATCH_PIXELS:
-            yield from _run(part, stages)
+            yield from pipeline(part)
             part, pixels = [], 0
-    yield from _run(part, stages)
-
-
-def _run(part: list[Decoded], stages: Stages) -> Iterator[Photograph]:
-    done = stages([(name, image) for name, image, _ in part])
-    for photograph, (_, _, seconds) in zip(done, part, strict=True):
-        photograph.seconds["decode"] = seconds
-        yield photograph
+    yield from pipeline(part)
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -14,22 +14,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facever.errors import DataError
-from facever.faces.pipeline import Photograph
-from facever.files import written_whole
+from facever.faces.pipeline import PhotoResult
+from facever.faces.sources import is_undecodable
+from facever.files import atomic_write
 from facever.weights.metadata import WeightsInfo, versions
-from facever.weights.records import Quality
+from facever.weights.records import Quality, WeightsId
 
 ROWS_A_GROUP = 4096
 
 
 @dataclass(slots=True)
 class EmbeddingCounts:
-    """What a folder gave: photographs in all, with a face, without one, that could not be read; and faces."""
+    """Photographs in all, with a face, without one, unreadable (`undecodable` ones among them); and faces."""
 
     photographs: int = 0
     with_face: int = 0
     without_face: int = 0
     unreadable: int = 0
+    undecodable: int = 0
     faces: int = 0
 
 
@@ -54,7 +56,12 @@ def schema(embedding_size: int) -> pa.Schema:
 
 
 def write_embeddings(
-    path: Path, photographs: Iterable[Photograph], root: Path, info: WeightsInfo, embedding_size: int
+    path: Path,
+    photographs: Iterable[PhotoResult],
+    root: Path,
+    info: WeightsInfo,
+    weights: WeightsId,
+    embedding_size: int,
 ) -> EmbeddingCounts:
     """Stream photographs into a Parquet file, whole or not at all.
 
@@ -62,8 +69,8 @@ def write_embeddings(
     ----------
     root : Path
         The folder that the paths in the file are relative to.
-    info : WeightsInfo
-        Of the weights that made the embeddings; goes into the file's metadata under "facever".
+    info, weights : WeightsInfo, WeightsId
+        Of the weights that made the embeddings; they go into the file's metadata under "facever".
 
     Raises
     ------
@@ -75,12 +82,14 @@ def write_embeddings(
     photographs = iter(photographs)
     first = next(photographs, None)
     if first is None:
-        raise DataError(f"{root}: no photographs in it; name a folder of JPEG, PNG, WebP, TIFF, BMP or GIF files")
+        raise DataError(f"{root}: no photographs in it; name a folder that holds some")
     counts = EmbeddingCounts()
-    metadata = {"facever": json.dumps({"weights": info.to_json(), "versions": versions()})}
+    metadata = {
+        "facever": json.dumps({"weights": {**info.to_json(), "sha256": weights.sha256}, "versions": versions()})
+    }
     columns = schema(embedding_size).with_metadata(metadata)
     with (
-        written_whole(path) as temporary,
+        atomic_write(path) as temporary,
         temporary.open("wb") as file,  # because pyarrow takes names for UTF-8, and for addresses
         pq.ParquetWriter(file, columns, compression="zstd") as writer,
     ):
@@ -96,7 +105,7 @@ def write_embeddings(
     return counts
 
 
-def _rows(photograph: Photograph, root: Path, quality: Quality | None) -> list[dict[str, Any]]:
+def _rows(photograph: PhotoResult, root: Path, quality: Quality | None) -> list[dict[str, Any]]:
     path = _name(photograph.source, root)
     rows: list[dict[str, Any]] = [
         {
@@ -126,7 +135,7 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _count(photograph: Photograph, counts: EmbeddingCounts) -> None:
+def _count(photograph: PhotoResult, counts: EmbeddingCounts) -> None:
     counts.photographs += 1
     counts.faces += len(photograph.faces)
     if photograph.faces:
@@ -135,3 +144,4 @@ def _count(photograph: Photograph, counts: EmbeddingCounts) -> None:
         counts.without_face += 1
     else:
         counts.unreadable += 1
+        counts.undecodable += is_undecodable(Path(photograph.source))

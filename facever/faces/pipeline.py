@@ -9,166 +9,188 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facever.errors import AlignmentError, ImageError
-from facever.faces.alignment import align, centre_crop
-from facever.faces.detection import MIN_FACE, THRESHOLDS, Detector, Face
+from facever.errors import AlignmentError, ImageError, SettingError
+from facever.faces.alignment import align, center_crop
+from facever.faces.detection import Detector, DetectorSettings, Face
 from facever.faces.embedder import Embedder
+from facever.faces.images import ImageArray
 from facever.weights.alignment import Alignment
 
-ImageArray = NDArray[np.uint8]
 FaceRule = Literal["largest", "center", "all"]
 FACE_RULES: tuple[str, ...] = get_args(FaceRule)
 STAGES = ("decode", "detect", "align", "embed")
 
 
+class Decoded(NamedTuple):
+    """A photograph's name, its pixels or the error, and the seconds that decoding took."""
+
+    name: str
+    image: ImageArray | ImageError
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedFace:
-    """A face, its crop (uint8, RGB), and unless only crops were asked for its unit embedding (d,) and feature norm."""
+    """A face; its crop (uint8, RGB), if the job keeps crops; its unit embedding (d,) and feature norm, if it embeds."""
 
     face: Face
-    crop: ImageArray
+    crop: ImageArray | None = None
     embedding: NDArray[np.float32] | None = None
     norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Photograph:
-    """What became of one photograph.
+class PhotoResult:
+    """Result for one photograph.
 
     Attributes
     ----------
     source : str
         Its path or name.
     faces : list of EmbeddedFace
-        Those that the rule chose; the surest first.
+        The faces that the rule chose, by descending score.
     found : int
-        How many faces the detector found, before the rule.
+        Number of faces detected, before the rule.
     problems : list of str
-        Why it could not be read, why a face could not be cropped, or that none was found.
-    centre : EmbeddedFace or None
-        The centre crop, where no face was found and one was asked for.
+        Errors: it can't be read, a face can't be aligned, no face was found.
+    center : EmbeddedFace or None
+        The center crop, where no face was found and the job falls back to it.
     readable : bool
-        Whether it could be read at all.
+        Whether it could be decoded.
     seconds : dict from a name of `STAGES` to float
-        How long each stage took for it. Where a stage takes several photographs at once, each has an equal share.
+        Time each stage took. A stage that takes several photographs at once gives each an equal share.
     """
 
     source: str
     faces: list[EmbeddedFace] = field(default_factory=list)
     found: int = 0
     problems: list[str] = field(default_factory=list)
-    centre: EmbeddedFace | None = None
+    center: EmbeddedFace | None = None
     readable: bool = True
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
 
-# Wraps a stream of photographs, of which it is told the number: the place for a progress bar.
-Through = Callable[[Iterable[Photograph], int], Iterable[Photograph]]
+# Wraps a stream of results, given their number: the place for a progress bar.
+Through = Callable[[Iterable[PhotoResult], int], Iterable[PhotoResult]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to do with photographs; small and picklable, since workers make their own detector and network from it.
+    """What to do with photographs. Small and picklable: each worker makes its own detector and network from it.
 
-    Without `weights` the pipeline ends at the crops.
+    Attributes
+    ----------
+    output : Alignment or Path
+        Where the pipeline ends: at crops by an alignment, or at embeddings by a weights file, which has its own.
+    device : str
+        A device as torch names it.
+    rule : {"all", "largest", "center"}
+        Which faces of a photograph to take.
+    center_fallback : bool
+        Take the center crop of a photograph without a face.
+    keep_crops : bool
+        Return crops besides embeddings.
+    detector : DetectorSettings
+    precision : {"auto", "bf16", "fp32"}
     """
 
-    alignment: Alignment
-    weights: Path | None = None
+    output: Alignment | Path
     device: str = "cpu"
     rule: FaceRule = "all"
-    centre_fallback: bool = False
-    min_face: int = MIN_FACE
-    thresholds: tuple[float, float, float] = THRESHOLDS
+    center_fallback: bool = False
+    keep_crops: bool = False
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
     precision: str = "auto"
 
 
+def check_rule(rule: str, allowed: Sequence[str] = FACE_RULES) -> None:
+    """Raise SettingError unless the rule is one of those allowed."""
+    if rule not in allowed:
+        raise SettingError(f"the rule for faces is one of {', '.join(allowed)}, not {rule!r}")
+
+
 def choose_faces(faces: Sequence[Face], shape: tuple[int, ...], rule: FaceRule) -> list[Face]:
-    """The faces that the rule picks: all, the largest box, or the box whose centre is nearest to the photograph's."""
+    """The faces that the rule picks: all, the largest box, or the box whose center is nearest to the photograph's."""
+    check_rule(rule)
     if rule == "all" or len(faces) < 2:
         return list(faces)
     if rule == "largest":
         return [max(faces, key=lambda face: face.area)]
-    if rule == "center":
-        centre = np.array([shape[1] / 2, shape[0] / 2])
-        return [min(faces, key=lambda face: float(np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - centre)))]
-    raise ValueError(f"the rule for faces is one of {', '.join(FACE_RULES)}, not {rule!r}")
+    center = np.array([shape[1] / 2, shape[0] / 2])
+    return [min(faces, key=lambda face: float(np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - center)))]
 
 
-class Stages:
-    """Detector, alignment and embedder of one job, joined in one process."""
+class Pipeline:
+    """Detector, alignment and embedder of one job, in one process."""
 
     def __init__(self, job: Job, embedder: Embedder | None = None) -> None:
         self.job = job
-        self.detector = Detector(job.device, job.min_face, job.thresholds)
+        self.detector = Detector(job.device, job.detector)
         self.embedder = embedder
-        if embedder is None and job.weights is not None:
-            self.embedder = Embedder.load(job.weights, torch.device(job.device), job.precision)
+        if isinstance(job.output, Alignment):
+            self.alignment = job.output
+        else:
+            self.embedder = embedder or Embedder.load(job.output, torch.device(job.device), job.precision)
+            self.alignment = self.embedder.info.alignment
 
-    def __call__(
-        self, images: Sequence[tuple[str, ImageArray | ImageError]], rule: FaceRule | None = None
-    ) -> list[Photograph]:
-        """(name, RGB uint8 image or why there is none) of each photograph -> what became of it, in order.
-
-        `rule` stands in for the job's.
-        """
-        readable = [image for _, image in images if not isinstance(image, ImageError)]
+    def __call__(self, images: Sequence[Decoded], rule: FaceRule | None = None) -> list[PhotoResult]:
+        """The result for each photograph, in order. `rule` overrides the job's."""
+        pixels = [each.image for each in images if not isinstance(each.image, ImageError)]
         start = time.perf_counter()
-        detected = iter(self.detector.detect_batch(readable))
-        share = (time.perf_counter() - start) / max(len(readable), 1)
-        done = []
-        for name, image in images:
+        detected = iter(self.detector.detect_batch(pixels))
+        share = (time.perf_counter() - start) / max(len(pixels), 1)
+        results = []
+        for name, image, seconds in images:
             if isinstance(image, ImageError):
-                done.append(Photograph(name, problems=[str(image)], readable=False))
-            else:
-                start = time.perf_counter()
-                cropped = self._crop(name, image, next(detected), rule or self.job.rule)
-                cropped.seconds.update(detect=share, align=time.perf_counter() - start)
-                done.append(cropped)
-        return self._embed(done) if self.embedder is not None else done
+                results.append(PhotoResult(name, problems=[str(image)], readable=False, seconds={"decode": seconds}))
+                continue
+            start = time.perf_counter()
+            result = self._crop(name, image, next(detected), rule or self.job.rule)
+            times = {"decode": seconds, "detect": share, "align": time.perf_counter() - start}
+            results.append(replace(result, seconds=times))
+        return results if self.embedder is None else self._embed(results, self.embedder)
 
-    def _crop(self, name: str, image: ImageArray, faces: list[Face], rule: FaceRule) -> Photograph:
-        photograph = Photograph(name, found=len(faces))
-        for face in choose_faces(faces, image.shape, rule):
+    def _crop(self, name: str, image: ImageArray, found: list[Face], rule: FaceRule) -> PhotoResult:
+        faces, problems = [], []
+        for face in choose_faces(found, image.shape, rule):
             try:
-                crop = align(image, face.landmarks, self.job.alignment)
+                faces.append(EmbeddedFace(face, align(image, face.landmarks, self.alignment)))
             except AlignmentError as error:
-                photograph.problems.append(f"{name}: a face could not be aligned: {error}")
-            else:
-                photograph.faces.append(EmbeddedFace(face, crop))
-        if photograph.faces:
-            return photograph
-        if not faces:
-            photograph.problems.append(f"{name}: no face found")
-        if not self.job.centre_fallback:
-            return photograph
-        whole = Face(np.array([0, 0, image.shape[1], image.shape[0]], np.float32), np.full((5, 2), np.nan), 0.0)
-        centre = EmbeddedFace(whole, centre_crop(image, self.job.alignment))
-        return replace(photograph, centre=centre)
+                problems.append(f"{name}: a face can't be aligned: {error}")
+        if not found:
+            problems.append(f"{name}: no face found")
+        center = None
+        if not faces and self.job.center_fallback:
+            whole = Face(np.array([0, 0, image.shape[1], image.shape[0]], np.float32), np.full((5, 2), np.nan), 0.0)
+            center = EmbeddedFace(whole, center_crop(image, self.alignment))
+        return PhotoResult(name, faces, len(found), problems, center)
 
-    def _embed(self, photographs: list[Photograph]) -> list[Photograph]:
-        assert self.embedder is not None
-        crops = [f.crop for p in photographs for f in [*p.faces, *([p.centre] if p.centre else [])]]
+    def _embed(self, results: list[PhotoResult], embedder: Embedder) -> list[PhotoResult]:
+        crops = [face.crop for result in results for face in _faces(result) if face.crop is not None]
         if not crops:
-            return photographs
+            return results
         start = time.perf_counter()
-        embeddings, norms = self.embedder(np.stack(crops))
+        embeddings, norms = embedder(np.stack(crops))
         share = (time.perf_counter() - start) / len(crops)
         values = iter(zip(embeddings, norms, strict=True))
 
         def embedded(face: EmbeddedFace) -> EmbeddedFace:
             embedding, norm = next(values)
-            return EmbeddedFace(face.face, face.crop, embedding, float(norm))
+            return EmbeddedFace(face.face, face.crop if self.job.keep_crops else None, embedding, float(norm))
 
         done = []
-        for p in photographs:
-            seconds = {**p.seconds, "embed": share * (len(p.faces) + bool(p.centre))}
-            faces, centre = [embedded(f) for f in p.faces], p.centre and embedded(p.centre)
-            done.append(replace(p, faces=faces, centre=centre, seconds=seconds))
+        for result in results:
+            seconds = {**result.seconds, "embed": share * len(_faces(result))}
+            faces, center = [embedded(face) for face in result.faces], result.center and embedded(result.center)
+            done.append(replace(result, faces=faces, center=center, seconds=seconds))
         return done
+
+
+def _faces(result: PhotoResult) -> list[EmbeddedFace]:
+    return [*result.faces, *([result.center] if result.center else [])]

@@ -1,27 +1,20 @@
-"""Photographs before they are decoded: files, or the content of files with a name; and where they lie."""
+"""Photographs before they are decoded: files, or the bytes of files with a name; and where they are."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from facever.errors import DataError, ImageError, reason_of
-from facever.faces.images import load_image
-
-PHOTOGRAPH_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
-)
-"""The file name suffixes, in lower case, that `find_photographs` takes for photographs."""
+from facever.faces.images import HEIC_REMEDY, ImageArray, load_image, photograph_suffixes, undecodable_suffixes
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """The content of a picture's file, and what to call it: for pictures that come inside other files."""
+class ImageBytes:
+    """The bytes of a picture's file and a name for it, for pictures inside other files."""
 
     name: str
     data: bytes = field(repr=False)
@@ -30,41 +23,48 @@ class Picture:
         return self.name
 
 
-Source = Path | Picture
+Source = Path | ImageBytes
 
 
 def content(source: Source) -> bytes:
     """The bytes of a photograph's file. Raises OSError."""
-    return source.data if isinstance(source, Picture) else source.read_bytes()
+    return source.data if isinstance(source, ImageBytes) else source.read_bytes()
 
 
-def read(source: Source) -> tuple[str, NDArray[np.uint8] | ImageError]:
-    """The name of a photograph, and its pixels (RGB uint8) or why they can't be had."""
+def read(source: Source) -> tuple[str, ImageArray | ImageError]:
+    """The name of a photograph, and its pixels (RGB uint8) or the error."""
     try:
-        if isinstance(source, Picture):
+        if isinstance(source, ImageBytes):
             return source.name, load_image(source.data, name=source.name)
         return str(source), load_image(source)
     except ImageError as error:
         return str(source), error
 
 
-def find_photographs(folder: str | Path) -> tuple[list[Path], list[ImageError]]:
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The photographs below a folder.
+
+    Attributes
+    ----------
+    paths : list of Path
+        Sorted.
+    errors : list of ImageError
+        One for each folder below that can't be read.
+    passed_over : list of Path
+        Photographs in a format that can't be decoded here, such as HEIC without the extra `heic`.
+    """
+
+    paths: list[Path]
+    errors: list[ImageError]
+    passed_over: list[Path]
+
+
+def find_photographs(folder: str | Path) -> Folder:
     """List the photographs in a folder and in the folders below it.
 
-    Hidden files and folders are skipped, symbolic links to folders are not followed. Nothing is opened: a
-    file counts by its suffix (`PHOTOGRAPH_SUFFIXES`, in either case).
-
-    Parameters
-    ----------
-    folder : str or Path
-        An existing folder.
-
-    Returns
-    -------
-    photographs : list of Path
-        Sorted, each beginning with `folder`.
-    errors : list of ImageError
-        One for each folder below `folder` that can't be read; its photographs are missing from the list.
+    Hidden files and folders are skipped, symbolic links to folders are not followed. Nothing is opened: a file counts
+    by its suffix, in either case.
 
     Raises
     ------
@@ -73,7 +73,8 @@ def find_photographs(folder: str | Path) -> tuple[list[Path], list[ImageError]]:
     """
     folder = Path(folder)
     _check_folder(folder)
-    photographs: list[Path] = []
+    paths: list[Path] = []
+    passed_over: list[Path] = []
     errors: list[ImageError] = []
 
     def note(error: OSError) -> None:
@@ -85,12 +86,29 @@ def find_photographs(folder: str | Path) -> tuple[list[Path], list[ImageError]]:
 
     for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
-        photographs += [Path(parent, each) for each in files if _is_photograph_name(each)]
-    return sorted(photographs), errors
+        here = [Path(parent, each) for each in files]
+        paths += [path for path in here if is_photograph(path)]
+        passed_over += [path for path in here if is_undecodable(path)]
+    return Folder(sorted(paths), errors, sorted(passed_over))
 
 
-def _is_photograph_name(file_name: str) -> bool:
-    return not file_name.startswith(".") and Path(file_name).suffix.lower() in PHOTOGRAPH_SUFFIXES
+def is_photograph(path: Path) -> bool:
+    """Whether a file counts as a photograph, by its name."""
+    return not path.name.startswith(".") and path.suffix.lower() in photograph_suffixes()
+
+
+def is_undecodable(path: Path) -> bool:
+    """Whether a file's name says that it is a photograph which can't be decoded here."""
+    return not path.name.startswith(".") and path.suffix.lower() in undecodable_suffixes()
+
+
+def passed_over_note(paths: Iterable[Path]) -> str | None:
+    """A sentence on photographs that were passed over, with the remedy; None where there are none."""
+    paths = list(paths)
+    if not paths:
+        return None
+    kinds = ", ".join(sorted({path.suffix.lower() for path in paths}))
+    return f"{len(paths)} photographs passed over ({kinds}), the first: {paths[0]}; {HEIC_REMEDY}"
 
 
 def _check_folder(folder: Path) -> None:

@@ -1,14 +1,18 @@
-"""The losses over features and identities.
-
-R. Ranjan, C. D. Castillo, R. Chellappa, *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
-Y. Wen, K. Zhang, Z. Li, Y. Qiao, *A Discriminative Feature Learning Approach for Deep Face Recognition*, 2016.
-
-M features of d components in a batch, C identities.
-"""
+"""Losses over features and identity labels: softmax, L2-constrained softmax, center loss."""
 
 from facever.losses.branches import BranchLoss
 from facever.losses.center import CENTER_RATE, CENTER_WEIGHT, CenterLoss, center_steps
-from facever.losses.softmax import ALPHA_START, EPSILON, L2Softmax, LossOutput, Softmax, alpha_lower_bound, l2_normalise
+from facever.losses.softmax import (
+    ALPHA_START,
+    EPSILON,
+    L2Softmax,
+    LossOutput,
+    Softmax,
+    alpha_lower_bound,
+    check_alpha,
+    l2_normalize,
+    parse_alpha,
+)
 
 __all__ = [
     "ALPHA_START",
@@ -17,10 +21,15 @@ __all__ = [
     "EPSILON",
     "BranchLoss",
     "CenterLoss",
+    "IdentityLoss",
     "L2Softmax",
     "LossOutput",
     "Softmax",
     "alpha_lower_bound",
     "center_steps",
-    "l2_normalise",
+    "check_alpha",
+    "l2_normalize",
+    "parse_alpha",
 ]
+
+IdentityLoss = Softmax | CenterLoss | BranchLoss

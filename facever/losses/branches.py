@@ -12,11 +12,11 @@ from facever.losses.softmax import LossOutput, Softmax
 
 
 class BranchLoss(nn.Module):
-    """The mean of one loss for each branch of a network whose feature is joined of several.
+    """The mean of one loss per branch, for a network that concatenates several features.
 
     Parameters
     ----------
-    losses : sequence of as many losses as the network has branches, all over features of the same size
+    losses : sequence of losses, one per branch, all over features of the same size
     """
 
     def __init__(self, losses: Sequence[Softmax | CenterLoss]) -> None:
@@ -25,8 +25,11 @@ class BranchLoss(nn.Module):
 
     @property
     def alpha_value(self) -> float:
-        """That of the first branch."""
-        return next(iter(self._each())).alpha_value
+        """The first branch's alpha."""
+        return self._each()[0].alpha_value
+
+    def describe(self) -> list[str]:
+        return self._each()[0].describe()
 
     def constrain(self) -> None:
         for loss in self._each():

@@ -1,6 +1,5 @@
-"""The losses over features and identities.
+"""Center loss, joined with softmax or L2-softmax.
 
-R. Ranjan, C. D. Castillo, R. Chellappa, *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
 Y. Wen, K. Zhang, Z. Li, Y. Qiao, *A Discriminative Feature Learning Approach for Deep Face Recognition*, 2016.
 
 M features of d components in a batch, C identities.
@@ -9,23 +8,23 @@ M features of d components in a batch, C identities.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from facever.losses.softmax import LossOutput, Softmax
 
-# The lambda and the alpha (rate of the centres) that Wen et al. 2016 settle on in their experiments.
+# lambda, and the step size of the centers (their alpha), of the experiments in Wen et al. 2016.
 CENTER_WEIGHT = 0.003
 CENTER_RATE = 0.5
 
 
 def center_steps(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-    """What each example contributes to the step of its centre: (x_i - c_y) / (1 + n_y), n_y its count in the batch.
+    """Each example's contribution to the step of its center: (x_i - c_y) / (1 + n_y), n_y its count in the batch.
 
-    Wen et al. 2016, eq. 4: summed over the examples of identity j they are -(delta c_j); the 1 keeps the step of an
-    identity with a single example from being the whole way.
+    Wen et al. 2016, eq. 4: summed over the examples of identity j, they give -(delta c_j). The 1 keeps a single example
+    from moving its center all the way.
 
     Parameters
     ----------
@@ -42,37 +41,48 @@ def center_steps(centers: Tensor, features: Tensor, labels: Tensor) -> Tensor:
 
 
 class CenterLoss(nn.Module):
-    """A softmax loss that also draws each feature to the centre of its identity.
+    """A softmax loss that also pulls each feature towards its identity's center.
 
     base + weight/2 · 1/M sum_i |x_i - c_{y_i}|². Wen et al. 2016, eq. 2 to 5. They sum both terms over the batch; here
-    both are means over it, so that the weight between them (their lambda) is the same.
+    both are means, which leaves the weight between them (their lambda) the same.
 
-    x is what the base's classifier sees, `base.scaled(features)`: the feature itself for `Softmax`, and alpha f/|f|
-    for `L2Softmax`, as Ranjan et al. 2017 join the two: what is drawn together is the direction, by which faces are
-    compared. (A learned alpha is then drawn down as well, since on a smaller sphere all distances are smaller.)
+    x is what the base's classifier sees, `base.scaled(features)`: the feature itself for `Softmax`, alpha f/|f| for
+    `L2Softmax`, as in Ranjan et al. 2017, since faces are compared by direction. (A learned alpha shrinks as well:
+    distances are smaller on a smaller sphere.)
 
-    Centres are no parameters: they start at zero, and every batch in training mode moves those of its identities
-    by rate · sum_{y_i = j} (x_i - c_j) / (1 + n_j), after its loss was taken. They are part of the state.
+    Centers are state, not parameters. They start at zero; in training mode every batch moves those of its identities
+    by rate · sum_{y_i = j} (x_i - c_j) / (1 + n_j), after the loss is computed.
 
     Parameters
     ----------
     base : Softmax
-        Or a subclass: the loss that is joined.
     weight : float, >= 0
     rate : float in (0, 1]
-        Of the centres' steps (the paper's alpha).
+        Step size of the centers (the paper's alpha).
+    gather : callable
+        From the part (m, ...) of a batch that this process holds to the whole batch (M, ...), for a training on several
+        processes.
     """
 
     centers: Tensor  # (C, d)
 
-    def __init__(self, base: Softmax, weight: float = CENTER_WEIGHT, rate: float = CENTER_RATE) -> None:
+    def __init__(
+        self,
+        base: Softmax,
+        weight: float = CENTER_WEIGHT,
+        rate: float = CENTER_RATE,
+        gather: Callable[[Tensor], Tensor] = lambda part: part,
+    ) -> None:
         super().__init__()
         if not 0 <= weight < math.inf:
-            raise ValueError(f"the weight of the center loss is a number from 0 on, not {weight}")
+            raise ValueError(f"center_weight is at least 0 and finite, not {weight}")
         if not 0 < rate <= 1:
-            raise ValueError(f"the rate of the centres is above 0 and at most 1, not {rate}")
-        self.base, self.weight, self.rate = base, weight, rate
+            raise ValueError(f"center_rate is above 0 and at most 1, not {rate}")
+        self.base, self.weight, self.rate, self.gather = base, weight, rate, gather
         self.register_buffer("centers", torch.zeros_like(base.classifier.weight))
+
+    def describe(self) -> list[str]:
+        return self.base.describe()
 
     @property
     def classifier(self) -> nn.Linear:
@@ -91,8 +101,7 @@ class CenterLoss(nn.Module):
     def forward(self, features: Tensor, labels: Tensor) -> LossOutput:  # (M, d), (M,)
         output = self.base(features, labels)
         x = self.scaled(features)
-        # In float32 whatever the features are, since the centres are. What is indexed is a copy: the centres' change
-        # below does not reach what the gradient needs.
+        # float32, as the centers are. Indexing copies, so that moving the centers below leaves the gradient intact.
         distances = (x - self.centers[labels]).square().sum(1)  # (M,)
         if self.training:
             self._move_centers(x.detach(), labels)
@@ -100,16 +109,7 @@ class CenterLoss(nn.Module):
 
     @torch.no_grad()
     def _move_centers(self, x: Tensor, labels: Tensor) -> None:
-        # Only rows of the batch are touched: with many identities, most are absent from it.
-        x, labels = _of_all_processes(x), _of_all_processes(labels)
+        # Only the batch's rows: most identities are absent from it.
+        x, labels = self.gather(x), self.gather(labels)
         steps = center_steps(self.centers, x, labels).to(self.centers.dtype)
         self.centers.index_add_(0, labels, steps, alpha=self.rate)
-
-
-def _of_all_processes(part: Tensor) -> Tensor:
-    """The batch of all processes that train together, from each one's equal part."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return part
-    parts = [torch.empty_like(part) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, part.contiguous())
-    return torch.cat(parts)

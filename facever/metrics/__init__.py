@@ -6,10 +6,10 @@ Any model can be evaluated with this: what it takes are scores, or embeddings, a
 from facever.metrics.all_pairs import pairwise_cosines
 from facever.metrics.folds import best_threshold, cross_validated_accuracy, standard_error
 from facever.metrics.rates import d_prime, equal_error_rate, fnmr_at_fmr, tar_at_far
-from facever.metrics.verification import FARS, VerificationResult, verification_result
+from facever.metrics.verification import REPORTED_FARS, VerificationResult, verification_result
 
 __all__ = [
-    "FARS",
+    "REPORTED_FARS",
     "VerificationResult",
     "best_threshold",
     "cross_validated_accuracy",

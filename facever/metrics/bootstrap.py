@@ -39,20 +39,20 @@ class People:
         return cls(numbers[: len(names_a)], numbers[len(names_a) :], int(numbers.max(initial=-1)) + 1)
 
 
-def drawn_people(count: int, replicates: int = REPLICATES, seed: int = 0) -> Iterator[npt.NDArray[np.int64]]:
+def resampled_people(count: int, replicates: int = REPLICATES, seed: int = 0) -> Iterator[npt.NDArray[np.int64]]:
     """How often each person was drawn in each replicate, (count,): as many draws as people, with replacement."""
     generator = np.random.default_rng(seed)
     for _ in range(replicates):
         yield np.bincount(generator.integers(0, count, count), minlength=count)
 
 
-def drawn_weights(people: People, replicates: int = REPLICATES, seed: int = 0) -> Iterator[Weights]:
+def resampled_weights(people: People, replicates: int = REPLICATES, seed: int = 0) -> Iterator[Weights]:
     """How often each pair counts in each replicate, (n,).
 
     A pair of one person counts as often as that person was drawn, a pair of two as the product of both.
     """
     own = people.a == people.b
-    for drawn in drawn_people(people.count, replicates, seed):
+    for drawn in resampled_people(people.count, replicates, seed):
         yield np.where(own, drawn[people.a], drawn[people.a] * drawn[people.b]).astype(np.float64)
 
 
@@ -79,7 +79,7 @@ def bootstrap(
     -------
     list of k intervals
     """
-    values = np.array([figures(weights) for weights in drawn_weights(people, replicates, seed)])
+    values = np.array([figures(weights) for weights in resampled_weights(people, replicates, seed)])
     return [interval(column) for column in values.T]
 
 

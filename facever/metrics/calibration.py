@@ -13,18 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of
-from facever.errors import DataError
 from facever.metrics.all_pairs import all_pairs
 from facever.metrics.bootstrap import REPLICATES, People
-from facever.metrics.likelihood import fit_likelihood
+from facever.metrics.likelihood import fit_likelihood_or_none
 from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import PairSample, sample_pairs
-from facever.metrics.quality import FMR, quality_of
+from facever.metrics.quality import QUALITY_FMR, quality_of
 from facever.metrics.rates import Bools
 from facever.scoring import impostors_needed, tar_at_threshold, threshold_at_far
 from facever.weights.records import Likelihood, Quality, Threshold
 
-FARS = (1e-2, 1e-3, 1e-4)
+CALIBRATED_FARS = (1e-2, 1e-3, 1e-4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ def calibration_of_people(
     embeddings: NDArray[np.float32],
     identities: Sequence[str],
     source: str,
-    fars: Sequence[float] = FARS,
+    fars: Sequence[float] = CALIBRATED_FARS,
     replicates: int = REPLICATES,
     norms: NDArray[np.float32] | None = None,
 ) -> Calibration:
@@ -97,10 +96,10 @@ def calibration_of_people(
         points = OperatingPoints(*sample, tuple(supported), tuple(cosines), np.bincount(who))
         thresholds = _with_intervals(thresholds, points, len(names), replicates)
     scores, counts, same = found.scores()
-    line = _likelihood(scores[same], scores[~same], source, counts[same], counts[~same])
+    line = fit_likelihood_or_none(scores[same], scores[~same], source, counts[same], counts[~same])
     quality = None
     if norms is not None:
-        quality = quality_of(norms, embeddings, identities, source, found.threshold_at_far(FMR))
+        quality = quality_of(norms, embeddings, identities, source, found.threshold_at_far(QUALITY_FMR))
     return Calibration(thresholds, line, unsupported, quality=quality)
 
 
@@ -109,7 +108,7 @@ def calibration_of_pairs(
     same: Bools,
     people: People,
     source: str,
-    fars: Sequence[float] = FARS,
+    fars: Sequence[float] = CALIBRATED_FARS,
     replicates: int = REPLICATES,
 ) -> Calibration:
     """Calibrate on listed pairs alone.
@@ -136,7 +135,7 @@ def calibration_of_pairs(
         genuine_pairs, impostor_pairs = (_listed(cosines[kind], people, kind) for kind in (same, ~same))
         points = OperatingPoints(genuine_pairs, impostor_pairs, tuple(supported), tuple(t.cosine for t in thresholds))
         thresholds = _with_intervals(thresholds, points, people.count, replicates)
-    return Calibration(thresholds, _likelihood(genuine, impostor, source), unsupported)
+    return Calibration(thresholds, fit_likelihood_or_none(genuine, impostor, source), unsupported)
 
 
 def _by_support(
@@ -169,16 +168,3 @@ def _with_intervals(
         replace(threshold, cosine_interval=intervals.threshold, far_interval=intervals.far_at_fixed)
         for threshold, intervals in zip(thresholds, found, strict=True)
     ]
-
-
-def _likelihood(
-    genuine: NDArray[np.float64],
-    impostor: NDArray[np.float64],
-    source: str,
-    genuine_counts: NDArray[np.int64] | None = None,
-    impostor_counts: NDArray[np.int64] | None = None,
-) -> Likelihood | None:
-    try:
-        return fit_likelihood(genuine, impostor, source, genuine_counts, impostor_counts)
-    except DataError:
-        return None

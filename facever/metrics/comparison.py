@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facever.errors import DataError
-from facever.metrics.bootstrap import Interval, People, WeightedRates, Weights, drawn_weights, interval
+from facever.metrics.bootstrap import Interval, People, WeightedRates, Weights, interval, resampled_weights
 from facever.metrics.rates import Bools
 from facever.scoring import Scores
 
@@ -74,7 +74,7 @@ def tar_differences(
         return [y - x for x, y in zip(a, b, strict=True)]
 
     found = difference(np.ones(len(same)))
-    drawn = np.array([difference(weights) for weights in drawn_weights(people, replicates)])
+    drawn = np.array([difference(weights) for weights in resampled_weights(people, replicates)])
     return [
         Difference(f"TAR at FAR {far:g}", value, interval(column))
         for far, value, column in zip(fars, found, drawn.T, strict=True)

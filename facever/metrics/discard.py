@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from facever.metrics.bootstrap import REPLICATES, Interval, Weights, drawn_people, interval
+from facever.metrics.bootstrap import REPLICATES, Interval, Weights, interval, resampled_people
 from facever.metrics.rates import Bools, Integers
 from facever.scoring import decide
 
@@ -22,7 +22,7 @@ ROWS = 512  # of one person's product of embeddings at a time
 
 
 @dataclass(frozen=True, slots=True)
-class PairsLeft:
+class RemainingPairs:
     """Genuine pairs that are left after each cut, by person.
 
     Attributes
@@ -44,15 +44,15 @@ class PairsLeft:
         Cuts and threshold stay; not numbers where no replicate has pairs.
         """
         saved = np.empty(replicates)
-        for i, drawn in enumerate(drawn_people(len(self.pairs), replicates, seed)):
+        for i, drawn in enumerate(resampled_people(len(self.pairs), replicates, seed)):
             fnmr = _ratio(drawn @ self.rejected, drawn @ self.pairs)
             saved[i] = fnmr[0] - fnmr[cut]
         return interval(saved)
 
 
-def pairs_left_of_people(
+def remaining_pairs_of_people(
     embeddings: npt.NDArray[np.float32], identities: Integers, quality: Floats, cuts: Floats, threshold: float
-) -> PairsLeft:
+) -> RemainingPairs:
     """All genuine pairs of a set of photographs, a bounded product at a time.
 
     Parameters
@@ -77,10 +77,10 @@ def pairs_left_of_people(
             lower = np.minimum(level[rows][i], level[columns][j])
             counts += [np.bincount(which, minlength=len(cuts) + 1) for which in (lower, lower[rejected])]
         parts.append(counts)
-    return _pairs_left(np.array(parts, np.int64))
+    return _remaining_pairs(np.array(parts, np.int64))
 
 
-def pairs_left_of_list(rejected: Bools, people: Integers, quality: Floats, cuts: Floats) -> PairsLeft:
+def remaining_pairs_of_list(rejected: Bools, people: Integers, quality: Floats, cuts: Floats) -> RemainingPairs:
     """The same for n listed genuine pairs.
 
     Parameters
@@ -95,7 +95,7 @@ def pairs_left_of_list(rejected: Bools, people: Integers, quality: Floats, cuts:
     count, width = int(who.max(initial=-1)) + 1, len(cuts) + 1
     cell = who * width + _cuts_outlived(quality, cuts)
     counts = [np.bincount(cell[kind], minlength=count * width) for kind in (np.ones(len(who), bool), rejected)]
-    return _pairs_left(np.stack(counts).reshape(2, count, width).swapaxes(0, 1))
+    return _remaining_pairs(np.stack(counts).reshape(2, count, width).swapaxes(0, 1))
 
 
 def _cuts_outlived(quality: Floats, cuts: Floats) -> npt.NDArray[np.int64]:
@@ -103,11 +103,11 @@ def _cuts_outlived(quality: Floats, cuts: Floats) -> npt.NDArray[np.int64]:
     return np.searchsorted(cuts, quality, side="right").astype(np.int64)
 
 
-def _pairs_left(counts: npt.NDArray[np.int64]) -> PairsLeft:
+def _remaining_pairs(counts: npt.NDArray[np.int64]) -> RemainingPairs:
     """From pairs by the number of cuts that they outlive, (people, 2, cuts + 1)."""
     # After the k-th cut (from 0) those are left that outlive more than k.
     left = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1][..., 1:]
-    return PairsLeft(left[:, 0], left[:, 1])
+    return RemainingPairs(left[:, 0], left[:, 1])
 
 
 def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Floats:
@@ -115,12 +115,12 @@ def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Floats:
 
 
 # Shares of the pairs discarded at which a curve is drawn; its area is taken over the first half.
-SHARES = np.round(np.arange(0.0, 0.951, 0.05), 2)
+CURVE_SHARES = np.round(np.arange(0.0, 0.951, 0.05), 2)
 AREA_UP_TO = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Discard:
+class DiscardCurve:
     """The error-versus-discard curve of genuine pairs at a fixed threshold.
 
     P. Grother, E. Tabassi, *Performance of Biometric Quality Measures*, 2007: discard the pairs of the lowest quality,
@@ -137,7 +137,7 @@ class Discard:
     rejected: NDArray[np.bool_]
 
     def curve(self, weights: Weights | None = None) -> Floats:
-        """FNMR after each of `SHARES` was discarded, (20,); pairs may count several times or not at all.
+        """FNMR after each of `CURVE_SHARES` was discarded, (20,); pairs may count several times or not at all.
 
         Pairs of equal quality count alike: of a tie, as large a part as is needed is kept, with the tie's own FNMR.
         """
@@ -145,7 +145,7 @@ class Discard:
         levels, level = np.unique(-self.quality, return_inverse=True)  # best first
         total = np.cumsum(np.bincount(level, w, len(levels)))
         errors = np.cumsum(np.bincount(level, w * self.rejected, len(levels)))
-        kept = (1 - SHARES) * total[-1]
+        kept = (1 - CURVE_SHARES) * total[-1]
         # Linear between the levels: a part of a tie has its share of the errors.
         found = np.interp(kept, np.append(0.0, total), np.append(0.0, errors))
         return np.asarray(found / np.maximum(kept, 1e-12))
@@ -156,4 +156,4 @@ def gain_of(curve: Floats) -> Floats:
 
     Random discard leaves the FNMR as it is, in expectation.
     """
-    return np.asarray(curve[..., 0] - curve[..., SHARES <= AREA_UP_TO].mean(axis=-1))
+    return np.asarray(curve[..., 0] - curve[..., CURVE_SHARES <= AREA_UP_TO].mean(axis=-1))

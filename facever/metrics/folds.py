@@ -19,7 +19,7 @@ from facever.scoring import Scores, decide
 def best_threshold(cosines: Scores, same: Bools) -> float:
     """Return the threshold with the highest accuracy.
 
-    Tried are, from low to high: the lowest score (all pairs are accepted), the midpoints between neighbouring
+    Tried are, from low to high: the lowest score (all pairs are accepted), the midpoints between neighboring
     distinct scores, and the next float above the highest score (none is accepted). Where several are best, it
     is the middle one of the first uninterrupted run of them, the lower one if two stand in the middle.
 
@@ -43,7 +43,7 @@ def best_threshold(cosines: Scores, same: Bools) -> float:
     cosines, same = checked_pairs(cosines, same)
     values, inverse = np.unique(cosines.astype(np.float64), return_inverse=True)  # (m,) ascending, (n,)
     midpoints = (values[:-1] + values[1:]) / 2
-    # Between two neighbouring floats the midpoint rounds to one of them; the lower one would accept itself.
+    # Between two neighboring floats the midpoint rounds to one of them; the lower one would accept itself.
     midpoints = np.where(midpoints > values[:-1], midpoints, values[1:])
     thresholds = np.concatenate([values[:1], midpoints, np.nextafter(values[-1:], np.inf)])  # (m + 1,)
     # A threshold raised above a score gains the impostors and loses the genuine pairs that have this score.

@@ -50,18 +50,32 @@ def fit_likelihood(
     same = np.repeat([1, 0], [genuine.size, impostor.size])
     # Both kinds weigh alike: the prior is then one half, its log odds zero.
     weights = np.concatenate([g / g.sum(), i / i.sum()]) * (g.sum() + i.sum()) / 2
-    centre = float(np.average(scores, weights=weights))
-    spread = max(math.sqrt(float(np.average((scores - centre) ** 2, weights=weights))), 1e-12)
+    center = float(np.average(scores, weights=weights))
+    spread = max(math.sqrt(float(np.average((scores - center) ** 2, weights=weights))), 1e-12)
     # No penalty: there are two parameters and many pairs.
     model = LogisticRegression(C=np.inf, max_iter=1000)
-    model.fit(((scores - centre) / spread)[:, None], same, sample_weight=weights)
+    model.fit(((scores - center) / spread)[:, None], same, sample_weight=weights)
     slope = float(model.coef_[0, 0]) / spread
-    offset = float(model.intercept_[0]) - slope * centre
+    offset = float(model.intercept_[0]) - slope * center
     if slope <= 0:
         raise DataError("genuine pairs are no more alike than impostor pairs; check the labels")
     found = cllr(slope * genuine + offset, slope * impostor + offset, g, i)
     least = min_cllr(genuine, impostor, g, i)
     return Likelihood(slope, offset, found, least, source, round(float(g.sum())), round(float(i.sum())))
+
+
+def fit_likelihood_or_none(
+    genuine_cosines: Scores,
+    impostor_cosines: Scores,
+    source: str,
+    genuine_counts: Counts | None = None,
+    impostor_counts: Counts | None = None,
+) -> Likelihood | None:
+    """As `fit_likelihood`; None where the scores do not separate the kinds."""
+    try:
+        return fit_likelihood(genuine_cosines, impostor_cosines, source, genuine_counts, impostor_counts)
+    except DataError:
+        return None
 
 
 def cllr(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from facever.metrics.bootstrap import REPLICATES, Interval, drawn_people, interval
+from facever.metrics.bootstrap import REPLICATES, Interval, interval, resampled_people
 from facever.metrics.pair_sample import Floats, PairSample
 from facever.metrics.rates import Integers
 
@@ -82,7 +82,7 @@ def point_intervals(
     points: OperatingPoints, people: int, replicates: int = REPLICATES, seed: int = 0
 ) -> list[PointIntervals]:
     """95 % intervals at each FAR, by drawing people with replacement. See `facever.metrics.bootstrap`."""
-    values = np.array([points(drawn) for drawn in drawn_people(people, replicates, seed)])  # (replicates, 3, k)
+    values = np.array([points(drawn) for drawn in resampled_people(people, replicates, seed)])  # (replicates, 3, k)
     return [PointIntervals(*(interval(values[:, i, k]) for i in range(3))) for k in range(values.shape[2])]
 
 

@@ -17,14 +17,14 @@ from facever.datasets.identities import labels_of
 from facever.errors import DataError
 from facever.metrics.all_pairs import all_pairs
 from facever.metrics.bootstrap import People
-from facever.metrics.discard import PairsLeft, pairs_left_of_list, pairs_left_of_people
+from facever.metrics.discard import RemainingPairs, remaining_pairs_of_list, remaining_pairs_of_people
 from facever.metrics.rates import Bools
 from facever.scoring import decide, impostors_needed, threshold_at_far
-from facever.weights.records import JUDGED, SHARES, DiscardCheck, Quality
+from facever.weights.records import DISCARD_SHARES, JUDGED, DiscardCheck, Quality
 
 Floats = NDArray[np.floating[Any]]
 
-FMR = 1e-3
+QUALITY_FMR = 1e-3
 # Of fewer people the interval over people is too narrow.
 MIN_PEOPLE = 10
 
@@ -47,7 +47,7 @@ def quality_of(
     source : str
         Who these people are, for the record.
     threshold : float, optional
-        The cosine that has FMR 1e-3 on their impostor pairs; found anew where it is not given.
+        The cosine that has QUALITY_FMR 1e-3 on their impostor pairs; found anew where it is not given.
 
     Raises
     ------
@@ -60,10 +60,10 @@ def quality_of(
     genuine = int((counts * (counts - 1) // 2).sum())
     impostors = len(who) * (len(who) - 1) // 2 - genuine
     check = None
-    if genuine and impostors >= impostors_needed(FMR):
-        cosine = all_pairs(embeddings, who, closest=0).threshold_at_far(FMR) if threshold is None else threshold
+    if genuine and impostors >= impostors_needed(QUALITY_FMR):
+        cosine = all_pairs(embeddings, who, closest=0).threshold_at_far(QUALITY_FMR) if threshold is None else threshold
         cuts = _cuts(percentiles)
-        left = pairs_left_of_people(embeddings, who, np.asarray(norms, np.float64), cuts, cosine)
+        left = remaining_pairs_of_people(embeddings, who, np.asarray(norms, np.float64), cuts, cosine)
         check = _check(left, cosine, impostors)
     return Quality(tuple(percentiles.tolist()), source, len(who), check)
 
@@ -90,10 +90,10 @@ def quality_of_pairs(
     percentiles = _percentiles(norms)
     impostors = int(np.count_nonzero(~same))
     check = None
-    if same.any() and impostors >= impostors_needed(FMR):
-        cosine = threshold_at_far(cosines[~same], FMR)
+    if same.any() and impostors >= impostors_needed(QUALITY_FMR):
+        cosine = threshold_at_far(cosines[~same], QUALITY_FMR)
         lower = np.minimum(norms[a], norms[b]).astype(np.float64)[same]
-        left = pairs_left_of_list(~decide(cosines[same], cosine), people.a[same], lower, _cuts(percentiles))
+        left = remaining_pairs_of_list(~decide(cosines[same], cosine), people.a[same], lower, _cuts(percentiles))
         check = _check(left, cosine, impostors)
     return Quality(tuple(percentiles.tolist()), source, len(norms), check)
 
@@ -110,21 +110,21 @@ def _percentiles(norms: Floats) -> NDArray[np.float64]:
 
 
 def _cuts(percentiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The norm below which a photograph is left out, for each of `SHARES`."""
-    return percentiles[[round(100 * share) for share in SHARES]]
+    """The norm below which a photograph is left out, for each of `DISCARD_SHARES`."""
+    return percentiles[[round(100 * share) for share in DISCARD_SHARES]]
 
 
-def _check(left: PairsLeft, threshold: float, impostor_pairs: int) -> DiscardCheck:
+def _check(left: RemainingPairs, threshold: float, impostor_pairs: int) -> DiscardCheck:
     fnmr = [rate if math.isfinite(rate) else None for rate in left.fnmr().tolist()]
     people = int(np.count_nonzero(left.pairs[:, 0]))
     ends = left.saved_interval(JUDGED) if people >= MIN_PEOPLE else (math.nan, math.nan)
     return DiscardCheck(
-        fmr=FMR,
+        fmr=QUALITY_FMR,
         threshold=threshold,
         genuine_pairs=int(left.pairs[:, 0].sum()),
         impostor_pairs=impostor_pairs,
         people=people,
-        discarded=SHARES,
+        discarded=DISCARD_SHARES,
         fnmr=tuple(fnmr),
         fnmr_at_random=fnmr[0],
         saved_interval=ends if all(map(math.isfinite, ends)) else None,

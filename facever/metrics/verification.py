@@ -9,7 +9,7 @@ from facever.metrics.folds import cross_validated_accuracy, standard_error
 from facever.metrics.rates import Bools, Integers, checked_pairs, equal_error_rate, tar_at_far
 from facever.scoring import MIN_FALSE_ACCEPTS, Scores, impostors_needed
 
-FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+REPORTED_FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class VerificationResult:
     """What a set of scored pairs says about a model.
 
     `accuracy` is the mean over the folds, `accuracy_standard_error` the standard error of that mean.
-    Accuracies, rates and the AUC are shares in [0, 1]. `tar_at_far` maps each of `FARS` to a TAR, or to None
+    Accuracies, rates and the AUC are shares in [0, 1]. `tar_at_far` maps each of `REPORTED_FARS` to a TAR, or to None
     where the impostor pairs are too few for that FAR.
     """
 
@@ -81,7 +81,7 @@ def verification_result(
             far: tar_at_far(genuine, impostor, far)
             if impostor.size >= impostors_needed(far, min_false_accepts)
             else None
-            for far in FARS
+            for far in REPORTED_FARS
         },
         fold_accuracies=tuple(fold_accuracies.tolist()),
         fold_thresholds=tuple(fold_thresholds.tolist()),

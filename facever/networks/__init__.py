@@ -1,9 +1,9 @@
-"""The embedding networks: crops in, one unnormalised feature each out.
+"""The embedding networks: crops in, one unnormalized feature each out.
 
 - `face_resnet`: Y. Wen, K. Zhang, Z. Li, Y. Qiao, *A Discriminative Feature Learning Approach for Deep Face
   Recognition*, 2016 (figure of the network for LFW), as R. Ranjan, C. D. Castillo, R. Chellappa use it in
   *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
-- `face_resnet_slim`: the same plan for processors: fewer channels, strided convolutions, batch normalisation.
+- `face_resnet_slim`: the same plan for processors: fewer channels, strided convolutions, batch normalization.
 - `resnet29`: the layout of dlib's `dlib_face_recognition_resnet_model_v1` (D. E. King, 2017).
 - `resnet29_twin`: grown out of it, its last two stages doubled, so that one may keep what the other unlearns.
 
@@ -13,8 +13,7 @@ Shapes: N crops, C channels, H and W pixels, d components of the feature.
 from facever.networks.base import EmbeddingNetwork
 from facever.networks.dlib_resnet import DlibBlock, ResNet29
 from facever.networks.face_resnet import FaceResNet, FaceResNetSlim, ResidualBlock
-from facever.networks.fold import fold_batch_norm
-from facever.networks.registry import NETWORKS, build_network
+from facever.networks.registry import NETWORKS, build_network, register
 from facever.networks.twin import ResNet29Twin
 
 __all__ = [
@@ -27,5 +26,5 @@ __all__ = [
     "ResNet29Twin",
     "ResidualBlock",
     "build_network",
-    "fold_batch_norm",
+    "register",
 ]

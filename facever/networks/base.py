@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Self
 
+import torch
 from torch import Tensor, nn
+
+from facever.networks.fold import fold_batch_norm
 
 
 def require(condition: bool, message: str) -> None:
+    """Raise ValueError with this message unless the condition holds."""
     if not condition:
         raise ValueError(message)
 
 
 class EmbeddingNetwork(nn.Module):
-    """What all networks here have in common.
+    """A network from crops to features: (N, 3, H, W) normalized pixels -> (N, d).
 
     Attributes
     ----------
@@ -22,7 +27,7 @@ class EmbeddingNetwork(nn.Module):
     input_size : (int, int)
         Height and width of the crops.
     branches : int
-        Of how many features of equal size, each with a classifier of its own in training, the feature is joined.
+        How many features of equal size are concatenated; in training each has a classifier of its own.
     """
 
     embedding_size: int
@@ -32,8 +37,40 @@ class EmbeddingNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W) -> (N, d)
         raise NotImplementedError
 
+    def fold(self) -> Self:
+        """Fold batch normalization into the layers before it, in place, for inference: same features, less work."""
+        fold_batch_norm(self.eval())
+        return self
+
+    @torch.no_grad()
+    def start_from(self, initial: EmbeddingNetwork, mean_embedding: Callable[[], Tensor]) -> Tensor:
+        """Take the parameters of a trained network.
+
+        Parameters
+        ----------
+        initial : EmbeddingNetwork
+        mean_embedding : callable
+            Computes the mean unit embedding (d,) of the initial network over the training crops, where it is needed.
+
+        Returns
+        -------
+        Tensor of shape (d,)
+            The part of the mean embedding that this network subtracts from its features; zeros here.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are not those of this network.
+        """
+        try:
+            self.load_state_dict(initial.state_dict())
+        except RuntimeError as error:
+            raise ValueError("its parameters are those of another network") from error
+        return next(initial.parameters()).new_zeros(initial.embedding_size)
+
 
 def checked(embedding_size: int, input_size: Sequence[int]) -> tuple[int, int]:
+    """Height and width, if they and the embedding's size make sense. Raises ValueError."""
     require(embedding_size >= 1, f"an embedding needs at least one component, not {embedding_size}")
     require(len(input_size) == 2, f"input_size is (height, width), not {tuple(input_size)}")
     height, width = (int(side) for side in input_size)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facever.networks.base import EmbeddingNetwork, checked, require
+from facever.networks.registry import register
 
 
 class DlibBlock(nn.Module):
@@ -31,6 +32,7 @@ class DlibBlock(nn.Module):
         return F.relu(x + y, inplace=True)
 
 
+@register("resnet29")
 class ResNet29(EmbeddingNetwork):
     """dlib's face network, each affine map folded into the convolution before it: 5,607,488 parameters."""
 

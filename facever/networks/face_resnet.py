@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facever.networks.base import EmbeddingNetwork, checked, require
+from facever.networks.registry import register
 
 
 class ResidualBlock(nn.Module):
-    """x + two 3x3 convolutions of as many channels, each followed by (batch normalisation and) PReLU."""
+    """x + two 3x3 convolutions of as many channels, each followed by (batch normalization and) PReLU."""
 
     def __init__(self, channels: int, batch_norm: bool = False) -> None:
         super().__init__()
@@ -30,6 +32,7 @@ def _convolution(channels_in: int, channels: int, *, stride: int = 1, batch_norm
     return [convolution, *norm, nn.PReLU(channels)]
 
 
+@register("face_resnet")
 class FaceResNet(EmbeddingNetwork):
     """The paper's network: 27 convolutions and a dense layer; the classifier of the loss is the second dense one.
 
@@ -59,9 +62,9 @@ class FaceResNet(EmbeddingNetwork):
             channels = width_of_stage
         self.features = nn.Sequential(*layers)
         self.dense = nn.Linear(channels * (height // 16) * (width // 16), embedding_size)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """As the authors' own code: Xavier, but near zero inside the residual blocks, which thus begin as identity."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -79,10 +82,11 @@ class FaceResNet(EmbeddingNetwork):
         return self.dense(x.flatten(1))  # (N, 512)
 
 
+@register("face_resnet_slim")
 class FaceResNetSlim(EmbeddingNetwork):
     """The Face-ResNet plan for processors.
 
-    A strided convolution stands in place of each convolution and pool, channels are fewer, batch normalisation follows
+    A strided convolution stands in place of each convolution and pool, channels are fewer, batch normalization follows
     each convolution and, if wanted, the dense layer.
 
     Parameters
@@ -94,7 +98,7 @@ class FaceResNetSlim(EmbeddingNetwork):
     dropout : float in [0, 1)
         Share of the dense layer's inputs dropped in training.
     feature_norm : bool
-        Whether batch normalisation follows the dense layer: it holds the lengths of features together whatever the
+        Whether batch normalization follows the dense layer: it holds the lengths of features together whatever the
         loss. The paper's network has none.
     """
 
@@ -136,3 +140,10 @@ class FaceResNetSlim(EmbeddingNetwork):
         if x.shape[2:] != self.map_size:  # crops of another size, as the first part of a training may take them
             x = F.interpolate(x, self.map_size, mode="nearest")
         return self.norm(self.dense(self.dropout(x.flatten(1))))  # (N, d)
+
+    def fold(self) -> Self:
+        super().fold()
+        if isinstance(self.norm, nn.BatchNorm1d):
+            self.dense = nn.utils.fusion.fuse_linear_bn_eval(self.dense, self.norm)
+            self.norm = nn.Identity()
+        return self

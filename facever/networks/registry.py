@@ -1,31 +1,42 @@
-"""Networks by name."""
+"""Networks by name. A class enters with the decorator `register`; `facever.networks` imports every one."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from facever.networks.base import EmbeddingNetwork, require
-from facever.networks.dlib_resnet import ResNet29
-from facever.networks.face_resnet import FaceResNet, FaceResNetSlim
-from facever.networks.twin import ResNet29Twin
 
-NETWORKS: dict[str, Callable[..., EmbeddingNetwork]] = {
-    "face_resnet": FaceResNet,
-    "face_resnet_slim": FaceResNetSlim,
-    "resnet29": ResNet29,
-    "resnet29_twin": ResNet29Twin,
-}
+NETWORKS: dict[str, type[EmbeddingNetwork]] = {}
+
+Network = TypeVar("Network", bound=EmbeddingNetwork)
+
+
+def register(name: str) -> Callable[[type[Network]], type[Network]]:
+    """Class decorator: let `build_network`, weights files and recipes call this network by a name."""
+
+    def enter(network: type[Network]) -> type[Network]:
+        require(name not in NETWORKS, f"two networks are called {name!r}")
+        NETWORKS[name] = network
+        return network
+
+    return enter
 
 
 def build_network(name: str, **arguments: Any) -> EmbeddingNetwork:
-    """The network of that name, its parameters freshly drawn from torch's random generator.
+    """Build a network with parameters drawn from torch's random generator.
 
     Raises
     ------
     ValueError
-        For a name that is not in `NETWORKS`, or an argument that the network does not take or support.
+        For an unknown name, or an argument that the network does not take or support.
+
+    Examples
+    --------
+    >>> network = build_network("face_resnet_slim", embedding_size=64, input_size=(64, 56))
+    >>> network.embedding_size, network.input_size
+    (64, (64, 56))
     """
     if name not in NETWORKS:
         raise ValueError(f"there is no network {name!r}; there are {', '.join(NETWORKS)}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facever.evaluation import AllPairsResult
 from facever.files import write_bytes, write_json
 from facever.reports.html import rendered, shown_pair
-from facever.reports.plots import Scored, calibration, det, histograms, roc
+from facever.reports.plots import ScoredPairs, calibration, det, histograms, roc
 from facever.reports.tables import all_pairs_rows
 
 # The rate of the headline where it is supported: that of verify's threshold.
@@ -20,12 +20,12 @@ HEADLINE = 1e-3
 
 
 def wanted_names(result: AllPairsResult) -> list[str]:
-    """The photographs of which `write_report` shows the crops, by name."""
+    """The photographs of which `write_all_pairs_report` shows the crops, by name."""
     pairs = [*result.most_alike, *result.least_alike]
     return list(dict.fromkeys(name for a, b, _ in pairs for name in (a, b)))
 
 
-def write_report(
+def write_all_pairs_report(
     folder: Path,
     title: str,
     model: str,
@@ -68,7 +68,7 @@ def _page(
     made: Mapping[str, str],
 ) -> str:
     cosines, counts, same = result.scores.scores()
-    scored = Scored(model, cosines, same, counts)
+    scored = ScoredPairs(model, cosines, same, counts)
     far = _headline_far(result)
     plots = [roc([scored]), det([scored])]
     plots += [histograms(scored, result.threshold_at_far[far] if far is not None else None)]

@@ -155,7 +155,7 @@ def _fold_rows(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("accuracy, 10 folds", f"{accuracy:.2f} ± {error:.2f} % (standard error of the mean)"),
         ("95 % interval over people", f"{100 * low:.2f} to {100 * high:.2f} %"),
         ("AUC, EER", f"{r['auc']:.5f}, {100 * r['eer']:.2f} %"),
-        ("photographs without a detected face", f"{r['images_without_face']} of {r['images']:,}; centre crops count"),
+        ("photographs without a detected face", f"{r['images_without_face']} of {r['images']:,}; center crops count"),
     ]
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from facever.faces.images import ImageArray
 from facever.faces.pipeline import EmbeddedFace
 
-ImageArray = NDArray[np.uint8]
-
-COLOURS = ("#ff3b30", "#34c759", "#0a84ff", "#ff9f0a", "#bf5af2", "#64d2ff")
+COLORS = ("#ff3b30", "#34c759", "#0a84ff", "#ff9f0a", "#bf5af2", "#64d2ff")
 LARGEST = 1600  # pixels of the longer side; a larger photograph is scaled down
 STRIP = 150  # height of the crops below the photograph
 
@@ -34,13 +31,13 @@ def draw_faces(image: ImageArray, faces: Sequence[EmbeddedFace]) -> Image.Image:
     font = ImageFont.load_default(size=max(11, 6 * line))
     draw = ImageDraw.Draw(photograph)
     for number, found in enumerate(faces, 1):
-        colour = COLOURS[(number - 1) % len(COLOURS)]
+        color = COLORS[(number - 1) % len(COLORS)]
         x0, y0, x1, y1 = (float(v) * scale for v in found.face.box)
-        draw.rectangle((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), outline=colour, width=line)
+        draw.rectangle((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), outline=color, width=line)
         for x, y in found.face.landmarks * scale:
-            draw.ellipse((x - line, y - line, x + line, y + line), fill=colour)
-        _label(draw, (max(0.0, x0), max(0.0, y0)), _text(number, found), colour, font)
-    return _with_crops(photograph, faces) if faces else photograph
+            draw.ellipse((x - line, y - line, x + line, y + line), fill=color)
+        _label(draw, (max(0.0, x0), max(0.0, y0)), _text(number, found), color, font)
+    return _with_crops(photograph, faces) if any(found.crop is not None for found in faces) else photograph
 
 
 def png(picture: Image.Image) -> bytes:
@@ -59,20 +56,20 @@ def _label(
     draw: ImageDraw.ImageDraw,
     corner: tuple[float, float],
     text: str,
-    colour: str,
+    color: str,
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
 ) -> None:
-    """Text on its colour, above the corner where there is room."""
+    """Text on its color, above the corner where there is room."""
     box = draw.textbbox(corner, text, font=font)
     height = box[3] - corner[1] + 2
     y = corner[1] - height if corner[1] >= height else corner[1]
-    draw.rectangle((corner[0], y, box[2] + 4, y + height), fill=colour)
+    draw.rectangle((corner[0], y, box[2] + 4, y + height), fill=color)
     draw.text((corner[0] + 2, y), text, fill="white", font=font)
 
 
 def _with_crops(photograph: Image.Image, faces: Sequence[EmbeddedFace]) -> Image.Image:
-    """The photograph above rows of its crops, each framed in the colour of its box."""
-    crops = [Image.fromarray(found.crop) for found in faces]
+    """The photograph above rows of its crops, each framed in the color of its box."""
+    crops = [Image.fromarray(found.crop) for found in faces if found.crop is not None]
     crops = [crop.resize((max(1, round(crop.width * STRIP / crop.height)), STRIP)) for crop in crops]
     across = max(1, photograph.width // (crops[0].width + 8))
     rows = -(-len(crops) // across)
@@ -83,7 +80,7 @@ def _with_crops(photograph: Image.Image, faces: Sequence[EmbeddedFace]) -> Image
     for k, crop in enumerate(crops):
         x = (k % across) * (crop.width + 8) + 4
         y = photograph.height + (k // across) * (STRIP + 8) + 4
-        colour = COLOURS[k % len(COLOURS)]
-        draw.rectangle((x - 3, y - 3, x + crop.width + 2, y + STRIP + 2), fill=colour)
+        color = COLORS[k % len(COLORS)]
+        draw.rectangle((x - 3, y - 3, x + crop.width + 2, y + STRIP + 2), fill=color)
         sheet.paste(crop, (x, y))
     return sheet

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
-from PIL import Image
+
+from facever.faces.cache import jpeg
 
 NO_FACE = "In these no face was found. Their pairs count like all others."
 
@@ -26,18 +26,12 @@ def rendered(template: str, **values: Any) -> str:
 def shown_pair(
     cosine: float, names: tuple[str, str], keys: Sequence[Any], crops: Mapping[Any, NDArray[np.uint8]]
 ) -> dict[str, Any]:
-    """Two crops side by side with their names; a grey square where a crop is missing."""
+    """Two crops side by side with their names; a gray square where a crop is missing."""
     blank = np.full((8, 8, 3), 128, np.uint8)
-    pictures = [data_uri(_jpeg(crops.get(key, blank)), "jpeg") for key in keys]
+    pictures = [data_uri(jpeg(crops.get(key, blank)), "jpeg") for key in keys]
     return {"cosine": cosine, "names": names, "pictures": list(zip(pictures, names, strict=True))}
 
 
 def data_uri(content: bytes, kind: str) -> str:
     """A picture inside the page; `kind` as in image/png."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _jpeg(crop: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(crop).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()

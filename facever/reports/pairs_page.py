@@ -16,14 +16,14 @@ from facever.evaluation import PairsResult, name_below, people_of
 from facever.files import write_bytes, write_json
 from facever.metrics.comparison import mcnemar, tar_differences
 from facever.reports.html import rendered, shown_pair
-from facever.reports.plots import Scored, calibration, det, histograms, quality, roc
+from facever.reports.plots import ScoredPairs, calibration, det, histograms, quality, roc
 from facever.reports.tables import pairs_rows
 
 WORST = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedScores:
     """The scores of an evaluation, as `result.json` keeps them."""
 
     model: str
@@ -33,7 +33,7 @@ class Saved:
     correct: NDArray[np.bool_]
 
     @classmethod
-    def read(cls, path: Path) -> Saved:
+    def read(cls, path: Path) -> SavedScores:
         """From a `result.json`, or the folder that it lies in. Raises DataError."""
         path = path / "result.json" if path.is_dir() else path
         try:
@@ -46,12 +46,12 @@ class Saved:
 
 
 def wanted_crops(result: PairsResult) -> list[Any]:
-    """The photographs of which `write_report` shows the crops: those of the worst errors."""
+    """The photographs of which `write_pairs_report` shows the crops: those of the worst errors."""
     pairs = [result.pairs[i] for indices in _worst(result).values() for i in indices]
     return list(dict.fromkeys(photograph for pair in pairs for photograph in (pair.path_a, pair.path_b)))
 
 
-def write_report(
+def write_pairs_report(
     folder: Path,
     title: str,
     model: str,
@@ -59,7 +59,7 @@ def write_report(
     root: Path,
     crops: Mapping[Any, NDArray[np.uint8]],
     made: Mapping[str, str],
-    others: Sequence[Saved] = (),
+    others: Sequence[SavedScores] = (),
 ) -> Path:
     """Write the page and the scores.
 
@@ -73,7 +73,7 @@ def write_report(
         At least of `wanted_crops(result)`; others show a blank.
     made : mapping
         Settings, versions and times, as they are to be printed.
-    others : sequence of Saved
+    others : sequence of SavedScores
         Models to draw on the same axes and to test against, on the same pairs.
 
     Returns
@@ -90,7 +90,7 @@ def write_report(
     """
     names = [(name_below(pair.path_a, root), name_below(pair.path_b, root)) for pair in result.pairs]
     same = np.array([pair.same for pair in result.pairs])
-    own = Saved(model, names, result.cosines, same, result.correct)
+    own = SavedScores(model, names, result.cosines, same, result.correct)
     for other in others:
         if other.names != names or not np.array_equal(other.same, same):
             raise DataError(f"{other.model} was evaluated on other pairs, so it can't be compared")
@@ -109,15 +109,15 @@ def write_report(
 
 def _page(
     title: str,
-    own: Saved,
+    own: SavedScores,
     result: PairsResult,
     names: Sequence[tuple[str, str]],
     crops: Mapping[Any, NDArray[np.uint8]],
     made: Mapping[str, str],
-    others: Sequence[Saved],
+    others: Sequence[SavedScores],
 ) -> str:
     figures = result.figures
-    models = [Scored(each.model, each.cosines, each.same) for each in (own, *others)]
+    models = [ScoredPairs(each.model, each.cosines, each.same) for each in (own, *others)]
     threshold = float(np.mean(figures.fold_thresholds))
     plots = [roc(models), det(models), histograms(models[0], threshold)]
     plots += [calibration(models[0], result.likelihood)] if result.likelihood else []
@@ -167,7 +167,7 @@ def _shown(
     return shown_pair(result.cosines[index], names, (pair.path_a, pair.path_b), crops)
 
 
-def _comparison(own: Saved, other: Saved, result: PairsResult) -> list[dict[str, Any]]:
+def _comparison(own: SavedScores, other: SavedScores, result: PairsResult) -> list[dict[str, Any]]:
     """This model minus the other: accuracy by McNemar's test, TAR by the bootstrap over people."""
     test = mcnemar(other.correct, own.correct)
     gain = 100 * (own.correct.mean() - other.correct.mean())

@@ -1,4 +1,4 @@
-"""Plots of an evaluation as SVG text that takes the colours of the page around it."""
+"""Plots of an evaluation as SVG text that takes the colors of the page around it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Drawn in this colour, which occurs nowhere else, and then made the page's text colour, in light and dark.
+# Drawn in this color, which occurs nowhere else, and then made the page's text color, in light and dark.
 INK = "#010203"
 SERIES = ("#0a7cff", "#e8590c", "#2f9e44", "#9c36b5", "#e03131", "#1098ad")
 
@@ -26,7 +26,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredPairs:
     """A model's scores of some pairs, (n,) each; `counts` says for how many pairs each stands, one by default."""
 
     name: str
@@ -48,58 +48,58 @@ class Plot:
     text: str
 
 
-def roc(models: Sequence[Scored]) -> Plot:
+def roc(models: Sequence[ScoredPairs]) -> Plot:
     """TAR over FAR, FAR on a logarithmic axis."""
     from sklearn.metrics import roc_auc_score, roc_curve
 
-    figure, axes = _axes("FAR", "TAR")
+    figure, axes = new_axes("FAR", "TAR")
     said = []
-    for model, colour in zip(models, SERIES, strict=False):
+    for model, color in zip(models, SERIES, strict=False):
         far, tar, _ = roc_curve(model.same, model.cosines, sample_weight=model.weights)
         shown = _thinned(np.maximum(far, _least(model)), tar)
-        axes.step(*shown, where="post", color=colour, label=model.name)
+        axes.step(*shown, where="post", color=color, label=model.name)
         said.append(f"{model.name}: AUC {roc_auc_score(model.same, model.cosines, sample_weight=model.weights):.5f}")
     axes.set_xscale("log")
     _legend(axes, models)
-    return Plot("ROC", _svg(figure), f"True accept rate over false accept rate. {'; '.join(said)}.")
+    return Plot("ROC", svg_text(figure), f"True accept rate over false accept rate. {'; '.join(said)}.")
 
 
-def det(models: Sequence[Scored]) -> Plot:
+def det(models: Sequence[ScoredPairs]) -> Plot:
     """1 - TAR over FAR, both on logarithmic axes."""
     from sklearn.metrics import roc_curve
 
-    figure, axes = _axes("FAR", "1 − TAR")
+    figure, axes = new_axes("FAR", "1 − TAR")
     said = []
-    for model, colour in zip(models, SERIES, strict=False):
+    for model, color in zip(models, SERIES, strict=False):
         far, tar, _ = roc_curve(model.same, model.cosines, sample_weight=model.weights)
         miss = 1 - tar
         floor = 0.5 / model.weights[model.same].sum()
-        axes.step(*_thinned(np.maximum(far, _least(model)), np.maximum(miss, floor)), where="post", color=colour)
+        axes.step(*_thinned(np.maximum(far, _least(model)), np.maximum(miss, floor)), where="post", color=color)
         crossing = int(np.argmin(np.abs(miss - far)))
         said.append(f"{model.name}: both rates meet near {max(far[crossing], miss[crossing]):.4f}")
     axes.set(xscale="log", yscale="log")
     _legend(axes, models)
-    return Plot("DET", _svg(figure), f"False reject rate over false accept rate. {'; '.join(said)}.")
+    return Plot("DET", svg_text(figure), f"False reject rate over false accept rate. {'; '.join(said)}.")
 
 
-def histograms(model: Scored, threshold: float | None) -> Plot:
+def histograms(model: ScoredPairs, threshold: float | None) -> Plot:
     """Genuine and impostor cosines, each as a density, with the threshold if there is one."""
-    figure, axes = _axes("cosine", "density")
+    figure, axes = new_axes("cosine", "density")
     bins = np.linspace(model.cosines.min(), model.cosines.max() + 1e-9, 60).tolist()
-    for kind, chosen, colour in (("impostor", ~model.same, SERIES[1]), ("genuine", model.same, SERIES[0])):
+    for kind, chosen, color in (("impostor", ~model.same, SERIES[1]), ("genuine", model.same, SERIES[0])):
         values, weights = model.cosines[chosen], model.weights[chosen]
-        axes.hist(values, bins, weights=weights, density=True, color=colour, alpha=0.6, label=f"{kind} pairs")
+        axes.hist(values, bins, weights=weights, density=True, color=color, alpha=0.6, label=f"{kind} pairs")
     if threshold is not None:
         axes.axvline(threshold, color=INK, linestyle="--", linewidth=1, label=f"threshold {threshold:.4f}")
     axes.legend(frameon=False)
     genuine, impostor = _median(model, model.same), _median(model, ~model.same)
     text = f"Histograms: genuine pairs around {genuine:.3f}, impostor pairs around {impostor:.3f}."
-    return Plot("Cosines", _svg(figure), text)
+    return Plot("Cosines", svg_text(figure), text)
 
 
-def calibration(model: Scored, line: Likelihood, bins: int = 12) -> Plot:
+def calibration(model: ScoredPairs, line: Likelihood, bins: int = 12) -> Plot:
     """Share of genuine pairs over the probability that the likelihood ratio gives, both kinds weighted alike."""
-    figure, axes = _axes("probability by the likelihood ratio, prior ½", "share of genuine pairs")
+    figure, axes = new_axes("probability by the likelihood ratio, prior ½", "share of genuine pairs")
     log_ratio = line.slope * model.cosines + line.offset
     probability = 1 / (1 + np.exp(-np.clip(log_ratio, -60, 60)))
     weight = np.where(model.same, 0.5 / model.weights[model.same].sum(), 0.5 / model.weights[~model.same].sum())
@@ -113,7 +113,7 @@ def calibration(model: Scored, line: Likelihood, bins: int = 12) -> Plot:
     axes.plot(mean, share, "o-", color=SERIES[0])
     worst = float(np.abs(mean - share).max())
     text = f"Calibration: the points stand at most {worst:.2f} off the diagonal. Cllr {line.cllr:.3f} bits."
-    return Plot("Calibration", _svg(figure), text)
+    return Plot("Calibration", svg_text(figure), text)
 
 
 def quality(norms: Floats, correct: Bools, bins: int = 5) -> Plot | None:
@@ -124,19 +124,19 @@ def quality(norms: Floats, correct: Bools, bins: int = 5) -> Plot | None:
     parts = np.array_split(order, bins)
     accuracy = [float(correct[part].mean()) for part in parts]
     labels = [f"{norms[part[0]]:.4g}–{norms[part[-1]]:.4g}" for part in parts]
-    figure, axes = _axes("lower feature norm of the pair", "accuracy")
+    figure, axes = new_axes("lower feature norm of the pair", "accuracy")
     axes.bar(labels, accuracy, color=SERIES[0], alpha=0.8)
     axes.set_ylim(max(0.0, min(accuracy) - 0.05), 1.0)
     said = ", ".join(f"{label}: {100 * value:.2f} %" for label, value in zip(labels, accuracy, strict=True))
-    return Plot("Accuracy by quality", _svg(figure), f"Accuracy by the lower norm of the pair: {said}.")
+    return Plot("Accuracy by quality", svg_text(figure), f"Accuracy by the lower norm of the pair: {said}.")
 
 
-def _least(model: Scored) -> float:
+def _least(model: ScoredPairs) -> float:
     """Where a FAR of zero is drawn on a logarithmic axis: half of what one false accept makes."""
     return float(0.5 / model.weights[~model.same].sum())
 
 
-def _median(model: Scored, kind: Bools) -> float:
+def _median(model: ScoredPairs, kind: Bools) -> float:
     values, weights = model.cosines[kind], model.weights[kind]
     order = np.argsort(values)
     total = np.cumsum(weights[order])
@@ -153,7 +153,7 @@ def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return x[changed], y[changed]
 
 
-def _axes(x: str, y: str) -> tuple[Figure, Axes]:
+def new_axes(x: str, y: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
@@ -170,13 +170,13 @@ def _axes(x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes, models: Sequence[Scored]) -> None:
+def _legend(axes: Axes, models: Sequence[ScoredPairs]) -> None:
     if len(models) > 1:
         axes.legend([model.name for model in models], frameon=False)
 
 
-def _svg(figure: Figure) -> str:
-    """The drawing as an <svg> element: text as text, no fixed size, ink in the page's colour, the same every time."""
+def svg_text(figure: Figure) -> str:
+    """The drawing as an <svg> element: text as text, no fixed size, ink in the page's color, the same every time."""
     import matplotlib as mpl
 
     for axes in figure.axes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from facever.evaluation import AllPairsResult, KeptThreshold, PairsResult, StageTimes
+from facever.evaluation import AllPairsResult, Evaluation, PairsResult, StageTimes, ThresholdCheck
 from facever.metrics.rates import Bools
 from facever.verifier import Answer
-from facever.weights.metadata import WeightsInfo
+from facever.weights.metadata import WeightsInfo, versions
 from facever.weights.records import Quality, Threshold
 
 Rows = Sequence[tuple[str, str]]
@@ -66,7 +67,7 @@ def answer_text(answer: Answer, a: str, b: str, rule: str) -> str:
     for name, norm, quality, found in zip((a, b), answer.norms, answer.quality, answer.faces_found, strict=True):
         which = {
             "largest": "the largest",
-            "center": "the one nearest to the centre",
+            "center": "the one nearest to the center",
             "all": "the most alike",
         }[rule]
         several = f", {found} faces found, {which} taken" if found > 1 else ""
@@ -122,7 +123,7 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
 def all_pairs_rows(result: AllPairsResult, weights: str) -> list[tuple[str, str]]:
     """The figures of all pairs, a row each, and the most suspicious pairs."""
     missing = len(result.without_face)
-    alone = f", {result.lonely:,} with one photograph" if result.lonely else ""
+    alone = f", {result.singletons:,} with one photograph" if result.singletons else ""
     rows = [
         ("weights", weights),
         (
@@ -165,7 +166,21 @@ def timing_rows(times: StageTimes | None, score: float, total: float) -> list[tu
     return [*rows, ("seconds to score", f"{score:.1f}, with figures and intervals")]
 
 
-def _kept_rows(thresholds: Sequence[KeptThreshold]) -> list[tuple[str, str]]:
+def provenance_rows(evaluation: Evaluation[Any]) -> dict[str, str]:
+    """Model, settings, times and versions, for the end of a report."""
+    model, options = evaluation.model, evaluation.options
+    return {
+        "model": f"{model.weights.name}, sha256 {model.weights.sha256}",
+        "face of a photograph": options.faces,
+        "smallest face": f"{options.detector.min_face} pixels",
+        **({"precision": model.settings["precision"]} if model.settings else {}),
+        **({"thresholds from": options.thresholds.name} if options.thresholds is not None else {}),
+        **dict(timing_rows(model.embedded.times, evaluation.scoring, evaluation.total)),
+        **versions(),
+    }
+
+
+def _kept_rows(thresholds: Sequence[ThresholdCheck]) -> list[tuple[str, str]]:
     return [
         (
             f"stored threshold {t.cosine:.4f}",
@@ -215,12 +230,12 @@ def _quality_rows(quality: Quality) -> list[tuple[str, str]]:
 
 def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
     """The metadata of a weights file, a row each."""
-    a, n = info.alignment, info.normalisation
+    a, n = info.alignment, info.normalization
     rows = [
         ("name", info.name),
         ("network", f"{info.network} {info.network_arguments or ''}".strip()),
         ("alignment", f"{a.name}: {a.height}x{a.width} pixels, fill {a.fill}"),
-        ("normalisation", f"(RGB - {list(n.mean)}) / {n.scale:g}"),
+        ("normalization", f"(RGB - {list(n.mean)}) / {n.scale:g}"),
         ("mirror image", "averaged in" if info.mirrored else "not used"),
         ("loss", ", ".join(f"{key} {value}" for key, value in info.loss.items())),
     ]
@@ -245,7 +260,7 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
             )
         ]
     rows += _quality_rows(info.quality) if info.quality is not None else []
-    rows += [("licence", info.licence), ("credit", info.credit)]
+    rows += [("license", info.license), ("credit", info.credit)]
     rows += [("seed", str(info.seed))] if info.seed is not None else []
     rows += [("versions", ", ".join(f"{key} {value}" for key, value in info.versions.items()))]
     return rows

@@ -16,7 +16,7 @@ WIDEST = 72
 def roc_text(
     cosines: NDArray[np.float64], same: Bools, width: int, counts: NDArray[np.int64] | None = None, height: int = HEIGHT
 ) -> str:
-    """TAR over FAR, FAR on a logarithmic axis down to one false accept, as lines of text without colours.
+    """TAR over FAR, FAR on a logarithmic axis down to one false accept, as lines of text without colors.
 
     Parameters
     ----------

@@ -17,12 +17,12 @@ from facever.errors import DataError
 if TYPE_CHECKING:
     from facever.studies.outcome import Outcome
     from facever.studies.runs import Options
-    from facever.training.callbacks import Watcher
+    from facever.training.callbacks import Callback
 
 STUDIES = ("digits", "losses", "alpha", "norm")
 
 
-def run_study(name: str, options: Options, watcher: Watcher) -> Outcome:
+def run_study(name: str, options: Options, callback: Callback) -> Outcome:
     """Run a study, or what of it was not yet done in `options.out`.
 
     Raises
@@ -36,5 +36,5 @@ def run_study(name: str, options: Options, watcher: Watcher) -> Outcome:
     """
     if name not in STUDIES:
         raise DataError(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
-    outcome: Outcome = importlib.import_module(f"facever.studies.{name}").run(options, watcher)
+    outcome: Outcome = importlib.import_module(f"facever.studies.{name}").run(options, callback)
     return outcome

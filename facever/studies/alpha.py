@@ -16,11 +16,11 @@ from facever.datasets.pairs import Pair
 from facever.losses import alpha_lower_bound
 from facever.metrics.bootstrap import People, Weights
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
-from facever.studies.intervals import Drawn, over_seeds, t_interval
+from facever.studies.intervals import Bootstrapped, over_seeds, t_interval
 from facever.studies.outcome import Check, Figure, Interval, Outcome, in_epochs
 from facever.studies.runs import Options, Runs, run_name
 from facever.studies.simplex import axis_directions, bound_probability, measured_probabilities, probabilities
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 
 SEEDS, QUICK_SEEDS = 1, 1
 EPOCHS, QUICK_EPOCHS = 8, 1
@@ -34,10 +34,10 @@ SOFTMAX = "softmax"
 REPLICATES = 1000
 
 
-def run(options: Options, watcher: Watcher) -> Outcome:
+def run(options: Options, callback: Callback) -> Outcome:
     """As `facever.studies.run_study`."""
-    runs = Runs(options.out, watcher.say)
-    faces = Faces(options, watcher, runs)
+    runs = Runs(options.out, callback.say)
+    faces = Faces(options, callback, runs)
     seeds = options.seed_list(QUICK_SEEDS if options.quick else SEEDS)
     epochs = QUICK_EPOCHS if options.quick else EPOCHS
     alphas, starts = (QUICK_ALPHAS, QUICK_STARTS) if options.quick else (ALPHAS, STARTS)
@@ -109,7 +109,7 @@ def people_difference(
     def mean_gap(weights: Weights | None) -> float:
         return float(np.average(gap, weights=weights)) if weights is None or weights.any() else math.nan
 
-    drawn = Drawn.of(people, mean_gap, REPLICATES)
+    drawn = Bootstrapped.of(people, mean_gap, REPLICATES)
     return drawn.number, drawn.ci95
 
 

@@ -50,7 +50,7 @@ def _over_alpha(outcome: Outcome, key: str) -> Drawing:
 def _courses(outcome: Outcome) -> Drawing:
     courses = outcome.data["courses"]
     lines = [
-        Curve(model, course["step"], course["alpha"], dashed=model.endswith("no decay"), colour=index // 2)
+        Curve(model, course["step"], course["alpha"], dashed=model.endswith("no decay"), color=index // 2)
         for index, (model, course) in enumerate(courses.items())
     ]
     low = outcome.data["alpha_low"]["value"]
@@ -71,8 +71,8 @@ def _theory(outcome: Outcome) -> Drawing:
     told = outcome.data["theory"]
     lines = []
     for index, record in enumerate(told["classes"]):
-        lines.append(Curve(f"C = {record['classes']:,}", told["alpha"], record["measured"], colour=index))
-        lines.append(Curve("_the bound", told["alpha"], record["bound"], dashed=True, colour=index))
+        lines.append(Curve(f"C = {record['classes']:,}", told["alpha"], record["measured"], color=index))
+        lines.append(Curve("_the bound", told["alpha"], record["bound"], dashed=True, color=index))
     said = "; ".join(
         f"C = {r['classes']:,}: {r['measured_at_alpha_low']:.4f} at {r['alpha_low']:.2f}" for r in told["classes"]
     )

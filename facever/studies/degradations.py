@@ -21,7 +21,7 @@ def blurred(crops: Crops, sigma: float) -> Crops:
 
 
 def noisy(crops: Crops, deviation: float) -> Crops:
-    """White noise of so many grey levels, the same for every call."""
+    """White noise of so many gray levels, the same for every call."""
     noise = np.random.default_rng(0).normal(0, deviation, crops.shape)
     return np.asarray(np.clip(np.round(crops + noise), 0, 255), np.uint8)
 
@@ -41,12 +41,12 @@ def shrunk(crops: Crops, share: float) -> Crops:
 
 
 def dimmed(crops: Crops, share: float) -> Crops:
-    """So much of the light, rounded to whole grey levels as a camera would."""
+    """So much of the light, rounded to whole gray levels as a camera would."""
     return np.asarray(np.round(crops * share), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
-class Spoiling:
+class Degradation:
     """A way to spoil photographs, in steps from none to strong."""
 
     name: str
@@ -55,9 +55,9 @@ class Spoiling:
     steps: tuple[float, ...]
 
 
-SPOILINGS = (
-    Spoiling("blur", "standard deviation in pixels", blurred, (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)),
-    Spoiling("noise", "standard deviation in grey levels", noisy, (0.0, 5.0, 10.0, 20.0, 40.0, 60.0)),
-    Spoiling("down-scaling", "share of the side that is left", shrunk, (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)),
-    Spoiling("low light", "share of the light that is left", dimmed, (1.0, 0.7, 0.5, 0.3, 0.2, 0.1)),
+DEGRADATIONS = (
+    Degradation("blur", "standard deviation in pixels", blurred, (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)),
+    Degradation("noise", "standard deviation in gray levels", noisy, (0.0, 5.0, 10.0, 20.0, 40.0, 60.0)),
+    Degradation("down-scaling", "share of the side that is left", shrunk, (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)),
+    Degradation("low light", "share of the light that is left", dimmed, (1.0, 0.7, 0.5, 0.3, 0.2, 0.1)),
 )

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facever.files import written_whole
+from facever.files import atomic_write
 from facever.losses import CenterLoss, Softmax
 from facever.networks import EmbeddingNetwork
 from facever.studies.idx import read_mnist
@@ -32,7 +32,7 @@ DRAWN = 1500  # test digits at most in a picture
 
 
 class DigitNetwork(EmbeddingNetwork):
-    """Three convolutions with batch normalisation, PReLU and pooling, and a dense layer of two outputs."""
+    """Three convolutions with batch normalization, PReLU and pooling, and a dense layer of two outputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ def read_digits(mnist: Path | None) -> Digits:
 
 
 def _crops(digits: NDArray[np.uint8], labels: NDArray[np.int64]) -> CropSet:
-    """Grey digits (n, 28, 28) as a set of crops, each digit an identity."""
+    """Gray digits (n, 28, 28) as a set of crops, each digit an identity."""
     nowhere = tuple((float(x), float(y)) for x, y in ((9, 9), (19, 9), (14, 14), (10, 20), (18, 20)))
     alignment = Alignment("digit-28x28", SIDE, SIDE, nowhere)  # digits have no landmarks: nothing is aligned by these
     rgb = np.repeat(digits[..., None], 3, axis=3)
@@ -129,7 +129,7 @@ def train_digits(settings: TrainingSettings, digits: Digits, folder: Path, devic
     labels = np.array([int(name) for name in digits.test.identities])
     with torch.inference_mode():
         logits = loss_of(trainer).classifier(torch.from_numpy(final.features).to(device)).argmax(1).cpu().numpy()
-    with written_whole(folder / "looks.npz") as temporary, temporary.open("wb") as file:
+    with atomic_write(folder / "looks.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
             features=np.array([each.features for each in looks], np.float32),  # (frames, m, 2)
@@ -154,7 +154,7 @@ def look(trainer: Trainer, crops: NDArray[np.uint8]) -> tuple[Look, NDArray[np.f
     parts = []
     for i in range(0, len(crops), 1000):
         pixels = torch.from_numpy(crops[i : i + 1000]).to(trainer.device).permute(0, 3, 1, 2)
-        parts.append(trainer.network(trainer.normalisation(pixels)).float())
+        parts.append(trainer.network(trainer.normalization(pixels)).float())
     features = torch.cat(parts)
     loss = loss_of(trainer)
     scaled, directions = loss.scaled(features), loss.classifier.weight

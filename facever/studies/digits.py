@@ -19,7 +19,7 @@ from facever.studies.digit_training import Digits, for_sweep, read_digits, train
 from facever.studies.intervals import difference, paired_over_seeds, seed_figure
 from facever.studies.outcome import Check, Comparison, Outcome, in_epochs
 from facever.studies.runs import Options, Runs, run_name
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 from facever.training.settings import TrainingSettings
 
 SEEDS, QUICK_SEEDS = 3, 2
@@ -55,9 +55,9 @@ METRICS = {
 }
 
 
-def run(options: Options, watcher: Watcher) -> Outcome:
+def run(options: Options, callback: Callback) -> Outcome:
     """As `facever.studies.run_study`."""
-    runs = Runs(options.out, watcher.say)
+    runs = Runs(options.out, callback.say)
     digits = read_digits(options.mnist)
     seeds = options.seed_list(QUICK_SEEDS if options.quick else SEEDS)
     epochs = EPOCHS[digits.name][options.quick]
@@ -130,7 +130,7 @@ def _outcome(
         study="digits",
         title="Features of two components on handwritten digits",
         claim=(
-            "On MNIST with a feature of two components, L2-softmax recognises more digits than softmax, and features "
+            "On MNIST with a feature of two components, L2-softmax recognizes more digits than softmax, and features "
             "of a class lie closer together in angle; softmax lets the norms of easy digits grow (section 4.2)."
         ),
         method=[
@@ -144,7 +144,7 @@ def _outcome(
             f"For 10 classes the lower bound of alpha is {bound:.2f} (p = 0.9). The checks are about alpha 8, "
             "the first of our values above it, since the paper advises a low value above the bound.",
             "Angles are those of the features of test digits to the mean direction of their class, and of that "
-            "direction to its nearest neighbour.",
+            "direction to its nearest neighbor.",
         ],
         quick=quick,
         seeds=seeds,

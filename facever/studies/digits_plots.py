@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from facever.reports.plots import _axes
+from facever.reports.plots import new_axes
 from facever.studies.digits import METRICS
 from facever.studies.outcome import Outcome
 from facever.studies.plots import Drawing, points, reach_of, scatter, scatter_on
@@ -55,7 +55,7 @@ def animation(outcome: Outcome) -> bytes:
     rows = -(-len(names) // columns)
     count = len(outcome.arrays[f"{names[0]}/steps"])
     frames = [_frame(outcome, names, rows, columns, at) for at in range(count)]
-    # The palette of the last frame has every colour; one of its own for each would flicker.
+    # The palette of the last frame has every color; one of its own for each would flicker.
     palette = frames[-1].quantize(64)
     reduced = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     buffer = io.BytesIO()
@@ -67,7 +67,7 @@ def animation(outcome: Outcome) -> bytes:
 
 
 def _frame(outcome: Outcome, names: list[str], rows: int, columns: int, at: int) -> Image.Image:
-    figure, first = _axes("", "")
+    figure, first = new_axes("", "")
     figure.set_size_inches(2.3 * columns, 2.5 * rows)
     figure.patch.set(facecolor="white", alpha=1)
     first.remove()

@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from facever.errors import DataError
 from facever.faces.device import choose_device
 from facever.faces.embedder import Embedder
-from facever.files import written_whole
+from facever.files import atomic_write
 from facever.studies.runs import Options, Runs
 from facever.studies.testing import TestSet, drawn_pairs, lfw_set, tested
 from facever.training import TrainingSettings, train
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 from facever.training.crops import default_cache_folder
 from facever.training.data import prepare
-from facever.training.run import Diverged, Interrupted
+from facever.training.errors import Diverged, Interrupted
 from facever.weights.alignment import ALIGNMENTS
 
 # Half of the channels and of the blocks of face_resnet_slim, at half the paper's resolution, and a quarter of it for
 # half of a training, so that dozens of trainings take hours on two cores. Channels fill whole vector registers. The
-# last network is taken, whatever its validation: no choice that could favour a loss.
+# last network is taken, whatever its validation: no choice that could favor a loss.
 FACE_SETTINGS: dict[str, Any] = {
     "network": "face_resnet_slim",
     "network_arguments": {"widths": [16, 32, 64, 128], "depths": [1, 1, 2, 1], "stem": 16, "embedding_size": 128},
@@ -35,7 +35,7 @@ FACE_SETTINGS: dict[str, Any] = {
     "batch_size": 128,
     "learning_rate": 0.1,
     "held_out": 0.15,
-    "half_size": 0.5,
+    "progressive_resizing": 0.5,
     "keep": "last",
 }
 NETWORK_IN_WORDS = (
@@ -56,14 +56,14 @@ class Faces:
     """
 
     options: Options
-    watcher: Watcher
+    callback: Callback
     runs: Runs
     lfw: TestSet | None = field(init=False)
 
     def __post_init__(self) -> None:
         if self.options.data is None:
             raise DataError("this study trains on faces; name a folder of one folder of photographs a person by --data")
-        self.lfw = lfw_set(self.options, ALIGNMENTS[FACE_SETTINGS["alignment"]], self.watcher)
+        self.lfw = lfw_set(self.options, ALIGNMENTS[FACE_SETTINGS["alignment"]], self.callback)
 
     @property
     def cache(self) -> Path:
@@ -98,7 +98,7 @@ class Faces:
         device = choose_device(self.options.device)
         try:
             make_training(
-                settings, self.options.data, folder, self.cache, str(device), self.options.workers, self.watcher
+                settings, self.options.data, folder, self.cache, str(device), self.options.workers, self.callback
             )
         except Interrupted as error:
             raise Interrupted(f"stopped in run {name}; the same command goes on from there") from error
@@ -108,7 +108,7 @@ class Faces:
         correct: dict[str, Any] = {}
         for test in (*sets, self.held_out(settings)):
             result[test.name], correct[test.name] = tested(embedder, test)
-        with written_whole(folder / "correct.npz") as temporary, temporary.open("wb") as file:
+        with atomic_write(folder / "correct.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **correct)
         alpha = embedder.info.loss.get("alpha")
         return {**result, **({} if alpha is None else {"alpha": alpha})}
@@ -117,7 +117,7 @@ class Faces:
         """The people whom a training with these settings does not see."""
         assert self.options.data is not None
         device = choose_device(self.options.device)
-        crops = prepare(settings, self.options.data, self.cache, device, self.options.workers, Watcher()).held_out
+        crops = prepare(settings, self.options.data, self.cache, device, self.options.workers, Callback()).held_out
         paths = [self.options.data / path for path in crops.paths]
         pairs = drawn_pairs(paths, crops.identities, settings.seed)
         return TestSet("held-out people", paths, crops.identities, crops.inner(slice(None)), pairs)
@@ -161,13 +161,13 @@ def make_training(
     cache: Path,
     device: str,
     workers: int | None,
-    watcher: Watcher,
+    callback: Callback,
 ) -> None:
     """Train into a folder, from the checkpoint there if there is one; nothing is done where the training ended."""
     if (folder / "training.json").exists():
         return
     resume = (folder / "checkpoint.pt").exists()
-    train(settings, data, folder, cache, device, workers, resume, watcher=watcher)
+    train(settings, data, folder, cache, device, workers, resume, callback=callback)
     torch.compiler.reset()  # the next training compiles a network of its own
 
 

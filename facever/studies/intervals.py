@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.metrics.bootstrap import REPLICATES, People, Weights, drawn_weights, interval
+from facever.metrics.bootstrap import REPLICATES, People, Weights, interval, resampled_weights
 from facever.studies.outcome import Figure, Interval
 
 
@@ -52,7 +52,7 @@ def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, 
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class Bootstrapped:
     """A figure, or an array of them, and what it was each time that people were drawn anew.
 
     Two of the same people may be taken from each other: the same people were drawn for both.
@@ -72,17 +72,17 @@ class Drawn:
         people: People,
         measure: Callable[[Weights | None], NDArray[np.float64] | float],
         replicates: int = REPLICATES,
-    ) -> Drawn:
+    ) -> Bootstrapped:
         """`measure` takes how often each pair counts, or None if each counts once."""
-        draws = [measure(weights) for weights in drawn_weights(people, replicates)]
+        draws = [measure(weights) for weights in resampled_weights(people, replicates)]
         return cls(np.asarray(measure(None), np.float64), np.array(draws, np.float64))
 
-    def then(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Drawn:
+    def then(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Bootstrapped:
         """The figure changed by a function of its last axes, which the draws have behind their first."""
-        return Drawn(change(self.value), change(self.draws))
+        return Bootstrapped(change(self.value), change(self.draws))
 
-    def __sub__(self, other: Drawn) -> Drawn:
-        return Drawn(self.value - other.value, self.draws - other.draws)
+    def __sub__(self, other: Bootstrapped) -> Bootstrapped:
+        return Bootstrapped(self.value - other.value, self.draws - other.draws)
 
     @property
     def number(self) -> float:

@@ -12,7 +12,7 @@ from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_s
 from facever.studies.intervals import difference, paired_over_seeds, seed_figure
 from facever.studies.outcome import Check, Comparison, Outcome, in_epochs
 from facever.studies.runs import Options, Runs, run_name
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 
 SEEDS, QUICK_SEEDS = 3, 2
 EPOCHS, QUICK_EPOCHS = 24, 1
@@ -21,7 +21,7 @@ SWEEP_EPOCHS, SWEEP_SEED = 6, 1000
 RATES, QUICK_RATES, STEP, MOST = (0.03, 0.1, 0.3), (0.1,), 3.0, 5
 SOFTMAX, FIXED, LEARNED = "softmax", "l2-softmax, alpha 16", "l2-softmax, learned alpha"
 CENTER, JOINED = "center loss", "l2-softmax, alpha 16, with center loss"
-# Center loss counts 0.003 and its centres move by 0.5, the defaults, as Wen et al. 2016 have it.
+# Center loss counts 0.003 and its centers move by 0.5, the defaults, as Wen et al. 2016 have it.
 LOSSES: dict[str, dict[str, Any]] = {
     SOFTMAX: {"loss": "softmax"},
     FIXED: {"loss": "l2-softmax", "alpha": 16.0},
@@ -29,14 +29,14 @@ LOSSES: dict[str, dict[str, Any]] = {
     CENTER: {"loss": "center"},
     JOINED: {"loss": "l2-center", "alpha": 16.0},
 }
-# The batch normalisation behind the dense layer holds the features' lengths together whatever the loss, which the
+# The batch normalization behind the dense layer holds the features' lengths together whatever the loss, which the
 # paper's network leaves to the loss. So those of which the paper speaks first are trained without it as well, at rates
 # that lie closer: there the losses differ in how far they can go.
 PLAIN_RATES, PLAIN_STEP, PLAIN_EPOCHS = (0.1, 0.15, 0.2, 0.3), 1.5, 8
 PLAIN_SOFTMAX, PLAIN_FIXED, PLAIN_CENTER = (f"{loss}, no feature norm" for loss in (SOFTMAX, FIXED, CENTER))
 PLAIN = {PLAIN_SOFTMAX: SOFTMAX, PLAIN_FIXED: FIXED, PLAIN_CENTER: CENTER}
 PLAIN_IN_WORDS = (
-    "Why they come out as they do: this network ends in batch normalisation, which holds the features' lengths "
+    "Why they come out as they do: this network ends in batch normalization, which holds the features' lengths "
     f"together whatever the loss. Without it, as in the paper's network, {', '.join(PLAIN.values())} are "
     f"trained once more, on the same terms among themselves, for {in_epochs(PLAIN_EPOCHS)} at the best of "
     f"{', '.join(f'{rate:g}' for rate in PLAIN_RATES)}, and beyond where the best lay at an end. No check hangs on "
@@ -46,10 +46,10 @@ METRICS = ("accuracy", "tar_at_far_0.01", "tar_at_far_0.001")
 SWEPT = "tar_at_far_0.01"
 
 
-def run(options: Options, watcher: Watcher) -> Outcome:
+def run(options: Options, callback: Callback) -> Outcome:
     """As `facever.studies.run_study`."""
-    runs = Runs(options.out, watcher.say)
-    faces = Faces(options, watcher, runs)
+    runs = Runs(options.out, callback.say)
+    faces = Faces(options, callback, runs)
     seeds = options.seed_list(QUICK_SEEDS if options.quick else SEEDS)
     epochs = QUICK_EPOCHS if options.quick else EPOCHS
     trained = trainings(options.quick)

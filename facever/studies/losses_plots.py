@@ -12,7 +12,7 @@ from facever.studies.plots import Curve, Drawing, curves, file_name, metrics_of,
 def drawings(outcome: Outcome) -> list[Drawing]:
     """Of each metric its values and the differences to softmax, of either network; then the sweeps of either.
 
-    The network without feature normalisation is trained for another length, so its values stand beside no others.
+    The network without feature normalization is trained for another length, so its values stand beside no others.
     """
     metrics = metrics_of(outcome, SOFTMAX)
     found = []
@@ -31,7 +31,7 @@ def drawings(outcome: Outcome) -> list[Drawing]:
     plain = {loss: rates for loss, rates in outcome.data["sweep"].items() if loss in PLAIN}
     others = {loss: rates for loss, rates in outcome.data["sweep"].items() if loss not in PLAIN}
     found += _sweep("sweep", "Learning rates", others)
-    return found + _sweep("sweep-no-feature-norm", "Learning rates without feature normalisation", plain)
+    return found + _sweep("sweep-no-feature-norm", "Learning rates without feature normalization", plain)
 
 
 def _differences(name: str, outcome: Outcome, metric: str, baseline: str) -> Drawing:

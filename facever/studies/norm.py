@@ -16,34 +16,34 @@ from facever.faces.device import choose_device
 from facever.faces.embedder import Embedder
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Job
-from facever.metrics.discard import SHARES
-from facever.studies.degradations import SPOILINGS
+from facever.metrics.discard import CURVE_SHARES
+from facever.studies.degradations import DEGRADATIONS
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
 from facever.studies.intervals import t_interval
-from facever.studies.norm_analysis import BINS, FMR, L2, SOFTMAX, Judged, Scored, judge, score
+from facever.studies.norm_analysis import BINS, FMR, L2, SOFTMAX, Judged, NormScores, judge, score
 from facever.studies.outcome import Outcome, in_epochs
 from facever.studies.runs import Options, Runs, run_name
 from facever.studies.testing import TestSet
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 from facever.weights.alignment import ALIGNMENTS
 
 SEEDS, QUICK_SEEDS = 1, 1
 EPOCHS, QUICK_EPOCHS = 12, 1
 MODELS: dict[str, dict[str, Any]] = {SOFTMAX: {"loss": "softmax"}, L2: {"loss": "l2-softmax", "alpha": 16.0}}
-SPOILED = 400  # photographs whose norms are watched while they are spoiled
+DEGRADED = 400  # photographs whose norms are watched while they are spoiled
 SHOWN = 36  # photographs at either end
 
 
-def run(options: Options, watcher: Watcher) -> Outcome:
+def run(options: Options, callback: Callback) -> Outcome:
     """As `facever.studies.run_study`."""
-    runs = Runs(options.out, watcher.say)
-    faces = Faces(options, watcher, runs)
+    runs = Runs(options.out, callback.say)
+    faces = Faces(options, callback, runs)
     seeds = options.seed_list(QUICK_SEEDS if options.quick else SEEDS)
     epochs = QUICK_EPOCHS if options.quick else EPOCHS
     settings = {(m, s): face_settings(**MODELS[m], epochs=epochs, seed=s) for s in seeds for m in MODELS}
     for (model, seed), each in settings.items():
         faces(run_name(model, seed), each)
-    scored: dict[str, list[Scored]] = {model: [] for model in MODELS}
+    scored: dict[str, list[NormScores]] = {model: [] for model in MODELS}
     detector: list[NDArray[np.float64]] = []
     response: dict[str, list[dict[str, Any]]] = {model: [] for model in MODELS}
     sets = []
@@ -67,11 +67,11 @@ def _detector_scores(faces: Faces, test: TestSet, seed: int) -> NDArray[np.float
     options = faces.options
 
     def detect(folder: Path) -> dict[str, Any]:
-        job = Job(alignment, device=str(choose_device(options.device)), rule="center")
+        job = Job(output=alignment, device=str(choose_device(options.device)), rule="center")
         found = []
         for photograph in process_files(test.paths, job, options.workers):
             found.append(photograph.faces[0].face.score if photograph.faces else 0.0)
-            faces.watcher.cropping(len(found), len(test.paths))
+            faces.callback.cropping(len(found), len(test.paths))
         return {"scores": found}
 
     name = "detector" if faces.lfw else f"detector-seed-{seed}"
@@ -83,18 +83,18 @@ def _detector_scores(faces: Faces, test: TestSet, seed: int) -> NDArray[np.float
 
 def _response(runs: Runs, name: str, embedder: Embedder, test: TestSet) -> dict[str, Any]:
     """Norms of spoiled photographs over their own before, a mean and interval for each step of each spoiling."""
-    chosen = np.unique(np.linspace(0, len(test.crops) - 1, min(SPOILED, len(test.crops))).astype(int))
+    chosen = np.unique(np.linspace(0, len(test.crops) - 1, min(DEGRADED, len(test.crops))).astype(int))
     crops = test.crops[chosen]
 
     def measure(folder: Path) -> dict[str, Any]:
         clean = embedder(crops)[1].astype(np.float64)
         told: dict[str, Any] = {}
-        for spoiling in SPOILINGS:
-            told[spoiling.name] = []
-            for step in spoiling.steps:
-                ratio = embedder(spoiling.change(crops, step))[1] / np.maximum(clean, 1e-12)
+        for degradation in DEGRADATIONS:
+            told[degradation.name] = []
+            for step in degradation.steps:
+                ratio = embedder(degradation.change(crops, step))[1] / np.maximum(clean, 1e-12)
                 ends = t_interval(ratio.tolist())
-                told[spoiling.name].append({"step": step, "ratio": float(ratio.mean()), "ci95": ends})
+                told[degradation.name].append({"step": step, "ratio": float(ratio.mean()), "ci95": ends})
         return told
 
     return runs(f"{name}-spoiled", {"photographs": len(crops), "test": test.name}, measure)
@@ -143,7 +143,7 @@ def _outcome(
         data={
             "test_set": test,
             "bins": {model: cells.value.tolist() for model, cells in judged.cells.items()},
-            "discard": {"shares": SHARES.tolist(), "curves": curves},
+            "discard": {"shares": CURVE_SHARES.tolist(), "curves": curves},
             "response": {model: each[0] for model, each in response.items()},
         },
         arrays=arrays,

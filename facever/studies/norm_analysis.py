@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from facever.datasets.pairs import Pair
 from facever.faces.embedder import Embedder
 from facever.metrics.bootstrap import People
-from facever.metrics.discard import Discard, gain_of
+from facever.metrics.discard import DiscardCurve, gain_of
 from facever.scoring import cosine, threshold_at_far
-from facever.studies.intervals import Drawn
+from facever.studies.intervals import Bootstrapped
 from facever.studies.norm_bins import BinnedPairs, bins_of
 from facever.studies.outcome import Check, Comparison, Figure
 from facever.studies.testing import TestSet
@@ -28,7 +28,7 @@ OVER_PHOTOGRAPHS = "Student's t over photographs"
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class NormScores:
     """A model's view of the test pairs.
 
     Attributes
@@ -51,15 +51,15 @@ class Scored:
         low, high = np.minimum(bins[self.a], bins[self.b]), np.maximum(bins[self.a], bins[self.b])
         return BinnedPairs(low, high, self.same, self.accepted, BINS)
 
-    def discard(self, quality: NDArray[np.float64]) -> Discard:
+    def discard(self, quality: NDArray[np.float64]) -> DiscardCurve:
         """By a quality of photographs; as ranks, so that several trainings can be put one behind the other."""
         levels = np.unique(quality)
         rank = np.searchsorted(levels, quality) / max(len(levels) - 1, 1)
         lower = np.minimum(rank[self.a], rank[self.b])
-        return Discard(lower[self.same], ~self.accepted[self.same])
+        return DiscardCurve(lower[self.same], ~self.accepted[self.same])
 
 
-def score(embedder: Embedder, test: TestSet) -> Scored:
+def score(embedder: Embedder, test: TestSet) -> NormScores:
     """Embed a test set's photographs and decide its pairs."""
     vectors, norms = embedder(test.crops)
     row = {path: i for i, path in enumerate(test.paths)}
@@ -68,7 +68,7 @@ def score(embedder: Embedder, test: TestSet) -> Scored:
     same = np.array([pair.same for pair in test.pairs])
     cosines = cosine(vectors[a], vectors[b])
     threshold = threshold_at_far(cosines[~same], FMR, min_false_accepts=0)
-    return Scored(norms.astype(np.float64), a, b, same, cosines >= threshold)
+    return NormScores(norms.astype(np.float64), a, b, same, cosines >= threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +78,22 @@ class Judged:
     Attributes
     ----------
     cells : from model to balanced accuracy by pair of bins, (BINS, BINS)
-    curves : from a quality to its error-versus-discard curve, one FNMR for each of `SHARES`
+    curves : from a quality to its error-versus-discard curve, one FNMR for each of `CURVE_SHARES`
     lost : from model to (spoiling, share of the norm lost at its strongest step, interval over photographs)
     how : str
         What the intervals over people are.
     """
 
-    cells: dict[str, Drawn]
-    curves: dict[str, Drawn]
+    cells: dict[str, Bootstrapped]
+    curves: dict[str, Bootstrapped]
     lost: dict[str, list[tuple[str, float, Any]]]
     how: str
 
-    def high_minus_low(self, model: str) -> Drawn:
+    def high_minus_low(self, model: str) -> Bootstrapped:
         """Balanced accuracy of pairs from the top bin minus that of the bottom one."""
         return self.cells[model].then(lambda cells: cells[..., -1, -1] - cells[..., 0, 0])
 
-    def gain(self, quality: str) -> Drawn:
+    def gain(self, quality: str) -> Bootstrapped:
         """FNMR saved by discarding by a quality, over random discard."""
         return self.curves[quality].then(gain_of)
 
@@ -129,7 +129,7 @@ class Judged:
         ]
 
     def figures(self) -> list[Figure]:
-        found: list[tuple[str, Drawn]] = []
+        found: list[tuple[str, Bootstrapped]] = []
         for model, cells in self.cells.items():
             for i, j in zip(*np.triu_indices(BINS), strict=True):
                 name = f"{model}: balanced accuracy, {BIN_NAMES[i]} with {BIN_NAMES[j]} norm"
@@ -149,7 +149,7 @@ class Judged:
 def judge(
     test: str,
     sets: list[TestSet],
-    scored: dict[str, list[Scored]],
+    scored: dict[str, list[NormScores]],
     detector: list[NDArray[np.float64]],
     response: dict[str, list[dict[str, Any]]],
 ) -> Judged:
@@ -164,8 +164,8 @@ def judge(
         BY_DETECTOR: _joined_discard([s.discard(scores) for s, scores in by_detector]),
     }
     return Judged(
-        cells={model: Drawn.of(everybody, bins.accuracy, REPLICATES) for model, bins in joined.items()},
-        curves={name: Drawn.of(genuine, discard.curve, REPLICATES) for name, discard in discards.items()},
+        cells={model: Bootstrapped.of(everybody, bins.accuracy, REPLICATES) for model, bins in joined.items()},
+        curves={name: Bootstrapped.of(genuine, discard.curve, REPLICATES) for name, discard in discards.items()},
         lost={model: _lost(each) for model, each in response.items()},
         how=f"people of {test} drawn anew, {len(sets)} training{'s' if len(sets) > 1 else ''} a model",
     )
@@ -182,8 +182,8 @@ def _joined_bins(parts: list[BinnedPairs]) -> BinnedPairs:
     return BinnedPairs(joined("low"), joined("high"), joined("same"), joined("accepted"), parts[0].count)
 
 
-def _joined_discard(parts: list[Discard]) -> Discard:
-    return Discard(np.concatenate([p.quality for p in parts]), np.concatenate([p.rejected for p in parts]))
+def _joined_discard(parts: list[DiscardCurve]) -> DiscardCurve:
+    return DiscardCurve(np.concatenate([p.quality for p in parts]), np.concatenate([p.rejected for p in parts]))
 
 
 def _lost(response: list[dict[str, Any]]) -> list[tuple[str, float, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facever.studies.degradations import SPOILINGS
+from facever.studies.degradations import DEGRADATIONS
 from facever.studies.norm_analysis import BIN_NAMES
 from facever.studies.outcome import Outcome
 from facever.studies.plots import Curve, Drawing, curves, grid
@@ -51,22 +51,22 @@ def _discard(outcome: Outcome) -> Drawing:
 
 def _response(outcome: Outcome) -> list[Drawing]:
     found = []
-    for spoiling in SPOILINGS:
+    for degradation in DEGRADATIONS:
         lines, said = [], []
         for model, response in outcome.data["response"].items():
-            steps = response[spoiling.name]
+            steps = response[degradation.name]
             x, y = [s["step"] for s in steps], [s["ratio"] for s in steps]
             ends = [s["ci95"] or (s["ratio"], s["ratio"]) for s in steps]
             lines.append(Curve(model, x, y, ([e[0] for e in ends], [e[1] for e in ends])))
             said.append(f"{model} {y[-1]:.2f} at {x[-1]:g}")
-        text = f"The norm after {spoiling.name} over the norm before, mean with a 95 % interval: {', '.join(said)}."
-        name = spoiling.name.replace(" ", "-")
+        text = f"The norm after {degradation.name} over the norm before, mean with a 95 % interval: {', '.join(said)}."
+        name = degradation.name.replace(" ", "-")
         found.append(
             curves(
                 name,
-                f"The norm under {spoiling.name}",
+                f"The norm under {degradation.name}",
                 text,
-                f"{spoiling.name}, {spoiling.unit}",
+                f"{degradation.name}, {degradation.unit}",
                 "norm, relative",
                 lines,
                 marks=True,

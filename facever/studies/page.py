@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facever.faces.cache import jpeg
 from facever.files import write_bytes, write_json
 from facever.reports.html import data_uri, rendered
 from facever.studies.outcome import RULE, Interval, Outcome
@@ -82,16 +82,10 @@ def _photographs(arrays: Mapping[str, NDArray[Any]]) -> list[tuple[str, list[str
     """(caption, pictures) of each set of photographs that the study shows: those arrays named "photographs: …"."""
     prefix = "photographs: "
     return [
-        (name.removeprefix(prefix), [data_uri(_jpeg(crop), "jpeg") for crop in crops])
+        (name.removeprefix(prefix), [data_uri(jpeg(crop), "jpeg") for crop in crops])
         for name, crops in arrays.items()
         if name.startswith(prefix)
     ]
-
-
-def _jpeg(crop: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(crop).save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
 
 
 def _last_frame(animation: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.reports.plots import INK, SERIES, _axes, _svg
+from facever.reports.plots import INK, SERIES, new_axes, svg_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ class Curve:
     y: Sequence[float]
     band: tuple[Sequence[float], Sequence[float]] | None = None
     dashed: bool = False
-    colour: int | None = None
+    color: int | None = None
 
 
 def metrics_of(outcome: Outcome, model: str) -> list[str]:
@@ -72,7 +72,7 @@ def points(
     zero: bool = False,
 ) -> Drawing:
     """A row for each value, with its interval as a bar; `zero` draws a line at 0."""
-    figure, axes = _axes(x_label, "")
+    figure, axes = new_axes(x_label, "")
     labels = list(values)
     for row, (value, interval) in enumerate(values.values()):
         if interval is not None:
@@ -100,14 +100,14 @@ def curves(
     marks: bool = False,
 ) -> Drawing:
     """Lines over one axis; `vertical` and `horizontal` are straight ones with a name."""
-    figure, axes = _axes(x_label, y_label)
+    figure, axes = new_axes(x_label, y_label)
     for index, line in enumerate(lines):
-        colour = SERIES[(index if line.colour is None else line.colour) % len(SERIES)]
+        color = SERIES[(index if line.color is None else line.color) % len(SERIES)]
         style = "--" if line.dashed else "-"
         marked = marks or len(line.x) < 2
-        axes.plot(line.x, line.y, style, marker="o" if marked else None, markersize=4, color=colour, label=line.label)
+        axes.plot(line.x, line.y, style, marker="o" if marked else None, markersize=4, color=color, label=line.label)
         if line.band is not None:
-            axes.fill_between(line.x, *line.band, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(line.x, *line.band, color=color, alpha=0.15, linewidth=0)
     for label, at in (vertical or {}).items():
         axes.axvline(at, color=INK, linewidth=1, linestyle=":", label=label)
     for label, (at, interval) in (horizontal or {}).items():
@@ -126,11 +126,11 @@ def curves(
 def grid(
     name: str, title: str, text: str, label: str, rows: Sequence[str], columns: Sequence[str], cells: NDArray[Any]
 ) -> Drawing:
-    """A table of values (r, c) as coloured fields with their numbers; cells that are not numbers stay empty."""
-    figure, axes = _axes(label, label)
+    """A table of values (r, c) as colored fields with their numbers; cells that are not numbers stay empty."""
+    figure, axes = new_axes(label, label)
     shown = np.ma.masked_invalid(cells)
     low, high = (float(shown.min()), float(shown.max())) if shown.count() else (0.0, 1.0)
-    # The upper half of the colours stays unused, so that dark numbers can be read on all fields.
+    # The upper half of the colors stays unused, so that dark numbers can be read on all fields.
     axes.imshow(shown, cmap="Blues", vmin=low - 0.02, vmax=high + 1.5 * (high - low) + 0.05, aspect="auto")
     for (row, column), value in np.ndenumerate(cells):
         if np.isfinite(value):
@@ -149,8 +149,8 @@ def scatter(
     labels: NDArray[np.int64],
     directions: NDArray[np.float32],
 ) -> Drawing:
-    """Features of two components (n, 2), coloured by their class, and the classifier's directions (C, 2)."""
-    figure, axes = _axes("first component", "second component")
+    """Features of two components (n, 2), colored by their class, and the classifier's directions (C, 2)."""
+    figure, axes = new_axes("first component", "second component")
     figure.set_size_inches(4.4, 4.4)
     scatter_on(axes, features, labels, directions, reach_of(features))
     return _drawn(figure, name, title, text)
@@ -184,7 +184,7 @@ def scatter_on(
 
 
 def _drawn(figure: Figure, name: str, title: str, text: str) -> Drawing:
-    svg = _svg(figure)
+    svg = svg_text(figure)
     # Each drawing of a page has ids of its own, also where two have the same axes.
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     buffer = io.BytesIO()

@@ -14,13 +14,13 @@ from facever.datasets.identities import IdentityFolder
 from facever.datasets.lfw import find_pairs_file, read_lfw_pairs
 from facever.datasets.pairs import Pair, photographs
 from facever.errors import DataError
-from facever.evaluation import Photographs, evaluate_all, evaluate_embedded
-from facever.faces.alignment import centre_crop
+from facever.evaluation import EmbeddingSet, evaluate_all, evaluate_embedded
+from facever.faces.alignment import center_crop
 from facever.faces.device import choose_device
 from facever.faces.embedder import Embedder
 from facever.faces.images import load_image
 from facever.studies.runs import Options
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 from facever.training.crops import CropSet, cut_crops, default_cache_folder
 from facever.weights.alignment import Alignment
 
@@ -51,34 +51,34 @@ class TestSet:
     pairs: list[Pair]
 
 
-def lfw_set(options: Options, alignment: Alignment, watcher: Watcher) -> TestSet | None:
+def lfw_set(options: Options, alignment: Alignment, callback: Callback) -> TestSet | None:
     """LFW's photographs and pairs, or None where no folder was named.
 
-    A photograph without a detected face gets its centre crop, as in `facever eval-lfw`. Raises DataError.
+    A photograph without a detected face gets its center crop, as in `facever eval-lfw`. Raises DataError.
     """
     if options.lfw is None:
         return None
     listed = read_lfw_pairs(options.pairs or find_pairs_file(options.lfw), options.lfw)
     paths = [path for path in photographs(listed) if isinstance(path, Path)]
-    crops = crops_of(options.lfw, paths, alignment, options, watcher)
+    crops = crops_of(options.lfw, paths, alignment, options, callback)
     return TestSet("LFW", paths, [path.parent.name for path in paths], crops, listed)
 
 
 def crops_of(
-    root: Path, paths: list[Path], alignment: Alignment, options: Options, watcher: Watcher
+    root: Path, paths: list[Path], alignment: Alignment, options: Options, callback: Callback
 ) -> NDArray[np.uint8]:
     """The crops (n, H, W, 3) of photographs below a root, by way of the cache of crops."""
     folder = IdentityFolder(root, paths, [path.parent.name for path in paths])
     device = choose_device(options.device)
     cache = options.cache or default_cache_folder()
-    found = cut_crops(folder, alignment, 0, cache, str(device), options.workers, watcher.cropping)
+    found = cut_crops(folder, alignment, 0, cache, str(device), options.workers, callback.cropping)
     rows = {path: i for i, path in enumerate(found.paths)}
     return np.stack([_crop(path, root, found, rows, alignment) for path in paths])
 
 
 def _crop(path: Path, root: Path, found: CropSet, rows: dict[str, int], alignment: Alignment) -> NDArray[np.uint8]:
     row = rows.get(str(path.relative_to(root)))
-    return centre_crop(load_image(path), alignment) if row is None else found.crops[found.rows[row]]
+    return center_crop(load_image(path), alignment) if row is None else found.crops[found.rows[row]]
 
 
 def drawn_pairs(paths: Sequence[Path], identities: Sequence[str], seed: int, count: int = PAIRS) -> list[Pair]:
@@ -124,10 +124,10 @@ def tested(embedder: Embedder, test: TestSet) -> tuple[dict[str, Any], NDArray[n
     row = {path: i for i, path in enumerate(test.paths)}
     rows = [row[path] for path in photographs(test.pairs)]  # type: ignore[index]
     names = [str(path) for path in test.paths]
-    listed = Photographs([names[i] for i in rows], vectors[rows], norms[rows].astype(np.float64), [])
+    listed = EmbeddingSet([names[i] for i in rows], vectors[rows], norms[rows].astype(np.float64), [])
     result = evaluate_embedded(test.pairs, listed, [])
     every = evaluate_all(
-        Photographs(names, vectors, norms.astype(np.float64), []), test.identities, replicates=REPLICATES
+        EmbeddingSet(names, vectors, norms.astype(np.float64), []), test.identities, replicates=REPLICATES
     )
     told: dict[str, Any] = {
         "accuracy": result.figures.accuracy,

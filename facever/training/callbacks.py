@@ -23,7 +23,7 @@ class Progress:
     photographs_per_second: float
 
 
-class Watcher:
+class Callback:
     """What a training tells; this one keeps silent. Override what is of interest."""
 
     def say(self, message: str) -> None:
@@ -32,7 +32,7 @@ class Watcher:
     def cropping(self, done: int, total: int) -> None:
         """So many of the photographs that were not in the cache have been detected and aligned."""
 
-    def teaching(self, done: int, total: int) -> None:
+    def distillation(self, done: int, total: int) -> None:
         """So many crops have been embedded by the teacher."""
 
     def progress(self, progress: Progress) -> None:

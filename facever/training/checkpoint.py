@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from facever.errors import DataError
-from facever.files import written_whole
+from facever.files import atomic_write
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values. Raises OutputError."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         torch.save(state, temporary)
 
 

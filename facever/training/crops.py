@@ -13,9 +13,9 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class CropSet:
         Of the network; the crops show `margin` more pixels on every side, for augmentation.
     problems : list of str
         Photographs without a crop.
+    sources : mapping from str to str
+        The source of each identity; "" for those that it lacks.
     """
 
     crops: NDArray[np.uint8]
@@ -58,6 +60,7 @@ class CropSet:
     alignment: Alignment
     margin: int
     problems: list[str]
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -74,11 +77,23 @@ class CropSet:
             self.alignment,
             self.margin,
             self.problems,
+            self.sources,
         )
+
+    def row_sources(self) -> list[str]:
+        """The source of each crop."""
+        return [self.sources.get(name, "") for name in self.identities]
 
     def padded(self, positions: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """The crops with their margin: (k, H + 2 margin, W + 2 margin, 3)."""
         return self.crops[self.rows[positions]]
+
+    def digest(self) -> str:
+        """SHA-256 of every crop, in hexadecimal."""
+        digest = hashlib.sha256()
+        for i in range(0, len(self), 256):
+            digest.update(self.padded(slice(i, i + 256)).tobytes())
+        return digest.hexdigest()
 
     def inner(self, positions: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """The crops as inference cuts them, without the margin: (k, H, W, 3)."""
@@ -125,7 +140,7 @@ def cut_crops(
     store = _Store(folder, settings, (padded.height, padded.width, 3))
     missing = [i for i in range(len(relative)) if not store.knows(relative[i], stamps[i])]
     if missing:
-        job = Job(padded, device=device, rule="center")
+        job = Job(output=padded, device=device, rule="center")
         store.begin()
         try:
             done = process_files([data.paths[i] for i in missing], job, workers)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from facever.datasets.identities import IdentityFolder, read_identities, split_identities
+from facever.datasets.sources import read_sources
 from facever.errors import DataError
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 from facever.training.crops import CropSet, cut_crops
-from facever.training.distillation.mixup import Mixtures, draw_mixtures
+from facever.training.distillation.mixup import MixupPairs, draw_mixup_pairs
 from facever.training.distillation.teacher import teacher_embeddings
 from facever.training.settings import TrainingSettings
 from facever.weights.alignment import ALIGNMENTS
@@ -30,7 +31,7 @@ class TrainingData:
     training: CropSet
     held_out: CropSet
     targets: Tensor | None = None
-    mixtures: Mixtures | None = None
+    mixup_pairs: MixupPairs | None = None
 
     def people(self) -> dict[str, int]:
         """Enough to notice that the data changed between a checkpoint and its resume."""
@@ -43,7 +44,7 @@ class TrainingData:
 
 
 def prepare(
-    settings: TrainingSettings, data: Path, cache: Path, device: torch.device, workers: int | None, watcher: Watcher
+    settings: TrainingSettings, data: Path, cache: Path, device: torch.device, workers: int | None, callback: Callback
 ) -> TrainingData:
     """Detect and align what the cache does not hold yet, and split the people.
 
@@ -52,38 +53,41 @@ def prepare(
     DataError, OutputError, WeightsError
     """
     folder = read_identities(data, least=2, dropped=frozenset(settings.dropped))
-    if folder.lonely:
-        watcher.say(f"{folder.lonely} identities with a single photograph were left out")
+    if folder.singletons:
+        callback.say(f"{folder.singletons} identities with a single photograph were left out")
     alignment = ALIGNMENTS[settings.alignment]
-    crops = cut_crops(folder, alignment, MARGIN, cache, str(device), workers, watcher.cropping)
+    crops = cut_crops(folder, alignment, MARGIN, cache, str(device), workers, callback.cropping)
     if crops.problems:
-        watcher.say(f"{len(crops.problems)} photographs left out, the first: {crops.problems[0]}")
+        callback.say(f"{len(crops.problems)} photographs left out, the first: {crops.problems[0]}")
+    crops = replace(crops, sources=read_sources(data, crops.identities, settings.sources))
     names, others = split_identities(crops.identities, settings.held_out, settings.seed)
     if len(names) < 3:
         raise DataError(
             f"{len(names)} identities to train on (and {len(others)} held out); a classifier needs at least 3"
         )
     training = crops.of(names)
-    mixtures = draw_mixtures(training.identities, settings.seed) if settings.mixed else None
-    targets = _targets(settings.teacher, folder, training, mixtures, cache, device, workers, watcher)
-    return TrainingData(data.name, training, crops.of(others), targets, mixtures)
+    mixup_pairs = None
+    if settings.mixup:
+        mixup_pairs = draw_mixup_pairs(training.identities, training.row_sources(), settings.seed)
+    targets = _targets(settings.teacher, folder, training, mixup_pairs, cache, device, workers, callback)
+    return TrainingData(data.name, training, crops.of(others), targets, mixup_pairs)
 
 
 def _targets(
     teacher: str | None,
     folder: IdentityFolder,
     training: CropSet,
-    mixtures: Mixtures | None,
+    mixup_pairs: MixupPairs | None,
     cache: Path,
     device: torch.device,
     workers: int | None,
-    watcher: Watcher,
+    callback: Callback,
 ) -> Tensor | None:
     if teacher is None:
         return None
-    alignment = read_info(Path(teacher)).alignment  # the teacher looks at crops of its own
-    crops = cut_crops(folder, alignment, MARGIN, cache, str(device), workers, watcher.cropping)
+    alignment = read_info(teacher).alignment  # the teacher looks at crops of its own
+    crops = cut_crops(folder, alignment, MARGIN, cache, str(device), workers, callback.cropping)
     crops = crops.of(sorted(set(training.identities)))
     if crops.paths != training.paths:  # a face is found or not whatever the alignment
         raise DataError(f"{cache}: the crops of {alignment.name} show other photographs; clear this cache")
-    return teacher_embeddings(teacher, crops, cache, device, watcher.teaching, mixtures)
+    return teacher_embeddings(teacher, crops, cache, device, callback.distillation, mixup_pairs)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from facever.errors import FaceverError
 
@@ -31,8 +31,8 @@ class ProcessLost(FaceverError):
     """Another process of this training ended."""
 
 
-class Processes:
-    """The processes of a training; one alone, unless `joined` says otherwise."""
+class ProcessGroup:
+    """The processes of a training; one alone, unless `process_group` says otherwise."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
@@ -46,7 +46,7 @@ class Processes:
         if self.size > 1:
             dist.barrier()
 
-    def agreed(self, share: float, stop: bool) -> tuple[float, bool]:
+    def agree(self, share: float, stop: bool) -> tuple[float, bool]:
         """The first one's share of the training, and whether any was told to stop."""
         if self.size == 1:
             return share, stop
@@ -62,13 +62,21 @@ class Processes:
         dist.all_reduce(total)
         return (total / self.size).tolist()
 
+    def gather(self, part: Tensor) -> Tensor:
+        """The whole batch, from the equal part of each process."""
+        if self.size == 1:
+            return part
+        parts = [torch.empty_like(part) for _ in range(self.size)]
+        dist.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+
     def together(self, module: nn.Module) -> nn.Module:
         """The module, its gradients averaged over all processes."""
         return nn.parallel.DistributedDataParallel(module) if self.size > 1 else module
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
+def process_group() -> Iterator[ProcessGroup]:
     """The processes that torchrun started, if it did.
 
     Raises
@@ -78,13 +86,13 @@ def joined() -> Iterator[Processes]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Processes()
+        yield ProcessGroup()
         return
     # Numbers are agreed on over gloo, gradients of CUDA tensors averaged over NCCL.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
     try:
-        yield Processes(dist.get_rank(), size)
+        yield ProcessGroup(dist.get_rank(), size)
     except FaceverError:
         raise
     except RuntimeError as error:

@@ -18,13 +18,13 @@ from facever.training.held_out import TRANSFERRED_FAR, held_out_figures
 from facever.training.settings import TrainingSettings
 from facever.weights.file import read_info, save_weights
 from facever.weights.metadata import WeightsInfo, versions
-from facever.weights.records import Normalisation
+from facever.weights.records import Normalization
 
 WITH_US = "with facever"
 
 
 def weights_info(
-    name: str, settings: TrainingSettings, data: TrainingData, alpha: float, normalisation: Normalisation
+    name: str, settings: TrainingSettings, data: TrainingData, alpha: float, normalization: Normalization
 ) -> WeightsInfo:
     """The metadata of a training's weights, without thresholds. `alpha` is where it ended, if it was learned."""
     loss: dict[str, Any] = {"name": settings.loss}
@@ -43,7 +43,7 @@ def weights_info(
     }
     seen, credit = [record], f"trained {WITH_US}"
     if settings.init:
-        began_from = read_info(Path(settings.init))
+        began_from = read_info(settings.init)
         # A training in two parts, on the same photographs, is told as one.
         seen = began_from.training_data + [each for each in seen if each not in began_from.training_data]
         credit = began_from.credit
@@ -54,11 +54,11 @@ def weights_info(
         network=settings.network,
         network_arguments={**settings.all_network_arguments(), **settings.export_arguments},
         alignment=data.training.alignment,
-        normalisation=normalisation,
+        normalization=normalization,
         mirrored=True,
         loss=loss,
         training_data=seen,
-        licence=settings.licence,
+        license=settings.license,
         credit=credit,
         seed=settings.seed,
         settings=settings.to_json(),
@@ -73,8 +73,10 @@ def export_weights(path: Path, info: WeightsInfo, state: Mapping[str, Tensor]) -
     save_weights(path, info, network)
 
 
-def judge(weights: Path, data: TrainingData, pattern: str, device: torch.device) -> tuple[Calibration, dict[str, Any]]:
-    """What finished weights make of the held-out people, embedded as every command will embed them.
+def evaluate_held_out(
+    weights: Path, data: TrainingData, pattern: str, device: torch.device
+) -> tuple[Calibration, dict[str, Any]]:
+    """Calibrate exported weights on held-out identities, and measure them, embedded as every command embeds.
 
     Parameters
     ----------
@@ -98,4 +100,4 @@ def judge(weights: Path, data: TrainingData, pattern: str, device: torch.device)
         names = [held_out.identities[i] for i in rows]
         calibration = calibration_of_people(embeddings[rows], names, source, norms=norms[rows])
     cosine = next((t.cosine for t in calibration.thresholds if t.far == TRANSFERRED_FAR), None)
-    return calibration, held_out_figures(embeddings, held_out.identities, cosine)
+    return calibration, held_out_figures(embeddings, held_out.identities, held_out.row_sources(), cosine)

@@ -1,4 +1,4 @@
-"""What a network makes of people whom it was not trained on: each source apart, relatives apart from strangers."""
+"""Verification of held-out identities: each source apart, relatives apart from strangers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.datasets.identities import group_of, labels_of, source_of
+from facever.datasets.identities import group_of, labels_of
 from facever.metrics import tar_at_far
 from facever.metrics.all_pairs import blocks
 from facever.scoring import far_at_threshold, impostors_needed, tar_at_threshold
 
-FARS = (1e-2, 1e-3, 1e-4)
+HELD_OUT_FARS = (1e-2, 1e-3, 1e-4)
 TRANSFERRED_FAR = 1e-3
 
 
@@ -44,57 +44,70 @@ def pair_cosines(embeddings: NDArray[np.float32], identities: Sequence[str]) -> 
     return PairCosines(*(np.concatenate(part or empty) for part in parts))
 
 
-def by_source(embeddings: NDArray[np.float32], identities: Sequence[str]) -> dict[str, PairCosines]:
-    """The pairs within each source that has genuine pairs and strangers; "" where names tell no source."""
-    sources = np.array([source_of(name) for name in identities])
+def by_source(
+    embeddings: NDArray[np.float32], identities: Sequence[str], sources: Sequence[str]
+) -> dict[str, PairCosines]:
+    """The pairs within each source that has genuine pairs and strangers.
+
+    Parameters
+    ----------
+    embeddings : float32 ndarray of shape (n, d), unit length
+    identities, sources : n str
+        Of each embedding.
+    """
+    of_row = np.array(sources)
     found = {}
     for source in sorted(set(sources)):
-        rows = np.flatnonzero(sources == source).tolist()
+        rows = np.flatnonzero(of_row == source).tolist()
         pairs = pair_cosines(embeddings[rows], [identities[i] for i in rows])
         if len(pairs.genuine) and len(pairs.strangers):
             found[str(source)] = pairs
     return found
 
 
-def tar_by_source(embeddings: NDArray[np.float32], identities: Sequence[str], far: float = 1e-3) -> dict[str, float]:
-    """TAR within each source at a threshold of its own that gives this FAR among strangers."""
-    return {s: tar_at_far(p.genuine, p.strangers, far) for s, p in by_source(embeddings, identities).items()}
+def tar_by_source(
+    embeddings: NDArray[np.float32], identities: Sequence[str], sources: Sequence[str], far: float = 1e-3
+) -> dict[str, float]:
+    """TAR within each source, at its own threshold for this FAR among strangers."""
+    return {s: tar_at_far(p.genuine, p.strangers, far) for s, p in by_source(embeddings, identities, sources).items()}
 
 
 def held_out_figures(
-    embeddings: NDArray[np.float32], identities: Sequence[str], threshold: float | None = None
+    embeddings: NDArray[np.float32],
+    identities: Sequence[str],
+    sources: Sequence[str],
+    threshold: float | None = None,
 ) -> dict[str, Any]:
-    """TAR at FARs within each source; and what the threshold of one source does on the others.
+    """TAR at FARs within each source; and what a common threshold does on each.
 
     Parameters
     ----------
     embeddings : float32 ndarray of shape (n, d), unit length
-    identities : n str
+    identities, sources : n str
     threshold : float, optional
-        A cosine by which all sources are judged.
+        A cosine, the same for all sources.
 
     Returns
     -------
     dict
-        A record for each source: `people`, `photographs`, the numbers of `genuine`, `relative` and `stranger` pairs,
+        A record for each source: `people`, `photographs`, the numbers of `genuine`, `relatives` and `strangers` pairs,
         `tar` at each FAR that its strangers support, and, if there is a threshold, `far_at_threshold` of strangers,
         `far_of_relatives` and `tar_at_threshold`.
     """
     return {
-        source: _figures(source, pairs, identities, threshold)
-        for source, pairs in by_source(embeddings, identities).items()
+        source: _figures([n for n, s in zip(identities, sources, strict=True) if s == source], pairs, threshold)
+        for source, pairs in by_source(embeddings, identities, sources).items()
     }
 
 
-def _figures(source: str, pairs: PairCosines, identities: Sequence[str], threshold: float | None) -> dict[str, Any]:
-    own = [name for name in identities if source_of(name) == source]
+def _figures(own: Sequence[str], pairs: PairCosines, threshold: float | None) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "people": len(set(own)),
         "photographs": len(own),
         **{kind: len(cosines) for kind, cosines in asdict(pairs).items()},
         "tar": {
             f"{far:g}": tar_at_far(pairs.genuine, pairs.strangers, far)
-            for far in FARS
+            for far in HELD_OUT_FARS
             if len(pairs.strangers) >= impostors_needed(far)
         },
     }

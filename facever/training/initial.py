@@ -1,6 +1,8 @@
-"""Training on: the network that a training begins from, and the pull back towards it."""
+"""The trained network that a training starts from."""
 
 from __future__ import annotations
+
+import copy
 
 import numpy as np
 import torch
@@ -9,23 +11,23 @@ from torch import Tensor
 
 from facever.errors import WeightsError
 from facever.faces.embedder import Embedder
-from facever.networks import EmbeddingNetwork, ResNet29, ResNet29Twin
+from facever.networks import EmbeddingNetwork
 from facever.training.crops import CropSet
 from facever.weights.file import load_weights
 from facever.weights.shipped import find_weights
 
-CENTRE_CROPS = 4096
+MEAN_CROPS = 4096
 
 
 class Initial:
-    """A network as it was before the training, frozen.
+    """A frozen copy of the network as it was before the training.
 
     Parameters
     ----------
     weights : str
-        As for `facever.weights.shipped.find_weights`.
+        A name or path, as for `facever.weights.shipped.find_weights`.
     crops : CropSet
-        Of the training; the initial embeddings' centre is taken from a part of them.
+        The training crops; the mean embedding is taken over at most `MEAN_CROPS` of them.
     device : torch.device
 
     Raises
@@ -43,8 +45,9 @@ class Initial:
                 f"train with --alignment {self.info.alignment.name}, or another of its size"
             )
         self.weights, self.device, self._crops = weights, device, crops
+        self._embedder = Embedder(self.info, copy.deepcopy(self.network), device, "fp32")
         self.network = self.network.to(memory_format=torch.channels_last).requires_grad_(False)
-        self.centre = torch.zeros(self.network.embedding_size, device=device)
+        self.center = torch.zeros(self.network.embedding_size, device=device)
 
     def start(self, network: EmbeddingNetwork) -> None:
         """Give `network` the initial parameters.
@@ -52,26 +55,22 @@ class Initial:
         Raises
         ------
         WeightsError
-            If it is neither the same network nor one that grows out of it.
+            If it is neither the same network nor one that can grow out of it.
         """
-        if isinstance(network, ResNet29Twin) and isinstance(self.network, ResNet29):
-            network.grow_from(self.network, self._mean_embedding())
-            self.centre = network.centred[0] * network.centres[0]
-            return
         try:
-            network.load_state_dict(self.network.state_dict())
-        except RuntimeError as error:
+            self.center = network.start_from(self.network, self._mean_embedding)
+        except ValueError as error:
             raise WeightsError(
-                f"{self.weights}: parameters of {self.info.network} {self.info.network_arguments}, with which a "
-                "training of another network can't begin; give the same --network and --network-args"
+                f"{self.weights}: weights of {self.info.network} {self.info.network_arguments} can't initialize "
+                "another network; use the same --network and network_arguments"
             ) from error
 
     def targets(self, x: Tensor) -> Tensor:
-        """What the initial network says of a batch: features without what a twin takes out, of length 1. (N, d)"""
+        """Initial unit embeddings (N, d) of a batch (N, 3, H, W), less the mean that the new network subtracts."""
         with torch.no_grad():
-            return F.normalize(F.normalize(self.network(x).float()) - self.centre)
+            return F.normalize(F.normalize(self.network(x).float()) - self.center)
 
     def _mean_embedding(self) -> Tensor:
-        some = np.linspace(0, len(self._crops) - 1, min(len(self._crops), CENTRE_CROPS)).astype(np.int64)
-        embeddings, _ = Embedder.load(find_weights(self.weights), self.device, "fp32")(self._crops.inner(some))
+        some = np.linspace(0, len(self._crops) - 1, min(len(self._crops), MEAN_CROPS)).astype(np.int64)
+        embeddings, _ = self._embedder(self._crops.inner(some))
         return torch.from_numpy(embeddings).to(self.device).mean(0)

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from facever.files import written_whole
+from facever.files import atomic_write
 from facever.training.callbacks import Progress
 from facever.training.validation import Validation
 
@@ -38,7 +38,7 @@ class TrainingLog:
 
     def write(self, path: Path) -> None:
         """As CSV, whole or not at all. Raises OutputError."""
-        with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, restval="")
             writer.writeheader()
             writer.writerows({name: _rounded(value) for name, value in row.items()} for row in self.rows)

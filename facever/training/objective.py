@@ -1,4 +1,4 @@
-"""What a training step minimises: the loss over identities, and whatever was asked for beside it."""
+"""What a training step minimizes: the loss over identities, and whatever was asked for beside it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from facever.losses import LossOutput
 from facever.networks import EmbeddingNetwork
-from facever.training.distillation.anchor import pull_loss
-from facever.training.distillation.teacher import Teaching
+from facever.training.distillation.anchor import anchor_loss
+from facever.training.distillation.teacher import DistillationLoss
 from facever.training.initial import Initial
 from facever.training.settings import TrainingSettings
 
@@ -26,7 +26,7 @@ class Objective(nn.Module):
     network : EmbeddingNetwork
     loss : Module
         From features and labels to `LossOutput`.
-    teaching : Teaching, optional
+    teaching : DistillationLoss, optional
     targets : Tensor of shape (m, k), optional
         The teacher's embeddings.
     initial : Initial, optional
@@ -39,15 +39,15 @@ class Objective(nn.Module):
         settings: TrainingSettings,
         network: EmbeddingNetwork,
         loss: nn.Module,
-        teaching: Teaching | None,
+        distillation: DistillationLoss | None,
         targets: Tensor | None,
         initial: Initial | None,
-        pull: Tensor,
+        anchor: Tensor,
     ) -> None:
         super().__init__()
-        self.settings, self.network, self.loss, self.teaching = settings, network, loss, teaching
+        self.settings, self.network, self.loss, self.distillation = settings, network, loss, distillation
         # Not buffers: they don't change, and need not be sent from process to process.
-        self._fixed = (targets, initial, pull)
+        self._fixed = (targets, initial, anchor)
         self._run: list[Callable[[Tensor], Tensor]] = [network]  # in a list, so that it isn't registered twice
 
     def run_by(self, forward: Callable[[Tensor], Tensor]) -> None:
@@ -57,12 +57,12 @@ class Objective(nn.Module):
     def forward(self, x: Tensor, labels: Tensor, rows: Tensor) -> LossOutput:  # (N, 3, H, W), (M,), (N,)
         """The first M of the N crops have an identity; the others are mixtures, on which only the teacher is asked."""
         s = self.settings
-        targets, initial, pull = self._fixed
+        targets, initial, anchor = self._fixed
         features = self._run[0](x)
         output = self.loss(features[: len(labels)], labels)
         total = output.loss
-        if self.teaching is not None and targets is not None:
-            total = s.softmax_weight * total + s.teacher_weight * self.teaching(features, targets[rows])
-        if initial is not None and s.pull:
-            total = total + pull_loss(features, initial.targets(x), pull[rows], s.pull_branches)
+        if self.distillation is not None and targets is not None:
+            total = s.softmax_weight * total + s.teacher_weight * self.distillation(features, targets[rows])
+        if initial is not None and s.anchor:
+            total = total + anchor_loss(features, initial.targets(x), anchor[rows], s.anchor_branches)
         return LossOutput(total, output.logits)

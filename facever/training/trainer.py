@@ -1,6 +1,6 @@
 """One training step after another, and the state between two of them.
 
-Everything random in a step follows from the seed and the step's number, so a state is parameters, optimiser and a
+Everything random in a step follows from the seed and the step's number, so a state is parameters, optimizer and a
 number: a run that was interrupted and goes on equals one that was not (bit for bit in float32 on a processor).
 """
 
@@ -21,19 +21,19 @@ from torch import Tensor, nn
 from facever.datasets.augmentation import Augmenter
 from facever.datasets.identities import labels_of
 from facever.faces.device import computes_in_bf16
-from facever.networks import EmbeddingNetwork
+from facever.networks import EmbeddingNetwork, build_network
 from facever.training.crops import CropSet
-from facever.training.distillation.anchor import pull_of
-from facever.training.distillation.mixup import Mixtures
-from facever.training.distillation.teacher import Teaching
-from facever.training.distributed import Processes
-from facever.training.ema import Average
+from facever.training.distillation.anchor import anchor_weights
+from facever.training.distillation.mixup import MixupPairs
+from facever.training.distillation.teacher import DistillationLoss
+from facever.training.distributed import ProcessGroup
+from facever.training.ema import EMA
 from facever.training.initial import Initial
 from facever.training.objective import Objective
-from facever.training.optimizer import make_optimiser
-from facever.training.sampler import Order
+from facever.training.optimizer import make_optimizer
+from facever.training.sampler import Sampler, even_shares
 from facever.training.settings import TrainingSettings
-from facever.weights.records import Normalisation
+from facever.weights.records import Normalization
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class StepResult:
 
 
 class Trainer:
-    """Network, loss and optimiser on their way through a set of crops.
+    """Network, loss and optimizer on their way through a set of crops.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ class Trainer:
         To train in place of the one that the settings name.
     targets : Tensor of shape (m, k), optional
         A teacher's embedding of each crop, of length 1, with which the network learns to agree; and of each mixture.
-    mixtures : Mixtures, optional
+    mixtures : MixupPairs, optional
         Of these crops, to stand in for the settings' share of a batch.
-    processes : Processes, optional
+    processes : ProcessGroup, optional
         Those that train together; this one alone by default.
 
     Raises
@@ -78,38 +78,38 @@ class Trainer:
         say: Callable[[str], None] = lambda message: None,
         network: EmbeddingNetwork | None = None,
         targets: Tensor | None = None,
-        mixtures: Mixtures | None = None,
-        processes: Processes | None = None,
+        mixup_pairs: MixupPairs | None = None,
+        processes: ProcessGroup | None = None,
     ) -> None:
         self.settings, self.crops, self.device, self.say = settings, crops, device, say
         labels, self.identities = labels_of(crops.identities)
         self.labels = np.array(labels, np.int64)
+        self.processes = processes or ProcessGroup()
         torch.manual_seed(settings.seed)
         if network is None:
-            network, loss = settings.build(len(self.identities))
-        else:
-            loss = settings.build_loss(network, len(self.identities))
+            network = build_network(settings.network, **settings.all_network_arguments())
+        loss = settings.build_loss(network, len(self.identities), self.processes.gather)
         self.initial = Initial(settings.init, crops, device) if settings.init else None
-        self.normalisation = self.initial.info.normalisation if self.initial else Normalisation()
+        self.normalization = self.initial.info.normalization if self.initial else Normalization()
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
         if self.initial:
             self.initial.start(self.network)
         self.loss = loss.to(device).train()
-        self.mixtures = mixtures
-        self.teaching: Teaching | None = None
+        self.mixup_pairs = mixup_pairs
+        self.distillation: DistillationLoss | None = None
         if targets is not None:
             size = self.network.embedding_size
-            self.teaching = Teaching(size, targets.shape[1], settings.similarity_weight).to(device)
-        pull = pull_of(crops.identities, settings.pull).to(device)
-        self.objective = Objective(settings, self.network, self.loss, self.teaching, targets, self.initial, pull)
-        self.average = Average(self.network, settings.ema)
+            self.distillation = DistillationLoss(size, targets.shape[1], settings.similarity_weight).to(device)
+        anchor = anchor_weights(crops.identities, settings.anchor).to(device)
+        self.objective = Objective(settings, self.network, self.loss, self.distillation, targets, self.initial, anchor)
+        self.ema = EMA(self.network, settings.ema)
         alignment = crops.alignment
         self.augment = Augmenter(settings.augmentation, alignment.height, alignment.width, crops.margin)
-        self.optimiser = make_optimiser(settings, self.network, self._loss_parameters())
-        self.processes = processes or Processes()
+        self.optimizer = make_optimizer(settings, self.network, self._head_parameters())
         together = settings.batch_size * self.processes.size
-        self.order = Order(crops.identities, together, settings.sampling == "even", settings.seed)
-        self.batch_size, self.steps_per_epoch = self.order.batch_size // self.processes.size, self.order.batches
+        shares = even_shares(crops.identities, crops.row_sources()) if settings.sampling == "even" else None
+        self.sampler = Sampler(len(crops), together, settings.seed, shares)
+        self.batch_size, self.steps_per_epoch = self.sampler.batch_size // self.processes.size, self.sampler.batches
         self.step = 0
         self._small = False  # whether the last step saw halved crops
         self.half = computes_in_bf16(settings.precision, device)
@@ -125,32 +125,32 @@ class Trainer:
     def train_step(self, progress: float) -> StepResult:
         """One batch; `progress` in [0, 1] sets the learning rate."""
         rank, size = self.processes.rank, self.processes.size
-        rows = self.order.rows(self.step)[: self.batch_size * size][rank::size]
+        rows = self.sampler.rows(self.step)[: self.batch_size * size][rank::size]
         seed = _seed_of(self.settings.seed, self.step, rank)
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed + 1)  # dropout
         rows, pixels, of_nobody = self._mixed_in(rows, seed)
         labels = torch.from_numpy(self.labels[rows]).to(self.device)
         rows = np.concatenate([rows, of_nobody])
-        x = self.normalisation(self.augment(torch.from_numpy(pixels).to(self.device), generator))
-        self._small = progress < self.settings.half_size
+        x = self.normalization(self.augment(torch.from_numpy(pixels).to(self.device), generator))
+        self._small = progress < self.settings.progressive_resizing
         if self._small:
             x = _halved(x)
 
-        rates = (self.settings.learning_rate_at(progress), self.settings.loss_rate_at(progress))
-        for group in self.optimiser.param_groups:
-            group["lr"] = rates[group["of_loss"]]
+        rates = (self.settings.learning_rate_at(progress), self.settings.head_learning_rate_at(progress))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rates[group["head"]]
         with self._autocast():
             output = self._step(x, labels, torch.from_numpy(rows).to(self.device))
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         output.loss.backward()
         if self.settings.clip is not None:
-            trained = [p for group in self.optimiser.param_groups for p in group["params"]]
+            trained = [p for group in self.optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(trained, self.settings.clip)
-        self.optimiser.step()
+        self.optimizer.step()
         self.loss.constrain()
         self.step += 1
-        self.average.update(self.step)
+        self.ema.update(self.step)
         correct = (output.logits.argmax(1) == labels).float().mean()
         return StepResult(*self.processes.mean([output.loss.item(), correct.item()]))
 
@@ -158,13 +158,13 @@ class Trainer:
         self, rows: NDArray[np.int64], seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
         """The rows that stay, the crops with mixtures in place of the others, and the rows of those' targets."""
-        if self.mixtures is None:
+        if self.mixup_pairs is None:
             return rows, self.crops.padded(rows), np.empty(0, np.int64)
         draw = np.random.default_rng(seed)
-        count = int(self.settings.mixed * len(rows))  # rounded down: somebody stays
+        count = int(self.settings.mixup * len(rows))  # rounded down: somebody stays
         stay = rows[np.sort(draw.permutation(len(rows))[count:])]
-        chosen = draw.integers(len(self.mixtures), size=count)
-        pixels = np.concatenate([self.crops.padded(stay), self.mixtures.of(self.crops, chosen)])
+        chosen = draw.integers(len(self.mixup_pairs), size=count)
+        pixels = np.concatenate([self.crops.padded(stay), self.mixup_pairs.of(self.crops, chosen)])
         return stay, pixels, len(self.labels) + chosen
 
     def state(self) -> dict[str, Any]:
@@ -172,19 +172,19 @@ class Trainer:
         return {
             "network": self.network.state_dict(),
             "loss": self.loss.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average.state(),
-            "teaching": self.teaching.state_dict() if self.teaching else None,
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.state(),
+            "distillation": self.distillation.state_dict() if self.distillation else None,
             "step": self.step,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.loss.load_state_dict(state["loss"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.average.restore(state["average"])
-        if self.teaching:
-            self.teaching.load_state_dict(state["teaching"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema.restore(state["ema"])
+        if self.distillation:
+            self.distillation.load_state_dict(state["distillation"])
         self.step = int(state["step"])
 
     @torch.inference_mode()
@@ -193,19 +193,19 @@ class Trainer:
 
         By the average of the parameters, if one is kept; of halved crops as long as those are trained on.
         """
-        network = self.average.averaged.eval()
+        network = self.ema.network.eval()
         parts = []
         for i in range(0, len(crops), batch_size):
             pixels = torch.from_numpy(crops.inner(slice(i, i + batch_size))).to(self.device)
-            x = self.normalisation(pixels.permute(0, 3, 1, 2))
+            x = self.normalization(pixels.permute(0, 3, 1, 2))
             with self._autocast():
                 features = network(_halved(x) if self._small else x)
             parts.append(nn.functional.normalize(features.float(), dim=1).cpu())
         network.train()
         return torch.cat(parts).numpy()
 
-    def _loss_parameters(self) -> list[nn.Parameter]:
-        return [*self.loss.parameters(), *(self.teaching.parameters() if self.teaching else ())]
+    def _head_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        return [*self.loss.named_parameters(), *(self.distillation.named_parameters() if self.distillation else ())]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half)
@@ -222,7 +222,7 @@ class Trainer:
         trial = torch.zeros(self.batch_size, 3, alignment.height, alignment.width, device=self.device)
         trial = trial.contiguous(memory_format=torch.channels_last)
         try:
-            for x in (trial, _halved(trial)) if self.settings.half_size else (trial,):
+            for x in (trial, _halved(trial)) if self.settings.progressive_resizing else (trial,):
                 with self._autocast():
                     features = compiled(x)
                 features.float().sum().backward()
@@ -230,7 +230,7 @@ class Trainer:
             self.say(f"torch.compile failed ({type(error).__name__}), so training goes uncompiled")
             return self.network
         finally:
-            # The trial must leave no trace: statistics of batch normalisation and gradients are as they were.
+            # The trial must leave no trace: statistics of batch normalization and gradients are as they were.
             for name, buffer in self.network.named_buffers():
                 buffer.copy_(before[name])
             self.network.zero_grad(set_to_none=True)

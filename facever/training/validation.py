@@ -1,7 +1,8 @@
-"""How well a network verifies people that it was not trained on."""
+"""Validation: verification of held-out identities."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of
 from facever.metrics import best_threshold, pairwise_cosines, tar_at_far
+from facever.scoring import decide
 from facever.training.held_out import tar_by_source
 
 PAIRS = 6000
@@ -34,17 +36,19 @@ class Validation:
 
     @property
     def score(self) -> float:
-        """By which the best network of a training is chosen: the mean of the sources' TAR, so that each counts."""
+        """What chooses the best network of a training: the mean of the sources' TAR, so that each counts."""
         return sum(self.tar_by_source.values()) / len(self.tar_by_source) if self.tar_by_source else self.tar
 
 
-def validate(embeddings: NDArray[np.float32], identities: list[str], seed: int) -> Validation | None:
-    """Draw pairs of the held-out people and verify them; None where there are no pairs of one kind.
+def validate(
+    embeddings: NDArray[np.float32], identities: Sequence[str], sources: Sequence[str], seed: int
+) -> Validation | None:
+    """Draw pairs of held-out identities and verify them; None where a kind of pair is missing.
 
     Parameters
     ----------
     embeddings : float32 ndarray of shape (n, d), unit length
-    identities : list of n str
+    identities, sources : n str
     seed : int
         Fixes the drawn pairs.
     """
@@ -56,5 +60,5 @@ def validate(embeddings: NDArray[np.float32], identities: list[str], seed: int) 
     generator = np.random.default_rng(seed)
     drawn = [generator.choice(scores, count, replace=False) for scores in (genuine, impostor)]
     cosines, same = np.concatenate(drawn), np.repeat([True, False], count)
-    accuracy = float(np.mean((cosines >= best_threshold(cosines, same)) == same))
-    return Validation(accuracy, tar_at_far(genuine, impostor, 1e-3), tar_by_source(embeddings, identities))
+    accuracy = float(np.mean(decide(cosines, best_threshold(cosines, same)) == same))
+    return Validation(accuracy, tar_at_far(genuine, impostor, 1e-3), tar_by_source(embeddings, identities, sources))

@@ -44,7 +44,7 @@ class Alignment:
     def padded(self, margin: int) -> Alignment:
         """The same alignment with `margin` more pixels of the photograph on every side.
 
-        Its crops hold those of the unpadded one in their middle, but for rounding (one grey level here and there).
+        Its crops hold those of the unpadded one in their middle, but for rounding (one gray level here and there).
         """
         landmarks = tuple((x + margin, y + margin) for x, y in self.landmarks)
         return replace(
@@ -89,7 +89,7 @@ def window(alignment: Alignment, name: str, share: float, down: float, height: i
     share : float
         Width of the window as a share of the crop's width.
     down : float
-        How far below the crop's centre the window's centre lies, in pixels of the crop.
+        How far below the crop's center the window's center lies, in pixels of the crop.
     height, width : int
         Size to which the window is scaled, in pixels.
     """

@@ -19,9 +19,9 @@ from facever.errors import WeightsError
 from facever.networks import ResNet29
 from facever.weights.alignment import DLIB_150
 from facever.weights.metadata import WeightsInfo, versions
-from facever.weights.records import Normalisation
+from facever.weights.records import Normalization
 
-NORMALISATION = Normalisation((122.782, 117.001, 104.298), 256.0)
+NORMALIZATION = Normalization((122.782, 117.001, 104.298), 256.0)
 _LAYER = re.compile(rb"(?:con|affine|fc)_[a-z0-9_]{0,12}")
 
 
@@ -137,7 +137,7 @@ def dlib_info(name: str) -> WeightsInfo:
         network="resnet29",
         network_arguments={},
         alignment=DLIB_150,
-        normalisation=NORMALISATION,
+        normalization=NORMALIZATION,
         mirrored=True,
         loss={"name": "metric loss of dlib", "margin": 0.04, "distance": 0.6},
         training_data=[
@@ -148,7 +148,7 @@ def dlib_info(name: str) -> WeightsInfo:
                 "terms": "not part of this file",
             }
         ],
-        licence="CC0-1.0",
+        license="CC0-1.0",
         credit="Davis E. King, dlib (dlib_face_recognition_resnet_model_v1), released into the public domain",
         versions=versions(),
     )

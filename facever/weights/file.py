@@ -1,6 +1,6 @@
 """The weights file: parameters in safetensors, and in its metadata all that is needed to use them rightly.
 
-Inference takes network, alignment and pixel normalisation from here and nowhere else; the thresholds say which false
+Inference takes network, alignment and pixel normalization from here and nowhere else; the thresholds say which false
 accept rate they promise and on which data.
 """
 
@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from facever.errors import WeightsError
-from facever.files import written_whole
+from facever.files import atomic_write, sha256_of
 from facever.networks import EmbeddingNetwork, build_network
 from facever.weights.metadata import FORMAT, KEY, WeightsInfo
+from facever.weights.records import WeightsId
 from facever.weights.shipped import find_weights
 
 
@@ -32,14 +33,14 @@ def save_weights(path: Path, info: WeightsInfo, network: EmbeddingNetwork, half:
     for name, tensor in network.state_dict().items():
         tensor = tensor.detach().cpu().contiguous()
         state[name] = tensor.half() if half and tensor.dim() >= 2 else tensor
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         try:
             save_file(state, temporary, metadata={KEY: json.dumps(info.to_json())})
         except SafetensorError as error:  # a full disk, for one
             raise OSError(str(error)) from error
 
 
-def read_info(path: Path) -> WeightsInfo:
+def read_info(weights: str | Path) -> WeightsInfo:
     """The metadata of a weights file.
 
     Raises
@@ -47,10 +48,16 @@ def read_info(path: Path) -> WeightsInfo:
     WeightsError
         If the file is missing, truncated, not safetensors, or not facever's.
     """
-    return _read(path)[0]
+    return _read(find_weights(weights))[0]
 
 
-def load_weights(path: Path, device: str | torch.device = "cpu") -> tuple[WeightsInfo, EmbeddingNetwork]:
+def weights_id(weights: str | Path) -> WeightsId:
+    """Name and hash of a weights file. Raises WeightsError as `read_info`."""
+    path = find_weights(weights)
+    return WeightsId(read_info(path).name, sha256_of(path))
+
+
+def load_weights(weights: str | Path, device: str | torch.device = "cpu") -> tuple[WeightsInfo, EmbeddingNetwork]:
     """Metadata and network, float32, in evaluation mode, on `device`.
 
     Raises
@@ -58,6 +65,7 @@ def load_weights(path: Path, device: str | torch.device = "cpu") -> tuple[Weight
     WeightsError
         As `read_info`; and if the parameters are not those of the network that the file names, or not finite.
     """
+    path = find_weights(weights)
     info, state = _read(path, tensors=True)
     try:
         network = build_network(info.network, **info.network_arguments)
@@ -86,7 +94,6 @@ def _check_parameters(path: Path, network: str, state: dict[str, Tensor], expect
 
 
 def _read(path: Path, tensors: bool = False) -> tuple[WeightsInfo, dict[str, Tensor]]:
-    path = find_weights(path)
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -102,7 +109,10 @@ def _read(path: Path, tensors: bool = False) -> tuple[WeightsInfo, dict[str, Ten
     try:
         fields = json.loads(metadata[KEY])
         if fields.get("format") != FORMAT:
-            raise WeightsError(f"{path}: format {fields.get('format')} of weights file; this facever reads {FORMAT}")
+            raise WeightsError(
+                f"{path}: a weights file of format {fields.get('format')}, and this facever reads format {FORMAT}; "
+                "train or convert it again"
+            )
         return WeightsInfo.from_json(fields), state
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise WeightsError(f"{path}: its metadata is broken ({error!r}); export it again") from error

@@ -12,12 +12,11 @@ import torch
 from facever.errors import WeightsError
 from facever.scoring import impostors_needed, people_needed
 from facever.weights.alignment import Alignment
-from facever.weights.records import Likelihood, Normalisation, Quality, Threshold
+from facever.weights.records import Likelihood, Normalization, Quality, Threshold
 
-FORMAT = 1
+FORMAT = 2
 KEY = "facever"
-# What files written by the first facever lack.
-_ADDED = frozenset({"likelihood", "quality"})
+OPEN_LICENSES = frozenset({"CC0-1.0", "CC-BY-4.0", "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "not stated"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,11 @@ class WeightsInfo:
     network: str
     network_arguments: dict[str, Any]
     alignment: Alignment
-    normalisation: Normalisation
+    normalization: Normalization
     mirrored: bool
     loss: dict[str, Any]
     training_data: list[dict[str, Any]]
-    licence: str
+    license: str
     credit: str
     seed: int | None = None
     thresholds: list[Threshold] = field(default_factory=list)
@@ -52,11 +51,11 @@ class WeightsInfo:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> WeightsInfo:
         """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
-        known = {name: fields[name] for name in cls.__dataclass_fields__ if name not in _ADDED or name in fields}
+        known = {name: fields[name] for name in cls.__dataclass_fields__}
         known["alignment"] = Alignment.from_json(fields["alignment"])
-        mean, scale = fields["normalisation"]["mean"], float(fields["normalisation"]["scale"])
+        mean, scale = fields["normalization"]["mean"], float(fields["normalization"]["scale"])
         r, g, b = (float(m) for m in mean)
-        known["normalisation"] = Normalisation((r, g, b), scale)
+        known["normalization"] = Normalization((r, g, b), scale)
         known["thresholds"] = [Threshold.from_json(t) for t in fields["thresholds"]]
         if fields.get("likelihood") is not None:
             known["likelihood"] = Likelihood(**fields["likelihood"])
@@ -65,6 +64,11 @@ class WeightsInfo:
         if not isinstance(fields["mirrored"], bool):
             raise TypeError(f"mirrored is true or false, not {fields['mirrored']!r}")
         return cls(**known)
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the license restricts use: neither an open one nor left open."""
+        return self.license not in OPEN_LICENSES
 
     def threshold(self, far: float) -> Threshold:
         """The stored threshold for that false accept rate. Raises WeightsError where there is none."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Normalisation:
+class Normalization:
     """From RGB pixels in [0, 255] to a network's input: (x - mean) / scale, mean per channel."""
 
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
@@ -21,11 +21,19 @@ class Normalisation:
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(value) for value in (*self.mean, self.scale)) or self.scale <= 0:
-            raise ValueError(f"pixels can't be normalised by mean {self.mean} and scale {self.scale}")
+            raise ValueError(f"pixels can't be normalized by mean {self.mean} and scale {self.scale}")
 
     def __call__(self, pixels: Tensor) -> Tensor:  # (N, 3, H, W) uint8 or float -> float32
         mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
         return (pixels.float() - mean) / self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsId:
+    """Which weights made a result: their name, and the SHA-256 of their file in hexadecimal."""
+
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +118,8 @@ class Likelihood:
         return 1 / (1 + math.exp(-min(700.0, max(-700.0, self.log_ratio(cosine) + math.log(prior / (1 - prior))))))
 
 
-SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)  # of the photographs
-JUDGED = SHARES.index(0.2)
+DISCARD_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)  # of the photographs
+JUDGED = DISCARD_SHARES.index(0.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +217,7 @@ class Quality:
         left, all_ = (_percent(rate) for rate in (self.check.fnmr[JUDGED], self.check.fnmr_at_random))
         return (
             f"on {self.source}, leaving out the photographs of small norms helps no more than leaving out any: FNMR "
-            f"{left} without the lowest {100 * SHARES[JUDGED]:g} %, {all_} at random"
+            f"{left} without the lowest {100 * DISCARD_SHARES[JUDGED]:g} %, {all_} at random"
         )
 
 

@@ -20,19 +20,25 @@ def shipped_weights() -> list[str]:
 
 
 def find_weights(name_or_path: str | Path) -> Path:
-    """The file of shipped weights by name, or of any others by path.
+    """The file of shipped weights by name, or of any other weights by path.
+
+    Text without a separator or a suffix is a name, whatever lies in the working directory: write `./default` for a file
+    of that name. A `Path` is always a path.
 
     Raises
     ------
     WeightsError
         If there is no such file.
     """
-    path = Path(name_or_path)
+    path, text = Path(name_or_path), str(name_or_path)
+    shipped = f"shipped are {', '.join(shipped_weights()) or 'none'}"
+    if isinstance(name_or_path, str) and text == path.name and not path.suffix:
+        if text in shipped_weights():
+            return shipped_folder() / f"{text}.safetensors"
+        hint = f"; write ./{text} for the file of that name" if path.is_file() else ""
+        raise WeightsError(f"no weights called {text!r} come with facever ({shipped}){hint}")
     if path.is_file():
         return path
-    if path.name == str(name_or_path) and str(name_or_path) in shipped_weights():
-        return shipped_folder() / f"{name_or_path}.safetensors"
-    if str(name_or_path) and path.is_dir():
+    if text and path.is_dir():
         raise WeightsError(f"{path} is a folder; name a weights file (.safetensors)")
-    names = ", ".join(shipped_weights()) or "none"
-    raise WeightsError(f"there are no weights {str(name_or_path)!r}: neither a file nor one of those shipped ({names})")
+    raise WeightsError(f"there is no weights file {text!r} ({shipped}); check the path")

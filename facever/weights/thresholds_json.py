@@ -11,7 +11,7 @@ from facever.files import sha256_of, write_json
 from facever.weights.metadata import WeightsInfo, versions, with_thresholds
 from facever.weights.records import Likelihood, Quality, Threshold
 
-FORMAT = 1
+FORMAT = 2
 
 
 def write_thresholds(
@@ -50,7 +50,7 @@ def read_thresholds(path: Path, weights: Path, info: WeightsInfo) -> WeightsInfo
         owner = dict(fields["weights"])
         thresholds = [Threshold.from_json(threshold) for threshold in fields["thresholds"]]
         line = None if fields["likelihood"] is None else Likelihood(**fields["likelihood"])
-        quality = fields.get("quality")  # which files of the first facever lack
+        quality = fields["quality"]
         found = None if quality is None else Quality.from_json(quality)
         name, expected = str(owner["name"]), owner["sha256"]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:

@@ -150,7 +150,7 @@ def test_the_module_is_the_command() -> None:
         (["verify", "a.jpg", "b.jpg", "--threshold", "high"], "--threshold"),
         (["verify", "a.jpg", "b.jpg", "--min-face", "3"], "12"),
         (["embed", "folder", "--workers", "0"], "--workers"),
-        (["embed", "folder", "--colour"], "--colour"),
+        (["embed", "folder", "--color"], "--color"),
         (["calibrate", "default", "people"], "--out"),
         (["train", "people", "--epochs", "many"], "--epochs"),
     ],
@@ -388,7 +388,7 @@ def test_eval_lfw_in_json_has_the_documented_keys_and_counts(evaluated) -> None:
 def test_eval_lfw_reports_and_counts_a_photograph_without_a_face(evaluated) -> None:
     outcome, rows = evaluated
     wall = "Wall/Wall_0001.jpg"
-    assert outcome.err == f"{wall}: no face found, so its centre crop was used\n"
+    assert outcome.err == f"{wall}: no face found, so its center crop was used\n"
     assert outcome.json["images_without_face"] == 1
     assert outcome.json["names_without_face"] == [wall]
     assert [row["path_b"] for row in rows if row["without_face"] != "0"] == [wall]
@@ -490,7 +490,7 @@ def test_info_prints_a_row_for_each_fact() -> None:
     assert table["name"] == "default"
     assert "150x150" in table["alignment"]
     assert "impostor pairs" in table["threshold for FAR 0.001"]
-    assert table["licence"]
+    assert table["license"]
     assert table["credit"]
     assert Path(table["file"]).is_file()
 

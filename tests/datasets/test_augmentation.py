@@ -9,7 +9,7 @@ import torch
 from facever.datasets.augmentation import Augmentation, Augmenter
 
 H, W, M = 32, 28, 4
-NONE = Augmentation(shift=0, scale=0, rotation=0, light=0, grey_share=0, small_share=0, border_share=0, cut_share=0)
+NONE = Augmentation(shift=0, scale=0, rotation=0, light=0, gray_share=0, small_share=0, border_share=0, cut_share=0)
 
 
 def crops(n: int = 6) -> torch.Tensor:
@@ -87,10 +87,10 @@ def test_a_cut_blanks_one_rectangle_of_at_most_its_share() -> None:
     assert blank.any()
 
 
-def test_grey_crops_have_three_equal_channels_with_the_weights_of_luma() -> None:
+def test_gray_crops_have_three_equal_channels_with_the_weights_of_luma() -> None:
     red = torch.zeros(50, H + 2 * M, W + 2 * M, 3, dtype=torch.uint8)
     red[..., 0] = 200
-    x = augmented(replace(NONE, grey_share=1.0), red)
+    x = augmented(replace(NONE, gray_share=1.0), red)
     torch.testing.assert_close(x, torch.full_like(x, 200 * 0.299))
 
 
@@ -104,7 +104,7 @@ def test_small_crops_lose_detail_but_not_their_mean() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_light_keeps_the_order_of_grey_values(seed: int) -> None:
+def test_light_keeps_the_order_of_gray_values(seed: int) -> None:
     ramp = torch.arange(W + 2 * M).repeat(20, H + 2 * M, 1)[..., None].repeat(1, 1, 1, 3).to(torch.uint8) + 100
     x = augmented(replace(NONE, light=0.3), ramp, seed)
     steps = x[:, 0, 0].diff(dim=1)

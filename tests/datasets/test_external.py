@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from facever.datasets.external import ForeignEmbeddings
+from facever.datasets.external import ExternalEmbeddings
 from facever.errors import DataError
-from facever.faces.sources import Picture
+from facever.faces.sources import ImageBytes
 
 VECTORS = np.array([[3.0, 4.0], [0.0, 2.0], [1.0, 0.0]])
 UNIT = [[0.6, 0.8], [0.0, 1.0], [1.0, 0.0]]
@@ -30,21 +30,21 @@ def as_parquet(folder: Path) -> Path:
 
 @pytest.mark.parametrize("write", [as_npy, as_parquet])
 def test_embeddings_are_found_by_path_below_the_root_and_made_unit_length(tmp_path: Path, write) -> None:
-    foreign = ForeignEmbeddings.read(write(tmp_path))
+    foreign = ExternalEmbeddings.read(write(tmp_path))
     root = tmp_path / "lfw"
-    vectors, found = foreign.of([root / "ann/2.jpg", Picture("set.bin[0]", b""), root / "none.jpg"], root)
+    vectors, found = foreign.of([root / "ann/2.jpg", ImageBytes("set.bin[0]", b""), root / "none.jpg"], root)
     assert found == [True, True, False]
     np.testing.assert_allclose(vectors[:2], [UNIT[1], UNIT[2]])
 
 
 def test_of_several_faces_of_a_photograph_the_first_counts(tmp_path: Path) -> None:
-    foreign = ForeignEmbeddings.read(as_npy(tmp_path, names=["a", "a", "b"]))
+    foreign = ExternalEmbeddings.read(as_npy(tmp_path, names=["a", "a", "b"]))
     np.testing.assert_allclose(foreign.of([Path("a")], tmp_path)[0], [UNIT[0]])
 
 
 def test_names_that_fit_no_photograph_are_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none of the 1 photographs.*'ann/1\.jpg'"):
-        ForeignEmbeddings.read(as_npy(tmp_path)).of([tmp_path / "x.jpg"], tmp_path)
+        ExternalEmbeddings.read(as_npy(tmp_path)).of([tmp_path / "x.jpg"], tmp_path)
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
@@ -52,12 +52,12 @@ def test_vectors_that_are_zero_or_not_finite_are_named(tmp_path: Path, value: fl
     vectors = VECTORS.copy()
     vectors[1] = value
     with pytest.raises(DataError, match=r"1 embeddings are zero or not finite.*ann/2\.jpg"):
-        ForeignEmbeddings.read(as_npy(tmp_path, vectors))
+        ExternalEmbeddings.read(as_npy(tmp_path, vectors))
 
 
 def test_names_and_vectors_must_be_as_many(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="2 names for embeddings"):
-        ForeignEmbeddings.read(as_npy(tmp_path, names=NAMES[:2]))
+        ExternalEmbeddings.read(as_npy(tmp_path, names=NAMES[:2]))
 
 
 def test_vectors_of_unequal_length_are_refused(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_vectors_of_unequal_length_are_refused(tmp_path: Path) -> None:
         pa.table({"path": ["a", "b"], "embedding": [[1.0], [1.0, 2.0]]}), tmp_path / "e.parquet"
     )
     with pytest.raises(DataError, match="unequal length"):
-        ForeignEmbeddings.read(tmp_path / "e.parquet")
+        ExternalEmbeddings.read(tmp_path / "e.parquet")
 
 
 def test_files_that_hold_no_embeddings_are_refused_by_name(tmp_path: Path) -> None:
@@ -74,4 +74,4 @@ def test_files_that_hold_no_embeddings_are_refused_by_name(tmp_path: Path) -> No
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     for name in ("e.parquet", "alone.npy", "objects.npy", "none.npy"):
         with pytest.raises(DataError, match=name):
-            ForeignEmbeddings.read(tmp_path / name)
+            ExternalEmbeddings.read(tmp_path / name)

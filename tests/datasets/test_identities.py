@@ -44,7 +44,7 @@ def test_only_photographs_count_and_hidden_folders_do_not(tmp_path: Path) -> Non
 def test_identities_with_too_few_photographs_are_left_out_and_counted(tmp_path: Path) -> None:
     folder = read_identities(photographs(tmp_path, ann=1, bob=2, cid=1), least=2)
     assert set(folder.identities) == {"bob"}
-    assert folder.lonely == 2
+    assert folder.singletons == 2
 
 
 def test_a_pattern_chooses_identities(tmp_path: Path) -> None:

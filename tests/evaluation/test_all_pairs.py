@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facever.datasets.external import ForeignEmbeddings
+from facever.datasets.external import ExternalEmbeddings
 from facever.datasets.pairs import Pair
 from facever.errors import DataError
-from facever.evaluation import Photographs, StageTimes, evaluate_all, evaluate_foreign
+from facever.evaluation import EmbeddingSet, StageTimes, evaluate_all, evaluate_external
 from facever.reports.tables import all_pairs_rows, timing_rows
 from facever.weights.records import Threshold
 
 
-def photographs(degrees: list[float]) -> Photographs:
+def photographs(degrees: list[float]) -> EmbeddingSet:
     angles = np.radians(degrees)
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    return Photographs([f"{d}.jpg" for d in degrees], vectors, np.ones(len(degrees)), [])
+    return EmbeddingSet([f"{d}.jpg" for d in degrees], vectors, np.ones(len(degrees)), [])
 
 
 def test_rates_of_few_people_by_hand() -> None:
@@ -30,8 +30,8 @@ def test_rates_of_few_people_by_hand() -> None:
 
 def test_rates_appear_once_the_impostors_support_them_and_the_json_is_complete() -> None:
     generator = np.random.default_rng(0)
-    centres = generator.uniform(0, 360, 40)
-    degrees = (centres[:, None] + generator.normal(size=(40, 3))).ravel()
+    centers = generator.uniform(0, 360, 40)
+    degrees = (centers[:, None] + generator.normal(size=(40, 3))).ravel()
     result = evaluate_all(photographs(list(degrees)), [f"p{i // 3}" for i in range(120)])
     # 120 * 119 / 2 - 40 * 3 = 7,020 impostors: ten false accepts are expected down to FAR 1e-2.
     assert result.impostor_pairs == 7020
@@ -51,7 +51,7 @@ def test_one_kind_of_pair_alone_is_refused(identities: list[str]) -> None:
 
 def test_embeddings_of_another_program_are_scored_by_the_same_code(tmp_path: Path) -> None:
     names = ["0.jpg", "10.jpg", "90.jpg"]
-    foreign = ForeignEmbeddings(tmp_path, names, 3 * photographs([0, 10, 90]).vectors)
+    foreign = ExternalEmbeddings(tmp_path, names, 3 * photographs([0, 10, 90]).vectors)
     pairs = [
         Pair(tmp_path / a, tmp_path / b, same, fold)
         for a, b, same, fold in [
@@ -61,7 +61,7 @@ def test_embeddings_of_another_program_are_scored_by_the_same_code(tmp_path: Pat
             ("10.jpg", "none.jpg", False, 1),
         ]
     ]
-    result = evaluate_foreign(foreign, pairs, tmp_path, ["a note"])
+    result = evaluate_external(foreign, pairs, tmp_path, ["a note"])
     cos10 = np.cos(np.radians(10))
     np.testing.assert_allclose(result.cosines, [cos10, 0, cos10, 0], atol=1e-6)
     assert result.images_without_face == ["none.jpg"]
@@ -71,7 +71,7 @@ def test_embeddings_of_another_program_are_scored_by_the_same_code(tmp_path: Pat
     assert result.notes == ["a note"]
 
 
-def many() -> tuple[Photographs, list[str]]:
+def many() -> tuple[EmbeddingSet, list[str]]:
     generator = np.random.default_rng(0)
     degrees = (generator.uniform(0, 360, 40)[:, None] + generator.normal(size=(40, 3))).ravel()
     return photographs(list(degrees)), [f"p{i // 3}" for i in range(120)]
@@ -99,7 +99,7 @@ def test_stored_thresholds_are_measured_on_all_pairs() -> None:
 
 def test_people_with_one_photograph_are_counted_and_take_part() -> None:
     result = evaluate_all(photographs([0, 10, 90, 200]), ["a", "a", "b", "c"])
-    assert (result.lonely, result.genuine_pairs, result.impostor_pairs) == (2, 1, 5)
+    assert (result.singletons, result.genuine_pairs, result.impostor_pairs) == (2, 1, 5)
     assert result.to_json()["people_with_one_photograph"] == 2
     assert dict(all_pairs_rows(result, "m"))["photographs"].startswith("4 of 3 people, 2 with one photograph")
 

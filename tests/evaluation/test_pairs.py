@@ -17,7 +17,7 @@ from facever.datasets.pairs import Pair
 from facever.errors import DataError
 from facever.evaluation import embed_each, evaluate_pairs
 from facever.faces.detection import Face
-from facever.faces.pipeline import EmbeddedFace, Photograph
+from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.records import Threshold
 
 
@@ -36,15 +36,15 @@ class Angles:
         self.info = SimpleNamespace(thresholds=list(thresholds))
         self.asked: list[Any] = []
 
-    def embed_files(self, paths, rule, workers, centre_fallback) -> Iterator[Photograph]:
-        self.asked.append((list(paths), rule, workers, centre_fallback))
+    def embed_files(self, paths, rule, workers, center_fallback) -> Iterator[PhotoResult]:
+        self.asked.append((list(paths), rule, workers, center_fallback))
         for path in paths:
             if path.stem == "broken":
-                yield Photograph(str(path), problems=[f"{path}: cut off"], readable=False)
+                yield PhotoResult(str(path), problems=[f"{path}: cut off"], readable=False)
             elif path.suffix == ".faceless":
-                yield Photograph(str(path), problems=["no face found"], centre=embedded(float(path.stem)))
+                yield PhotoResult(str(path), problems=["no face found"], center=embedded(float(path.stem)))
             else:
-                yield Photograph(str(path), [embedded(float(path.stem)), embedded(77)], found=2)
+                yield PhotoResult(str(path), [embedded(float(path.stem)), embedded(77)], found=2)
 
 
 def pair(a: str, b: str, same: bool, fold: int) -> Pair:
@@ -68,7 +68,7 @@ def test_every_cosine_is_that_of_its_pair() -> None:
     np.testing.assert_allclose(result.cosines, expected, atol=1e-6)
 
 
-def test_each_photograph_is_embedded_once_with_its_centre_crop_as_the_last_resort() -> None:
+def test_each_photograph_is_embedded_once_with_its_center_crop_as_the_last_resort() -> None:
     verifier = Angles()
     result = evaluate_pairs(verifier, PAIRS, "largest", workers=3)  # type: ignore[arg-type]
     names = ["0.jpg", "10.jpg", "60.jpg", "30.jpg", "90.jpg", "160.jpg", "90.faceless"]
@@ -119,18 +119,18 @@ def test_broken_photographs_end_the_evaluation_with_their_number_and_the_first()
 
 
 def test_a_group_without_a_kind_of_pair_leaves_valid_json() -> None:
-    pairs = [replace(each, group="genuine" if each.same else "mixed") for each in PAIRS]
+    pairs = [replace(each, group="genuine" if each.same else "mixup") for each in PAIRS]
     told = json.loads(json.dumps(evaluate_pairs(Angles(), pairs).to_json(), allow_nan=False))  # type: ignore[arg-type]
-    genuine, mixed = told["groups"]
+    genuine, mixup = told["groups"]
     assert (genuine["name"], genuine["far"], genuine["far_interval"]) == ("genuine", None, [None, None])
-    assert (mixed["tar"], mixed["tar_interval"]) == (None, [None, None])
-    assert genuine["few"] and mixed["few"]
+    assert (mixup["tar"], mixup["tar_interval"]) == (None, [None, None])
+    assert genuine["few"] and mixup["few"]
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
 def test_embeddings_that_have_no_angle_are_counted_and_named(value: float) -> None:
     class Broken(Angles):
-        def embed_files(self, *arguments: Any, **options: Any) -> Iterator[Photograph]:
+        def embed_files(self, *arguments: Any, **options: Any) -> Iterator[PhotoResult]:
             for photograph in super().embed_files(*arguments, **options):
                 if photograph.source in ("10.jpg", "60.jpg"):
                     photograph.faces[0].embedding[:] = value  # type: ignore[index]
@@ -146,7 +146,7 @@ def test_the_stream_passes_through_what_watches_it() -> None:
     seen: list[str] = []
     totals: list[int] = []
 
-    def watch(photographs: Iterable[Photograph], total: int) -> Iterator[Photograph]:
+    def watch(photographs: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]:
         totals.append(total)
         for photograph in photographs:
             seen.append(photograph.source)

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from facever.errors import AlignmentError
-from facever.faces.alignment import align, centre_crop, similarity_transform
+from facever.faces.alignment import align, center_crop, similarity_transform
 from facever.weights.alignment import ALIGNMENTS, DLIB_150, FACE_112X96, TIGHT_64X56, Alignment, window
 
 TEMPLATES = pytest.mark.parametrize("alignment", [DLIB_150, FACE_112X96, TIGHT_64X56], ids=lambda a: a.name)
@@ -22,7 +22,7 @@ FIVE_POINTS = hnp.arrays(np.float64, (5, 2), elements=st.floats(-100, 100))
 ANGLES = st.floats(-math.pi, math.pi)
 SCALES = st.floats(0.05, 20)
 SHIFTS = hnp.arrays(np.float64, 2, elements=st.floats(-500, 500))
-COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 255, 255)]
+COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 255, 255)]
 
 
 def similarity(angle: float, scale: float, shift: Any) -> NDArray[np.float64]:
@@ -42,25 +42,25 @@ def assume_spread(points: NDArray) -> None:
 def landmarks_in(side: int, alignment: Alignment, share: float, angle: float = 0.0) -> NDArray[np.float64]:
     """The template as it would lie in the middle of a square picture, its crop covering `share` of the side."""
     template = np.asarray(alignment.landmarks)
-    centred = template - template.mean(axis=0)
+    centered = template - template.mean(axis=0)
     middle = ((side - 1) / 2 + 0.3, (side - 1) / 2 - 0.2)
-    return apply(similarity(angle, share * side / alignment.height, middle), centred)
+    return apply(similarity(angle, share * side / alignment.height, middle), centered)
 
 
 def draw_dots(side: int, points: NDArray, radius: float) -> NDArray[np.uint8]:
-    """Round soft dots on black, one of `COLOURS` each, whose centres of mass are the points."""
+    """Round soft dots on black, one of `COLORS` each, whose centers of mass are the points."""
     picture = np.zeros((side, side, 3), np.uint8)
-    for (x, y), colour in zip(points, COLOURS, strict=True):
+    for (x, y), color in zip(points, COLORS, strict=True):
         reach = int(4 * radius) + 1
         x0, y0 = int(x) - reach, int(y) - reach
         assert min(x0, y0) >= 0 and max(x0, y0) + 2 * reach < side
         rows, columns = np.mgrid[y0 : y0 + 2 * reach, x0 : x0 + 2 * reach]
         weight = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * radius**2))
-        picture[y0 : y0 + 2 * reach, x0 : x0 + 2 * reach] = np.rint(weight[..., None] * colour)
+        picture[y0 : y0 + 2 * reach, x0 : x0 + 2 * reach] = np.rint(weight[..., None] * color)
     return picture
 
 
-def centre_of_mass(crop: NDArray, near: tuple[float, float], reach: int = 6) -> tuple[float, float]:
+def center_of_mass(crop: NDArray, near: tuple[float, float], reach: int = 6) -> tuple[float, float]:
     x0, y0 = round(near[0]) - reach, round(near[1]) - reach
     part = crop[y0 : y0 + 2 * reach + 1, x0 : x0 + 2 * reach + 1].sum(axis=2, dtype=float)
     rows, columns = np.mgrid[y0 : y0 + 2 * reach + 1, x0 : x0 + 2 * reach + 1]
@@ -179,10 +179,10 @@ def test_the_landmarks_of_a_picture_come_to_lie_at_the_template(alignment: Align
     crop = align(draw_dots(side, landmarks, radius), landmarks, alignment)
     assert crop.shape == (alignment.height, alignment.width, 3)
     assert crop.dtype == np.uint8
-    for (x, y), colour in zip(alignment.landmarks, COLOURS, strict=True):
-        assert math.dist(centre_of_mass(crop, (x, y)), (x, y)) < 0.2
+    for (x, y), color in zip(alignment.landmarks, COLORS, strict=True):
+        assert math.dist(center_of_mass(crop, (x, y)), (x, y)) < 0.2
         dot = crop[round(y), round(x)]
-        assert ((dot > 150) == (np.array(colour) > 0)).all()
+        assert ((dot > 150) == (np.array(color) > 0)).all()
 
 
 def test_a_picture_with_its_landmarks_at_the_template_is_kept_as_it_is() -> None:
@@ -192,7 +192,7 @@ def test_a_picture_with_its_landmarks_at_the_template_is_kept_as_it_is() -> None
 
 
 @TEMPLATES
-def test_a_pattern_too_fine_for_the_crop_becomes_grey(alignment: Alignment) -> None:
+def test_a_pattern_too_fine_for_the_crop_becomes_gray(alignment: Alignment) -> None:
     """Were pixels skipped, stripes and blotches would come of it."""
     rows, columns = np.indices((3000, 3000))
     checkerboard = ((rows + columns) % 2 * 255).astype(np.uint8)[..., None].repeat(3, axis=2)
@@ -245,7 +245,7 @@ def test_a_padded_crop_holds_the_unpadded_one_in_its_middle(alignment: Alignment
 
 
 def test_a_window_by_hand() -> None:
-    """Half of 200 wide, 50 of 50 high at half size: from (50, 10) on, if its centre is 10 below that of the crop."""
+    """Half of 200 wide, 50 of 50 high at half size: from (50, 10) on, if its center is 10 below that of the crop."""
     crop = Alignment("crop", 100, 200, ((50, 10), (150, 10), (100, 60), (60, 110), (140, 110)), fill="edge")
     tight = window(crop, "tight", share=0.5, down=10.0, height=50, width=50)
     assert tight.name == "tight" and (tight.height, tight.width) == (50, 50) and tight.fill == "edge"
@@ -307,12 +307,12 @@ def test_json_of_an_alignment_needs_every_field(field: str) -> None:
         Alignment.from_json(fields)
 
 
-# --- centre_crop
+# --- center_crop
 
 
 @TEMPLATES
 @pytest.mark.parametrize("shape", [(251, 251), (301, 201), (41, 61), (2401, 1801)])
-def test_the_centre_crop_shows_the_middle_of_the_photograph(alignment: Alignment, shape: tuple[int, int]) -> None:
+def test_the_center_crop_shows_the_middle_of_the_photograph(alignment: Alignment, shape: tuple[int, int]) -> None:
     """Dots around the middle, 0.17 of the shorter side apart, come to lie around the template's as far as its eyes."""
     (height, width), apart = shape, 0.17 * min(shape)
     rows, columns = np.indices(shape)
@@ -322,7 +322,7 @@ def test_the_centre_crop_shows_the_middle_of_the_photograph(alignment: Alignment
         x, y = middle + np.array([side * apart / 2, 0])
         spot = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * (0.03 * min(shape)) ** 2))
         picture[..., 0 if side < 0 else 1] = np.rint(255 * spot)
-    crop = centre_crop(picture, alignment).astype(float)
+    crop = center_crop(picture, alignment).astype(float)
     assert crop.shape == (alignment.height, alignment.width, 3)
 
     template = np.asarray(alignment.landmarks)
@@ -337,7 +337,7 @@ def test_the_centre_crop_shows_the_middle_of_the_photograph(alignment: Alignment
 
 @settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 40))
-def test_there_is_a_centre_crop_of_any_picture(height: int, width: int) -> None:
-    crop = centre_crop(np.full((height, width, 3), 77, np.uint8), FACE_112X96)
+def test_there_is_a_center_crop_of_any_picture(height: int, width: int) -> None:
+    crop = center_crop(np.full((height, width, 3), 77, np.uint8), FACE_112X96)
     assert crop.shape == (112, 96, 3)
     assert crop.max() == 77

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facever.faces.cache import Embedded, EmbeddingCache, keys_of
-from facever.faces.pipeline import Job, Photograph
-from facever.faces.sources import Picture
+from facever.faces.cache import EmbeddingCache, PhotoEmbedding, keys_of
+from facever.faces.pipeline import Job, PhotoResult
+from facever.faces.sources import ImageBytes
 from facever.weights.alignment import TIGHT_64X56
 
 JOB = Job(TIGHT_64X56, Path("w"), rule="center")
 
 
-def embedded(value: float) -> Embedded:
-    return Embedded(np.full(4, value, np.float32), 2.0, 0.9, True)
+def embedded(value: float) -> PhotoEmbedding:
+    return PhotoEmbedding(np.full(4, value, np.float32), 2.0, 0.9, True)
 
 
 def test_what_was_put_is_got_and_nothing_else(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_a_broken_cache_is_an_empty_one(tmp_path: Path) -> None:
 
 def test_the_key_follows_content_weights_and_settings_but_not_the_name(tmp_path: Path) -> None:
     def key(data: bytes = b"x", weights: str = "w", job: Job = JOB) -> str | None:
-        return next(keys_of([Picture("p", data)], job, weights))
+        return next(keys_of([ImageBytes("p", data)], job, weights))
 
     (tmp_path / "a.jpg").write_bytes(b"x")
     assert key() == next(keys_of([tmp_path / "a.jpg"], JOB, "w")) == key(job=replace(JOB, device="cuda"))
@@ -47,7 +47,7 @@ def test_the_key_follows_content_weights_and_settings_but_not_the_name(tmp_path:
 
 
 def test_a_photograph_without_anything_embedded_gives_none() -> None:
-    assert Embedded.of(Photograph("p", problems=["broken"], readable=False)) is None
+    assert PhotoEmbedding.of(PhotoResult("p", problems=["broken"], readable=False)) is None
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -140,7 +140,7 @@ def test_an_empty_batch_gives_an_empty_list() -> None:
 
 @pytest.mark.data
 def test_the_face_of_every_lfw_photograph_lies_in_its_middle(data_folder: Path) -> None:
-    """LFW's photographs are centred on their face."""
+    """LFW's photographs are centered on their face."""
     found = detector_on().detect_batch(lfw(data_folder, 60))
     middle = np.array([124.5, 124.5])
     central = [any((f.box[:2] < middle).all() and (middle < f.box[2:]).all() for f in faces) for faces in found]

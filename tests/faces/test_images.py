@@ -35,9 +35,9 @@ def encode(picture: Image.Image, format: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes, extra: bytes = b"") -> bytes:
+def png(width: int, height: int, depth: int, color: int, rows: bytes, extra: bytes = b"") -> bytes:
     """A PNG written by hand; `rows` are the unfiltered rows, each behind its zero byte."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + png_chunk(b"IHDR", header)
@@ -79,13 +79,13 @@ def tiff(
     return magic + rows + bit_counts + directory + bytes(4)
 
 
-def pixels(*colours: tuple[int, int, int]) -> list[list[list[int]]]:
-    """One row of colours, as `load_image(...).tolist()` gives it."""
-    return [[list(colour) for colour in colours]]
+def pixels(*colors: tuple[int, int, int]) -> list[list[list[int]]]:
+    """One row of colors, as `load_image(...).tolist()` gives it."""
+    return [[list(color) for color in colors]]
 
 
-def grey(values: Any) -> list[list[list[int]]]:
-    """Grey levels of shape (H, W), as `load_image(...).tolist()` gives them."""
+def gray(values: Any) -> list[list[list[int]]]:
+    """Gray levels of shape (H, W), as `load_image(...).tolist()` gives them."""
     return [[[value] * 3 for value in row] for row in values]
 
 
@@ -107,14 +107,14 @@ ORANGE, BLACK, WHITE = (200, 100, 0), (0, 0, 0), (255, 255, 255)
     ("format", "options"),
     [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("PPM", {}), ("GIF", {}), ("WEBP", {"lossless": True})],
 )
-def test_every_lossless_format_gives_the_stored_colours_in_rgb_order(format: str, options: dict) -> None:
+def test_every_lossless_format_gives_the_stored_colors_in_rgb_order(format: str, options: dict) -> None:
     picture = Image.fromarray(np.array([[ORANGE, BLACK]], dtype=np.uint8))
     array = load_image(encode(picture, format, **options))
     assert_is_rgb(array)
     assert array.tolist() == pixels(ORANGE, BLACK)
 
 
-def test_jpeg_gives_the_stored_colour_within_its_loss() -> None:
+def test_jpeg_gives_the_stored_color_within_its_loss() -> None:
     array = load_image(encode(Image.new("RGB", (20, 10), ORANGE), "JPEG", quality=95))
     assert_is_rgb(array)
     assert array.shape == (10, 20, 3)
@@ -138,60 +138,60 @@ def test_the_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
 # Half transparent: 100 over white is (100 · 128 + 255 · 127) / 255 = 177.2, 200 is 227.4, 0 is 127.
 PALETTE = bytes([200, 100, 0, 0, 0, 0])
 BY_HAND = {
-    "greyscale": (png(2, 1, 8, 0, b"\0\x07\xc8"), pixels((7, 7, 7), (200, 200, 200))),
+    "grayscale": (png(2, 1, 8, 0, b"\0\x07\xc8"), pixels((7, 7, 7), (200, 200, 200))),
     "1-bit": (png(3, 1, 1, 0, b"\0\xa0"), pixels(WHITE, BLACK, WHITE)),
-    "2-bit greyscale": (png(4, 1, 2, 0, b"\0\x1b"), grey([[0, 85, 170, 255]])),
+    "2-bit grayscale": (png(4, 1, 2, 0, b"\0\x1b"), gray([[0, 85, 170, 255]])),
     "RGB": (png(1, 1, 8, 2, b"\0" + bytes(ORANGE)), pixels(ORANGE)),
     "palette": (png(2, 1, 8, 3, b"\0\x01\x00", png_chunk(b"PLTE", PALETTE)), pixels(BLACK, ORANGE)),
     "palette, half and fully transparent": (
         png(2, 1, 8, 3, b"\0\x00\x01", png_chunk(b"PLTE", PALETTE) + png_chunk(b"tRNS", b"\x80\x00")),
         pixels((227, 177, 127), WHITE),
     ),
-    "grey with alpha": (
+    "gray with alpha": (
         png(3, 1, 8, 4, b"\0" + bytes([100, 0, 100, 128, 100, 255])),
-        grey([[255, 177, 100]]),
+        gray([[255, 177, 100]]),
     ),
     "RGBA": (
         png(3, 1, 8, 6, b"\0" + bytes([*ORANGE, 0, *ORANGE, 128, *ORANGE, 255])),
         pixels(WHITE, (227, 177, 127), ORANGE),
     ),
-    "greyscale with a transparent level": (
+    "grayscale with a transparent level": (
         png(2, 1, 8, 0, b"\0\x07\x08", png_chunk(b"tRNS", b"\0\x07")),
-        grey([[255, 8]]),
+        gray([[255, 8]]),
     ),
-    "RGB with a transparent colour": (
+    "RGB with a transparent color": (
         png(2, 1, 8, 2, b"\0" + bytes([*ORANGE, 1, 2, 3]), png_chunk(b"tRNS", struct.pack(">3H", *ORANGE))),
         pixels(WHITE, (1, 2, 3)),
     ),
-    # 16 bits: a grey level is divided by 257 and rounded, 25828 / 257 = 100.498 and 25829 / 257 = 100.502.
+    # 16 bits: a gray level is divided by 257 and rounded, 25828 / 257 = 100.498 and 25829 / 257 = 100.502.
     "16-bit PNG": (
         png(5, 1, 16, 0, b"\0" + struct.pack(">5H", 0, 25700, 25828, 25829, 65535)),
-        grey([[0, 100, 100, 101, 255]]),
+        gray([[0, 100, 100, 101, 255]]),
     ),
     "16-bit PNG with a transparent level": (
         png(2, 1, 16, 0, b"\0" + struct.pack(">2H", 0, 25700), png_chunk(b"tRNS", b"\0\0")),
-        grey([[255, 100]]),
+        gray([[255, 100]]),
     ),
     "16-bit PGM": (
         b"P5 3 1 65535\n" + struct.pack(">3H", 0, 25700, 65535),
-        grey([[0, 100, 255]]),
+        gray([[0, 100, 255]]),
     ),
     "16-bit little-endian TIFF": (
         tiff(3, 1, 16, 1, struct.pack("<3H", 0, 25700, 65535)),
-        grey([[0, 100, 255]]),
+        gray([[0, 100, 255]]),
     ),
     "16-bit big-endian TIFF": (
         tiff(3, 1, 16, 1, struct.pack(">3H", 0, 25700, 65535), order=">"),
-        grey([[0, 100, 255]]),
+        gray([[0, 100, 255]]),
     ),
     "16-bit TIFF with inverted levels": (
         tiff(3, 1, 16, 0, struct.pack("<3H", 0, 39835, 65535)),
-        grey([[255, 100, 0]]),
+        gray([[255, 100, 0]]),
     ),
-    "12-bit TIFF": (tiff(2, 1, 12, 1, b"\xff\xf0\x00"), grey([[255, 0]])),
+    "12-bit TIFF": (tiff(2, 1, 12, 1, b"\xff\xf0\x00"), gray([[255, 0]])),
     "32-bit TIFF of 16-bit range": (
         tiff(3, 1, 32, 1, struct.pack("<3I", 0, 25700, 65535)),
-        grey([[0, 100, 255]]),
+        gray([[0, 100, 255]]),
     ),
     "16-bit RGB": (
         png(1, 1, 16, 2, b"\0" + struct.pack(">3H", 65535, 25700, 0)),
@@ -201,9 +201,9 @@ BY_HAND = {
         png(1, 1, 16, 6, b"\0" + struct.pack(">4H", 51400, 25700, 0, 0x8080)),
         pixels((227, 177, 127)),
     ),
-    "16-bit grey with alpha": (
+    "16-bit gray with alpha": (
         png(1, 1, 16, 4, b"\0" + struct.pack(">2H", 25700, 0x8080)),
-        grey([[177]]),
+        gray([[177]]),
     ),
     # Ink: cyan and magenta alone take away red and green, black takes away everything.
     "CMYK TIFF": (
@@ -227,7 +227,7 @@ def test_lab_lightness_runs_from_black_to_white() -> None:
     assert white.min() >= 254
 
 
-def test_lab_keeps_the_sign_of_its_colour_axes() -> None:
+def test_lab_keeps_the_sign_of_its_color_axes() -> None:
     # a > 0 is red, a < 0 green; b > 0 yellow, b < 0 blue. Both are signed bytes.
     red, green, yellow, blue = load_image(
         tiff(4, 1, 8, 8, bytes([128, 60, 0, 128, 196, 0, 128, 0, 60, 128, 0, 196]), channels=3)
@@ -252,7 +252,7 @@ def test_ycbcr_tiff_is_converted() -> None:
     assert np.abs(array.astype(int) - (255, 0, 0)).max() <= 3
 
 
-def test_a_transparent_gif_colour_becomes_white() -> None:
+def test_a_transparent_gif_color_becomes_white() -> None:
     picture = Image.new("P", (2, 1))
     picture.putpalette([*ORANGE, 1, 2, 3])
     picture.putpixel((1, 0), 1)
@@ -261,7 +261,7 @@ def test_a_transparent_gif_colour_becomes_white() -> None:
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
 def test_an_animation_gives_its_first_frame(format: str) -> None:
-    red, blue = (Image.new("RGB", (4, 3), colour) for colour in [(255, 0, 0), (0, 0, 255)])
+    red, blue = (Image.new("RGB", (4, 3), color) for color in [(255, 0, 0), (0, 0, 255)])
     options = {"lossless": True} if format == "WEBP" else {}
     content = encode(red, format, save_all=True, append_images=[blue], duration=50, **options)
     assert Image.open(io.BytesIO(content)).n_frames == 2  # type: ignore[attr-defined]
@@ -320,25 +320,25 @@ def exif(orientation: int) -> Image.Exif:
 )
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_all_exif_orientations_are_turned_upright(format: str, options: dict, orientation: int) -> None:
-    picture = Image.fromarray(np.array(grey(STORED), dtype=np.uint8))
+    picture = Image.fromarray(np.array(gray(STORED), dtype=np.uint8))
     array = load_image(encode(picture, format, exif=exif(orientation), **options))
     assert_is_rgb(array)
-    assert array.tolist() == grey(UPRIGHT[orientation])
+    assert array.tolist() == gray(UPRIGHT[orientation])
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_all_exif_orientations_of_a_jpeg(orientation: int) -> None:
     blocks = np.array(STORED, dtype=np.uint8).repeat(16, axis=0).repeat(16, axis=1)
     array = load_image(encode(Image.fromarray(blocks), "JPEG", quality=95, exif=exif(orientation)))
-    centres = array[8::16, 8::16, 0].astype(int)  # one pixel of each block of 16 × 16
-    assert centres.shape == np.shape(UPRIGHT[orientation])
-    assert np.abs(centres - UPRIGHT[orientation]).max() <= 3
+    centers = array[8::16, 8::16, 0].astype(int)  # one pixel of each block of 16 × 16
+    assert centers.shape == np.shape(UPRIGHT[orientation])
+    assert np.abs(centers - UPRIGHT[orientation]).max() <= 3
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_turns_nothing(orientation: int) -> None:
-    picture = Image.fromarray(np.array(grey(STORED), dtype=np.uint8))
-    assert load_image(encode(picture, "PNG", exif=exif(orientation))).tolist() == grey(STORED)
+    picture = Image.fromarray(np.array(gray(STORED), dtype=np.uint8))
+    assert load_image(encode(picture, "PNG", exif=exif(orientation))).tolist() == gray(STORED)
 
 
 @pytest.mark.parametrize(
@@ -362,15 +362,15 @@ def test_broken_exif_is_ignored_in_silence(format: str, broken: bytes) -> None:
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
-        (np.array([[7, 200]], dtype=np.uint8), grey([[7, 200]])),
-        (np.array([[[7], [200]]], dtype=np.uint8), grey([[7, 200]])),
+        (np.array([[7, 200]], dtype=np.uint8), gray([[7, 200]])),
+        (np.array([[[7], [200]]], dtype=np.uint8), gray([[7, 200]])),
         (np.array([[ORANGE]], dtype=np.uint8), pixels(ORANGE)),
         (np.array([[[*ORANGE, 128], [*ORANGE, 0]]], dtype=np.uint8), pixels((227, 177, 127), WHITE)),
-        (np.array([[0, 25700, 65535]], dtype=np.uint16), grey([[0, 100, 255]])),
-        (np.array([[0, 25700, 65535]], dtype=">u2"), grey([[0, 100, 255]])),
+        (np.array([[0, 25700, 65535]], dtype=np.uint16), gray([[0, 100, 255]])),
+        (np.array([[0, 25700, 65535]], dtype=">u2"), gray([[0, 100, 255]])),
         (np.array([[[65535, 25700, 25829]]], dtype=np.uint16), pixels((255, 100, 101))),
         (np.array([[[51400, 25700, 0, 0x8080]]], dtype=np.uint16), pixels((227, 177, 127))),
-        (np.array([[True, False]]), grey([[255, 0]])),
+        (np.array([[True, False]]), gray([[255, 0]])),
         (np.array([[[True, False, True]]]), pixels((255, 0, 255))),
     ],
 )

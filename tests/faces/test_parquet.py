@@ -18,21 +18,21 @@ from facever.errors import DataError, OutputError
 from facever.faces import parquet as embeddings_file
 from facever.faces.detection import Face
 from facever.faces.parquet import write_embeddings
-from facever.faces.pipeline import EmbeddedFace, Photograph
+from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.alignment import FACE_112X96
 from facever.weights.metadata import WeightsInfo
-from facever.weights.records import Normalisation, Quality, Threshold
+from facever.weights.records import Normalization, Quality, Threshold
 
 INFO = WeightsInfo(
     name="made up",
     network="face_resnet",
     network_arguments={},
     alignment=FACE_112X96,
-    normalisation=Normalisation(),
+    normalization=Normalization(),
     mirrored=False,
     loss={"name": "l2-softmax", "alpha": 16.0},
     training_data=[],
-    licence="MIT",
+    license="MIT",
     credit="nobody",
     thresholds=[Threshold(0.001, 0.5, "strangers", 20_000, 0.9)],
 )
@@ -46,12 +46,12 @@ def embedded(start: float, score: float = 0.75, norm: float = 2.5) -> EmbeddedFa
     return EmbeddedFace(Face(box, landmarks, score), np.zeros((112, 96, 3), np.uint8), embedding, norm)
 
 
-def some(root: Path) -> list[Photograph]:
+def some(root: Path) -> list[PhotoResult]:
     return [
-        Photograph(str(root / "group.jpg"), [embedded(0), embedded(10, 0.5, 1.5)], found=2),
-        Photograph(str(root / "below" / "one.jpg"), [embedded(20)], found=1),
-        Photograph(str(root / "room.jpg"), problems=["room.jpg: no face found"]),
-        Photograph(str(root / "broken.jpg"), problems=["broken.jpg: cut off"], readable=False),
+        PhotoResult(str(root / "group.jpg"), [embedded(0), embedded(10, 0.5, 1.5)], found=2),
+        PhotoResult(str(root / "below" / "one.jpg"), [embedded(20)], found=1),
+        PhotoResult(str(root / "room.jpg"), problems=["room.jpg: no face found"]),
+        PhotoResult(str(root / "broken.jpg"), problems=["broken.jpg: cut off"], readable=False),
     ]
 
 
@@ -135,7 +135,7 @@ def test_the_file_tells_which_weights_and_versions_made_it(tmp_path: Path) -> No
 def test_rows_are_written_as_they_come_and_none_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embeddings_file, "ROWS_A_GROUP", 2)
     file = tmp_path / "out.parquet"
-    photographs = (Photograph(f"{i}.jpg", [embedded(i)], found=1) for i in range(5))
+    photographs = (PhotoResult(f"{i}.jpg", [embedded(i)], found=1) for i in range(5))
     assert write_embeddings(file, photographs, tmp_path, INFO, 4).faces == 5
     assert pq.ParquetFile(file).num_row_groups == 3
     table = pq.read_table(file)
@@ -145,7 +145,7 @@ def test_rows_are_written_as_they_come_and_none_is_lost(tmp_path: Path, monkeypa
 
 def test_a_face_that_could_not_be_aligned_stands_beside_those_that_could(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
-    write_embeddings(file, [Photograph("a.jpg", [embedded(0)], 2, ["a.jpg: one line"])], tmp_path, INFO, 4)
+    write_embeddings(file, [PhotoResult("a.jpg", [embedded(0)], 2, ["a.jpg: one line"])], tmp_path, INFO, 4)
     assert pq.read_table(file).select(["face", "error"]).to_pylist() == [
         {"face": 0, "error": None},
         {"face": None, "error": "a.jpg: one line"},
@@ -154,7 +154,7 @@ def test_a_face_that_could_not_be_aligned_stands_beside_those_that_could(tmp_pat
 
 def test_a_photograph_outside_the_folder_keeps_its_whole_path(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
-    write_embeddings(file, [Photograph("/elsewhere/a.jpg", [embedded(0)], 1)], tmp_path, INFO, 4)
+    write_embeddings(file, [PhotoResult("/elsewhere/a.jpg", [embedded(0)], 1)], tmp_path, INFO, 4)
     assert pq.read_table(file)["path"].to_pylist() == ["/elsewhere/a.jpg"]
 
 
@@ -165,7 +165,7 @@ def test_bytes_that_are_no_text_become_replacement_characters_in_paths_and_error
         file.touch()
     except OSError:
         pytest.skip("this file system takes text only")
-    write_embeddings(file, [Photograph(name, problems=[f"{name}: no face found"])], tmp_path, INFO, 4)
+    write_embeddings(file, [PhotoResult(name, problems=[f"{name}: no face found"])], tmp_path, INFO, 4)
     with file.open("rb") as opened:
         (row,) = pq.read_table(opened).to_pylist()
     assert row["path"] == "caf\ufffd.jpg"
@@ -190,8 +190,8 @@ def test_an_interruption_midway_leaves_the_older_file_as_it_was(
     file = tmp_path / "out.parquet"
     file.write_text("the older file")
 
-    def interrupted() -> Iterator[Photograph]:
-        yield Photograph("a.jpg", [embedded(0)], 1)
+    def interrupted() -> Iterator[PhotoResult]:
+        yield PhotoResult("a.jpg", [embedded(0)], 1)
         raise interruption
 
     with pytest.raises(interruption):

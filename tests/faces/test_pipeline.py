@@ -20,11 +20,11 @@ from facever.faces.detection import Detector, Face
 from facever.faces.embedder import Embedder
 from facever.faces.images import load_image
 from facever.faces.parallel import process_files
-from facever.faces.pipeline import Job, Photograph, Stages, choose_faces
+from facever.faces.pipeline import Job, PhotoResult, Stages, choose_faces
 from facever.weights.alignment import DLIB_150
 from facever.weights.shipped import find_weights
 
-# Where the face is in the portrait of 512x600 pixels, seen by eye: its centre, and from brow to chin.
+# Where the face is in the portrait of 512x600 pixels, seen by eye: its center, and from brow to chin.
 FACE_X, FACE_Y, FACE_HEIGHT = 262, 225, 220
 
 # Batches add up in another order, so a pixel of a crop may round to the next level.
@@ -60,18 +60,18 @@ def group(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
     return path
 
 
-# Left edge and scale of each face of the group. The middle one's centre is at x = 418 of 800.
+# Left edge and scale of each face of the group. The middle one's center is at x = 418 of 800.
 PASTED = {"left": (0, 0.5), "middle": (340, 0.3), "right": (560, 0.4)}
 
 
 def is_at(box: NDArray, place: str) -> bool:
-    """Whether the centre of a box is within a third of the face's height of that face."""
+    """Whether the center of a box is within a third of the face's height of that face."""
     left, scale = PASTED[place]
     distance = np.hypot((box[0] + box[2]) / 2 - left - scale * FACE_X, (box[1] + box[3]) / 2 - scale * FACE_Y)
     return bool(distance < scale * FACE_HEIGHT / 3)
 
 
-def embedding_of(photograph: Photograph) -> NDArray[np.float32]:
+def embedding_of(photograph: PhotoResult) -> NDArray[np.float32]:
     (face,) = photograph.faces
     assert face.embedding is not None
     return face.embedding
@@ -146,10 +146,10 @@ def test_the_largest_face_is_that_of_the_largest_box() -> None:
     assert choose_faces([], (100, 100, 3), "largest") == []
 
 
-def test_the_centre_is_half_the_width_and_half_the_height() -> None:
+def test_the_center_is_half_the_width_and_half_the_height() -> None:
     left, right = a_face(40, 0, 60, 20), a_face(140, 0, 160, 20)
-    assert choose_faces([left, right], (20, 300, 3), "center") == [right]  # centre at x = 150
-    assert choose_faces([left, right], (300, 20, 3), "center") == [left]  # centre at x = 10
+    assert choose_faces([left, right], (20, 300, 3), "center") == [right]  # center at x = 150
+    assert choose_faces([left, right], (300, 20, 3), "center") == [left]  # center at x = 10
 
 
 def test_an_unknown_rule_is_refused() -> None:
@@ -157,21 +157,21 @@ def test_an_unknown_rule_is_refused() -> None:
         choose_faces([a_face(0, 0, 1, 1), a_face(1, 1, 2, 2)], (9, 9, 3), "biggest")  # type: ignore[arg-type]
 
 
-def test_the_centre_crop_stands_in_only_where_no_face_was_found(folder: Path, job: Job) -> None:
+def test_the_center_crop_stands_in_only_where_no_face_was_found(folder: Path, job: Job) -> None:
     paths = [folder / "a.png", folder / "empty_room.png", folder / "broken.jpg"]
-    face, room, broken = process_files(paths, replace(job, centre_fallback=True))
-    assert face.centre is None
-    assert broken.centre is None
+    face, room, broken = process_files(paths, replace(job, center_fallback=True))
+    assert face.center is None
+    assert broken.center is None
     assert room.faces == []
-    assert room.centre is not None
-    assert room.centre.face.box.tolist() == [0, 0, 250, 200]
-    assert room.centre.face.score == 0
-    assert np.all(room.centre.crop == load_image(folder / "empty_room.png")[100, 125])  # teal, up to every edge
-    assert room.centre.embedding is not None
-    assert np.linalg.norm(room.centre.embedding) == pytest.approx(1, abs=1e-5)
+    assert room.center is not None
+    assert room.center.face.box.tolist() == [0, 0, 250, 200]
+    assert room.center.face.score == 0
+    assert np.all(room.center.crop == load_image(folder / "empty_room.png")[100, 125])  # teal, up to every edge
+    assert room.center.embedding is not None
+    assert np.linalg.norm(room.center.embedding) == pytest.approx(1, abs=1e-5)
     # Without one that stands in, the photograph has no embedding at all.
     (without,) = process_files([folder / "empty_room.png"], job)
-    assert without.centre is None
+    assert without.center is None
 
 
 def test_without_weights_the_pipeline_ends_at_the_crops(folder: Path) -> None:

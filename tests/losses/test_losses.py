@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 from torch import Tensor
 
-from facever.losses import BranchLoss, CenterLoss, L2Softmax, LossOutput, Softmax, alpha_lower_bound, l2_normalise
+from facever.losses import BranchLoss, CenterLoss, L2Softmax, LossOutput, Softmax, alpha_lower_bound, l2_normalize
 
 
 def a_batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -108,11 +108,11 @@ def test_learned_alpha_is_a_parameter_that_begins_at_four_and_learns() -> None:
     loss = L2Softmax(5, 4, learned=True)
     assert dict(loss.named_parameters())["alpha"] is loss.alpha
     assert loss.alpha_value == 4.0
-    optimiser = torch.optim.SGD(loss.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
     loss(features, labels).loss.backward()
     gradient = loss.alpha.grad
     assert gradient is not None and gradient.abs() > 1e-4
-    optimiser.step()
+    optimizer.step()
     assert loss.alpha_value == pytest.approx(4.0 - 0.1 * gradient.item())
 
 
@@ -134,7 +134,7 @@ def test_a_zero_feature_has_a_finite_loss_and_gradient(learned: bool) -> None:
     assert value.isfinite()
     assert features.grad is not None and features.grad.isfinite().all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in loss.parameters())
-    assert torch.equal(l2_normalise(torch.zeros(5)), torch.zeros(5))
+    assert torch.equal(l2_normalize(torch.zeros(5)), torch.zeros(5))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -198,8 +198,8 @@ def test_label_smoothing_by_hand(kind: type[Softmax]) -> None:
         loss.classifier.weight.zero_()
         loss.classifier.bias.copy_(torch.tensor([3.0, 1.0, 0.0, -1.0]))
     value = loss(torch.tensor([[1.0, 2.0]]), torch.tensor([1])).loss.item()
-    normaliser = math.log(math.exp(3) + math.exp(1) + 1 + math.exp(-1))
-    expected = normaliser - (0.05 * 3 + 0.85 * 1 + 0.05 * 0 + 0.05 * -1)
+    normalizer = math.log(math.exp(3) + math.exp(1) + 1 + math.exp(-1))
+    expected = normalizer - (0.05 * 3 + 0.85 * 1 + 0.05 * 0 + 0.05 * -1)
     assert value == pytest.approx(expected, rel=1e-6)
 
 
@@ -224,8 +224,8 @@ def some_batches(dtype: torch.dtype = torch.float64) -> list[tuple[Tensor, Tenso
 
 
 def naive_center_loss(loss: CenterLoss, centers: NDArray, points: NDArray, labels: NDArray) -> tuple[float, NDArray]:
-    """The joint loss of a batch and the centres after it: sums over the examples, one by one."""
-    pull = sum(float(((points[i] - centers[labels[i]]) ** 2).sum()) for i in range(len(points))) / 2
+    """The joint loss of a batch and the centers after it: sums over the examples, one by one."""
+    anchor = sum(float(((points[i] - centers[labels[i]]) ** 2).sum()) for i in range(len(points))) / 2
     moved = centers.copy()
     for j in range(len(centers)):
         delta, count = np.zeros(centers.shape[1]), 0
@@ -234,7 +234,7 @@ def naive_center_loss(loss: CenterLoss, centers: NDArray, points: NDArray, label
                 delta += centers[j] - points[i]
                 count += 1
         moved[j] -= loss.rate * delta / (1 + count)
-    return naive_loss(loss.base, points, labels) + loss.weight * pull / len(points), moved
+    return naive_loss(loss.base, points, labels) + loss.weight * anchor / len(points), moved
 
 
 @pytest.mark.parametrize("alpha", [None, 3.0])
@@ -260,7 +260,7 @@ def flat(base: Softmax) -> Softmax:
     return base
 
 
-def test_the_pull_to_a_centre_by_hand() -> None:
+def test_the_pull_to_a_center_by_hand() -> None:
     """f = (3, 4) and c = (1, 1): distance² 4 + 9; gradient 0.2 (2, 3); half of the way (1 + n = 2) at rate 0.5."""
     loss = CenterLoss(flat(Softmax(2, 2)), weight=0.2, rate=0.5)
     loss.centers[1] = 1.0
@@ -273,7 +273,7 @@ def test_the_pull_to_a_centre_by_hand() -> None:
 
 
 def test_with_l2_softmax_the_centres_lie_among_the_scaled_features() -> None:
-    """alpha = 10, f = (3, 4): x = (6, 8), 100 from a centre at zero, which moves to a quarter of it."""
+    """alpha = 10, f = (3, 4): x = (6, 8), 100 from a center at zero, which moves to a quarter of it."""
     loss = CenterLoss(flat(L2Softmax(2, 2, alpha=10.0)), weight=0.2, rate=0.5)
     value = loss(torch.tensor([[3.0, 4.0]]), torch.tensor([0])).loss.item()
     assert value == pytest.approx(math.log(2) + 0.1 * 100)
@@ -310,7 +310,7 @@ def test_gradients_of_center_loss_are_those_of_finite_differences(learned: bool 
     loss(*first)
     loss.eval()
     parameters = list(loss.parameters())
-    assert len(parameters) == (3 if learned else 2)  # the centres are none
+    assert len(parameters) == (3 if learned else 2)  # the centers are none
 
     def value(x: Tensor, *_: Tensor) -> Tensor:
         return loss(x, labels).loss
@@ -443,10 +443,10 @@ def test_a_learned_alpha_is_kept_at_its_bound(joined: bool) -> None:
     """C = 10, p = 0.9: log 72 = 4.28. A step of -0.1 · 3 leaves 5 above it, one of -0.1 · 100 does not."""
     base = L2Softmax(5, 10, alpha=5.0, learned=True, alpha_bound=0.9)
     loss = CenterLoss(base) if joined else base
-    optimiser = torch.optim.SGD(loss.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
     for gradient, expected in ((3.0, 4.7), (100.0, math.log(72)), (-1.0, math.log(72) + 0.1)):
         base.alpha.grad = torch.tensor(gradient)
-        optimiser.step()
+        optimizer.step()
         loss.constrain()
         assert loss.alpha_value == pytest.approx(expected, rel=1e-6)
     assert isinstance(base.alpha, torch.nn.Parameter)

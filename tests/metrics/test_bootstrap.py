@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facever.metrics import tar_at_far
-from facever.metrics.bootstrap import People, WeightedRates, bootstrap, correct_decisions, drawn_weights, interval
+from facever.metrics.bootstrap import People, WeightedRates, bootstrap, correct_decisions, interval, resampled_weights
 
 
 def scored(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -15,7 +15,7 @@ def scored(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_pair_counts_as_often_as_its_people_were_drawn() -> None:
     people = People(np.array([0, 0, 1]), np.array([0, 1, 2]), 3)
-    for weights in drawn_weights(people, 50):
+    for weights in resampled_weights(people, 50):
         genuine, first, second = weights
         # w0, w0 w1, w1 w2 with w0 + w1 + w2 = 3.
         w0 = genuine

@@ -7,7 +7,7 @@ import pytest
 from samples import people
 
 from facever.metrics import discard
-from facever.metrics.discard import PairsLeft, pairs_left_of_list, pairs_left_of_people
+from facever.metrics.discard import RemainingPairs, remaining_pairs_of_list, remaining_pairs_of_people
 
 CUTS = np.array([0.0, 0.2, 0.5, 0.9])
 
@@ -31,7 +31,7 @@ def test_the_pairs_left_are_those_of_a_naive_count(rows: int, monkeypatch: pytes
     embeddings, who = people(150, 12, seed=4)
     quality = np.random.default_rng(5).random(150).round(2)  # with ties, and with values on a cut
     quality[:3] = CUTS[1:]
-    left = pairs_left_of_people(embeddings, who, quality, CUTS, 0.45)
+    left = remaining_pairs_of_people(embeddings, who, quality, CUTS, 0.45)
     pairs, rejected = by_hand(embeddings, who, quality, 0.45)
     assert left.pairs.tolist() == pairs
     assert left.rejected.tolist() == rejected
@@ -40,7 +40,7 @@ def test_the_pairs_left_are_those_of_a_naive_count(rows: int, monkeypatch: pytes
 
 def test_listed_pairs_are_counted_alike() -> None:
     # Person 0: pairs of quality 0.1 (rejected), 0.2, 0.95; person 7: one of 0.6 (rejected).
-    left = pairs_left_of_list(
+    left = remaining_pairs_of_list(
         np.array([True, False, False, True]), np.array([0, 0, 0, 7]), np.array([0.1, 0.2, 0.95, 0.6]), CUTS
     )
     assert left.pairs.tolist() == [[3, 2, 1, 1], [1, 1, 1, 0]]
@@ -49,7 +49,7 @@ def test_listed_pairs_are_counted_alike() -> None:
 
 
 def test_where_no_pair_is_left_there_is_no_rate() -> None:
-    left = pairs_left_of_list(np.array([True]), np.array([0]), np.array([0.3]), CUTS)
+    left = remaining_pairs_of_list(np.array([True]), np.array([0]), np.array([0.3]), CUTS)
     np.testing.assert_array_equal(left.fnmr(), [1, 1, np.nan, np.nan])
 
 
@@ -58,7 +58,7 @@ def test_discarding_at_random_leaves_the_rate_as_it_is() -> None:
     generator = np.random.default_rng(2)
     cuts = np.array([0.0, 0.3])
     rates = [
-        pairs_left_of_people(embeddings, who, generator.random(600), cuts, 0.45).fnmr().tolist() for _ in range(60)
+        remaining_pairs_of_people(embeddings, who, generator.random(600), cuts, 0.45).fnmr().tolist() for _ in range(60)
     ]
     assert np.mean(rates, axis=0)[1] == pytest.approx(rates[0][0], abs=0.003)
 
@@ -67,7 +67,7 @@ def test_the_interval_is_that_of_people_drawn_anew() -> None:
     # Each of 400 people has four pairs, one of them rejected and discarded with chance 1/2: saved is about 1/8.
     generator = np.random.default_rng(0)
     bad = generator.integers(0, 2, 400)
-    left = PairsLeft(np.stack([np.full(400, 4), 4 - bad], 1), np.stack([bad, 0 * bad], 1))
+    left = RemainingPairs(np.stack([np.full(400, 4), 4 - bad], 1), np.stack([bad, 0 * bad], 1))
     low, high = left.saved_interval(1)
     # The share of bad people, over four: its standard error by the formula of a binomial.
     share = bad.mean()

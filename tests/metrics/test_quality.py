@@ -15,7 +15,7 @@ from facever.scoring import threshold_at_far
 from facever.weights.records import Quality
 
 
-def spoiled(share: float, seed: int = 0, informative: bool = True) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def degraded(share: float, seed: int = 0, informative: bool = True) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """(norms, embeddings, identities) of 900 photographs, some of which are noise; those have small norms, or any."""
     embeddings, who = people(900, 60, seed)
     generator = np.random.default_rng(seed + 1)
@@ -27,7 +27,7 @@ def spoiled(share: float, seed: int = 0, informative: bool = True) -> tuple[np.n
 
 
 def test_percentiles_are_those_of_the_norms() -> None:
-    norms, embeddings, names = spoiled(0.2)
+    norms, embeddings, names = degraded(0.2)
     found = quality_of(norms, embeddings, names, "them")
     assert (found.source, found.photographs, len(found.percentiles)) == ("them", 900, 101)
     assert (found.percentiles[0], found.percentiles[100]) == (norms.min(), norms.max())
@@ -43,7 +43,7 @@ def test_a_norm_has_a_percentile_between_those_stored(norm: float, percentile: f
 
 
 def test_what_the_check_leaves_out_is_what_a_percentile_declines() -> None:
-    norms, embeddings, names = spoiled(0.2)
+    norms, embeddings, names = degraded(0.2)
     norms = norms.round(1)  # many ties
     found = quality_of(norms, embeddings, names, "them")
     for k in (5, 10, 20, 30):
@@ -52,7 +52,7 @@ def test_what_the_check_leaves_out_is_what_a_percentile_declines() -> None:
 
 
 def test_the_check_is_that_of_the_explicit_pairs() -> None:
-    norms, embeddings, names = spoiled(0.2)
+    norms, embeddings, names = degraded(0.2)
     found = quality_of(norms, embeddings, names, "them")
     assert found.check is not None
     who = np.unique(names, return_inverse=True)[1]
@@ -67,7 +67,7 @@ def test_the_check_is_that_of_the_explicit_pairs() -> None:
 
 
 def test_norms_that_tell_poor_photographs_help_and_others_do_not() -> None:
-    helpful = quality_of(*spoiled(0.2), "them")
+    helpful = quality_of(*degraded(0.2), "them")
     assert helpful.check is not None
     assert helpful.check.helps
     assert helpful.why_useless() is None
@@ -75,7 +75,7 @@ def test_norms_that_tell_poor_photographs_help_and_others_do_not() -> None:
     saved = (helpful.check.fnmr_at_random or 0) - (helpful.check.fnmr[3] or 0)
     assert 0 < low < saved < high
     for seed in range(5):
-        useless = quality_of(*spoiled(0.2, seed, informative=False), "them")
+        useless = quality_of(*degraded(0.2, seed, informative=False), "them")
         assert useless.check is not None
         assert not useless.check.helps
     assert "on them, leaving out the photographs of small norms helps no more than leaving out any" in str(
@@ -84,13 +84,13 @@ def test_norms_that_tell_poor_photographs_help_and_others_do_not() -> None:
 
 
 def test_a_given_threshold_is_used() -> None:
-    check = quality_of(*spoiled(0.2), "them", threshold=2.0).check
+    check = quality_of(*degraded(0.2), "them", threshold=2.0).check
     assert check is not None
     assert (check.threshold, check.fnmr, check.helps) == (2.0, (1.0,) * 5, False)
 
 
 def test_too_few_pairs_leave_the_percentiles_unchecked() -> None:
-    norms, embeddings, names = spoiled(0.2)
+    norms, embeddings, names = degraded(0.2)
     found = quality_of(norms[:100], embeddings[:100], names[:100], "few")
     assert found.check is None
     assert found.photographs == 100
@@ -100,7 +100,7 @@ def test_too_few_pairs_leave_the_percentiles_unchecked() -> None:
 
 
 def test_pairs_of_few_people_have_no_interval_and_do_not_help() -> None:
-    norms, embeddings, _ = spoiled(0.2)
+    norms, embeddings, _ = degraded(0.2)
     # All but 45 photographs are of people of their own; those of nine people.
     names = [f"p{i % 9}" if i < 45 else f"lonely {i}" for i in range(900)]
     check = quality_of(norms, embeddings, names, "nine").check
@@ -109,7 +109,7 @@ def test_pairs_of_few_people_have_no_interval_and_do_not_help() -> None:
 
 
 def test_listed_pairs_give_what_all_pairs_give_when_all_are_listed() -> None:
-    norms, embeddings, names = spoiled(0.2)
+    norms, embeddings, names = degraded(0.2)
     norms, embeddings, names = norms[:300], embeddings[:300], names[:300]
     who = np.unique(names, return_inverse=True)[1]
     a, b = np.triu_indices(300, 1)
@@ -125,7 +125,7 @@ def test_listed_pairs_give_what_all_pairs_give_when_all_are_listed() -> None:
 
 
 def test_norms_that_are_no_numbers_are_counted() -> None:
-    norms, embeddings, names = spoiled(0.2)
+    norms, embeddings, names = degraded(0.2)
     norms[[3, 9]] = np.nan
     with pytest.raises(DataError, match="2 of 900 norms are not finite"):
         quality_of(norms, embeddings, names, "them")

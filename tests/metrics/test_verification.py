@@ -23,7 +23,7 @@ from facever.metrics import (
     verification_result,
 )
 
-# Twelfths from -12 to 12 tie often; the neighbouring floats around 0.5 have no midpoint of their own.
+# Twelfths from -12 to 12 tie often; the neighboring floats around 0.5 have no midpoint of their own.
 SCORE = st.one_of(
     st.integers(-12, 12).map(lambda n: n / 12),
     st.sampled_from([math.nextafter(0.5, 0), 0.5, math.nextafter(0.5, 1)]),
@@ -32,7 +32,7 @@ SCORE = st.one_of(
 
 
 @st.composite
-def labelled_scores(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+def labeled_scores(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     """Scores and labels, both kinds of pair among them."""
     cosines = draw(st.lists(SCORE, min_size=2, max_size=40))
     same = draw(st.lists(st.booleans(), min_size=len(cosines), max_size=len(cosines)))
@@ -90,7 +90,7 @@ def test_best_threshold_by_hand(cosines: list[float], same: list[int], threshold
     assert best_threshold(np.array(cosines), np.array(same, bool)) == threshold
 
 
-@given(labelled_scores())
+@given(labeled_scores())
 def test_best_threshold_equals_a_search(pairs: tuple[np.ndarray, np.ndarray]) -> None:
     cosines, same = pairs
     threshold = best_threshold(cosines, same)
@@ -100,7 +100,7 @@ def test_best_threshold_equals_a_search(pairs: tuple[np.ndarray, np.ndarray]) ->
     assert accuracy(cosines, same, threshold) == max(accuracy(cosines, same, t) for t in everywhere)
 
 
-@given(labelled_scores(), st.randoms(use_true_random=False))
+@given(labeled_scores(), st.randoms(use_true_random=False))
 def test_best_threshold_does_not_depend_on_the_order(pairs: tuple[np.ndarray, np.ndarray], random: object) -> None:
     cosines, same = pairs
     order = list(range(len(cosines)))
@@ -109,7 +109,7 @@ def test_best_threshold_does_not_depend_on_the_order(pairs: tuple[np.ndarray, np
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_best_threshold_parts_neighbouring_floats(dtype: type) -> None:
+def test_best_threshold_parts_neighboring_floats(dtype: type) -> None:
     low = dtype(0.5)  # to which the midpoint rounds in float64
     high = np.nextafter(low, dtype(1))
     threshold = best_threshold(np.array([low, high]), np.array([False, True]))
@@ -193,7 +193,7 @@ def test_eer_by_hand(genuine: list[float], impostor: list[float], eer: float) ->
     assert equal_error_rate(np.array(genuine + impostor), same) == pytest.approx(eer, abs=1e-12)
 
 
-@given(labelled_scores())
+@given(labeled_scores())
 def test_eer_is_where_the_rates_cross(pairs: tuple[np.ndarray, np.ndarray]) -> None:
     cosines, same = pairs
     genuine, impostor = cosines[same].tolist(), cosines[~same].tolist()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facever.networks import NETWORKS, DlibBlock, EmbeddingNetwork, ResidualBlock, build_network, fold_batch_norm
+from facever.networks import NETWORKS, DlibBlock, EmbeddingNetwork, ResidualBlock, build_network
 
 # Output channels, input channels, height and width of the input: Wen et al. 2016 on crops of 112x96.
 FACE_RESNET_CONVOLUTIONS = [
@@ -161,7 +161,7 @@ def test_the_slim_network_gives_one_feature_a_crop(arguments: dict[str, Any], d:
 
 
 def trained_a_little(network: EmbeddingNetwork) -> EmbeddingNetwork:
-    """Some passes in training mode and disturbed gains, so that no batch normalisation is the identity."""
+    """Some passes in training mode and disturbed gains, so that no batch normalization is the identity."""
     network.train()
     with torch.no_grad():
         for i in range(4):
@@ -174,7 +174,7 @@ def trained_a_little(network: EmbeddingNetwork) -> EmbeddingNetwork:
 
 
 @pytest.mark.parametrize("feature_norm", [True, False])
-def test_folding_batch_normalisation_leaves_the_features_as_they_are(feature_norm: bool, device: str) -> None:
+def test_folding_batch_normalization_leaves_the_features_as_they_are(feature_norm: bool, device: str) -> None:
     torch.manual_seed(0)
     arguments: dict[str, Any] = {"widths": (8, 12), "depths": (1, 2), "stem": 4, "input_size": (32, 24)}
     arguments |= {"dropout": 0.3, "feature_norm": feature_norm}
@@ -182,7 +182,7 @@ def test_folding_batch_normalisation_leaves_the_features_as_they_are(feature_nor
     x = crops(network, 5, seed=9).to(device)
     with torch.no_grad():
         before = network(x)
-        folded = fold_batch_norm(network)
+        folded = network.fold()
         after = folded(x)
     assert not any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in folded.modules())
     assert before.std() > 0.1
@@ -190,12 +190,12 @@ def test_folding_batch_normalisation_leaves_the_features_as_they_are(feature_nor
 
 
 @pytest.mark.parametrize(("name", "size"), [("face_resnet", (32, 32)), ("resnet29", (103, 103))])
-def test_folding_leaves_networks_without_batch_normalisation_alone(name: str, size: tuple[int, int]) -> None:
+def test_folding_leaves_networks_without_batch_normalization_alone(name: str, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     network = build_network(name, input_size=size, embedding_size=16).eval()
     x = crops(network, 1)
     with torch.no_grad():
-        torch.testing.assert_close(fold_batch_norm(network)(x), network(x), rtol=0, atol=0)
+        torch.testing.assert_close(network.fold()(x), network(x), rtol=0, atol=0)
 
 
 def test_without_its_norm_the_slim_network_ends_in_a_dense_layer_with_a_bias() -> None:
@@ -221,7 +221,7 @@ def test_dropout_acts_in_training_only() -> None:
 
 
 def test_resnet29_has_the_parameters_of_dlibs_network() -> None:
-    # (channels in, channels out) of each block; dlib's normalisation is folded into the convolutions.
+    # (channels in, channels out) of each block; dlib's normalization is folded into the convolutions.
     blocks = [(32, 32)] * 3 + [(32, 64)] + [(64, 64)] * 3 + [(64, 128)] + [(128, 128)] * 2
     blocks += [(128, 256)] + [(256, 256)] * 2 + [(256, 256)]
     by_hand = 7 * 7 * 3 * 32 + 32

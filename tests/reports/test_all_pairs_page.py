@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from samples import HOSTILE, Page, people
 
-from facever.evaluation import AllPairsResult, Photographs, evaluate_all
-from facever.reports.all_pairs_page import wanted_names, write_report
-from facever.reports.plots import Scored, histograms, roc
+from facever.evaluation import AllPairsResult, EmbeddingSet, evaluate_all
+from facever.reports.all_pairs_page import wanted_names, write_all_pairs_report
+from facever.reports.plots import ScoredPairs, histograms, roc
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def result() -> AllPairsResult:
     embeddings, who = people(200, 30)
     names = [f"p{w}/{i}.jpg" for i, w in enumerate(who)]
     names[0] = f"p{who[0]}/{HOSTILE}"
-    photographs = Photographs(names, embeddings, np.ones(200), [names[0]])
+    photographs = EmbeddingSet(names, embeddings, np.ones(200), [names[0]])
     return evaluate_all(photographs, [f"p{w}" for w in who], replicates=50)
 
 
@@ -29,7 +29,7 @@ def result() -> AllPairsResult:
 def page(result: AllPairsResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
     crops = {name: np.full((15, 12, 3), 99, np.uint8) for name in wanted_names(result)}
     folder = tmp_path_factory.mktemp("report")
-    return write_report(folder, "All pairs of people", "a model", result, crops, {"seconds in all": "1.0"})
+    return write_all_pairs_report(folder, "All pairs of people", "a model", result, crops, {"seconds in all": "1.0"})
 
 
 def test_the_page_holds_the_headline_the_operating_points_and_the_worst_pairs(
@@ -75,8 +75,8 @@ def test_scores_that_stand_for_several_pairs_are_drawn_as_the_pairs_written_out(
     generator = np.random.default_rng(0)
     cosines, same = generator.random(40).round(2), np.arange(40) % 2 == 0
     counts = generator.integers(1, 5, 40)
-    by_counts = Scored("m", cosines, same, counts)
-    written_out = Scored("m", np.repeat(cosines, counts), np.repeat(same, counts))
+    by_counts = ScoredPairs("m", cosines, same, counts)
+    written_out = ScoredPairs("m", np.repeat(cosines, counts), np.repeat(same, counts))
     for plot in (lambda scored: roc([scored]), lambda scored: histograms(scored, 0.5)):
         assert plot(by_counts) == plot(written_out)
 

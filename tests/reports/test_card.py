@@ -11,7 +11,7 @@ from facever.reports.card import multiply_adds, write_card
 from facever.weights.alignment import TIGHT_64X56
 from facever.weights.file import save_weights
 from facever.weights.metadata import WeightsInfo
-from facever.weights.records import Normalisation, Threshold
+from facever.weights.records import Normalization, Threshold
 
 ARGUMENTS = {"widths": [8], "depths": [0], "stem": 4, "embedding_size": 6, "input_size": [64, 56]}
 ABOUT = """
@@ -46,7 +46,7 @@ def made(tmp_path: Path) -> dict[str, Path]:
     loss = {"name": "l2-softmax", "alpha": 16.0, "learned": False}
     network = build_network("face_resnet_slim", **ARGUMENTS)
     info = WeightsInfo(
-        "tiny", "face_resnet_slim", ARGUMENTS, TIGHT_64X56, Normalisation(), True, loss, data, "CC0", "someone", 7
+        "tiny", "face_resnet_slim", ARGUMENTS, TIGHT_64X56, Normalization(), True, loss, data, "CC0", "someone", 7
     )
     info.thresholds.append(Threshold(0.001, 0.4321, "5 people of noise", 1000, 0.75, (0.41, 0.45)))
     save_weights(tmp_path / "tiny.safetensors", info, network)

@@ -10,7 +10,7 @@ from PIL import Image, ImageColor
 from facever.cli import main
 from facever.faces.detection import Face
 from facever.faces.pipeline import EmbeddedFace
-from facever.reports.drawing import COLOURS, LARGEST, STRIP, draw_faces, png
+from facever.reports.drawing import COLORS, LARGEST, STRIP, draw_faces, png
 
 
 def face(x: float, y: float, side: float) -> EmbeddedFace:
@@ -22,9 +22,9 @@ def face(x: float, y: float, side: float) -> EmbeddedFace:
 def test_the_box_and_the_crop_stand_where_they_belong() -> None:
     picture = np.asarray(draw_faces(np.full((300, 400, 3), 200, np.uint8), [face(50, 100, 80)]))
     assert picture.shape == (300 + STRIP + 8, 400, 3)
-    colour = ImageColor.getrgb(COLOURS[0])
-    assert tuple(picture[100, 120]) == colour  # the upper edge of the box
-    assert tuple(picture[110, 60]) == colour  # a landmark
+    color = ImageColor.getrgb(COLORS[0])
+    assert tuple(picture[100, 120]) == color  # the upper edge of the box
+    assert tuple(picture[110, 60]) == color  # a landmark
     assert tuple(picture[140, 90]) == (200, 200, 200)  # inside the box the photograph is left alone
     assert tuple(picture[300 + 4 + STRIP // 2, 4 + 75]) == (7, 7, 7)  # the crop
 
@@ -33,7 +33,7 @@ def test_a_large_photograph_is_scaled_down_and_the_boxes_with_it() -> None:
     picture = draw_faces(np.zeros((1000, 2 * LARGEST, 3), np.uint8), [face(200, 400, 200)])
     assert picture.width == LARGEST
     box = np.asarray(picture)[200, 150]  # the upper edge at half the coordinates
-    assert tuple(box) == ImageColor.getrgb(COLOURS[0])
+    assert tuple(box) == ImageColor.getrgb(COLORS[0])
 
 
 def test_without_faces_the_photograph_is_shown_alone() -> None:

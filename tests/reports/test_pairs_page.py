@@ -14,14 +14,14 @@ from samples import HOSTILE, Page
 
 from facever.datasets.pairs import Pair
 from facever.errors import DataError
-from facever.evaluation import PairsResult, Photographs, evaluate_embedded
-from facever.reports.pairs_page import Saved, wanted_crops, write_report
+from facever.evaluation import EmbeddingSet, PairsResult, evaluate_embedded
+from facever.reports.pairs_page import SavedScores, wanted_crops, write_pairs_report
 
 
 def evaluated(noise: float = 0.35, seed: int = 0, group: str | None = None) -> PairsResult:
     """120 pairs of 80 made-up people, with enough noise for errors; the first photograph has a hostile name."""
     generator = np.random.default_rng(seed)
-    centres = generator.normal(size=(80, 8))
+    centers = generator.normal(size=(80, 8))
     pairs, vectors, names = [], [], []
     for k in range(120):
         a = k % 80
@@ -31,10 +31,10 @@ def evaluated(noise: float = 0.35, seed: int = 0, group: str | None = None) -> P
             paths[0] = Path("/root") / "p0" / HOSTILE
         pairs.append(Pair(*paths, a == b, k // 12, f"p{a}", f"p{b}", group))
         for person, path in zip((a, b), paths, strict=True):
-            vector = centres[person] + noise * 3 * generator.normal(size=8)
+            vector = centers[person] + noise * 3 * generator.normal(size=8)
             vectors.append(vector / np.linalg.norm(vector))
             names.append(path.relative_to("/root").as_posix())
-    embedded = Photographs(names, np.array(vectors, np.float32), generator.random(240), [names[0]])
+    embedded = EmbeddingSet(names, np.array(vectors, np.float32), generator.random(240), [names[0]])
     return evaluate_embedded(pairs, embedded, [], ["one thing to know"])
 
 
@@ -43,9 +43,9 @@ def result() -> PairsResult:
     return evaluated()
 
 
-def report(folder: Path, result: PairsResult, others: tuple[Saved, ...] = ()) -> Page:
+def report(folder: Path, result: PairsResult, others: tuple[SavedScores, ...] = ()) -> Page:
     crops = {photograph: np.full((15, 12, 3), 99, np.uint8) for photograph in wanted_crops(result)}
-    page = write_report(folder, "A list", "a model", result, Path("/root"), crops, {"seconds": "1.0"}, others)
+    page = write_pairs_report(folder, "A list", "a model", result, Path("/root"), crops, {"seconds": "1.0"}, others)
     return Page(page.read_text())
 
 
@@ -107,7 +107,7 @@ def test_the_same_result_gives_the_same_page(result: PairsResult, tmp_path: Path
 
 def test_scores_are_saved_and_read_again(result: PairsResult, tmp_path: Path) -> None:
     report(tmp_path, result)
-    saved = Saved.read(tmp_path)
+    saved = SavedScores.read(tmp_path)
     np.testing.assert_allclose(saved.cosines, result.cosines, atol=1e-6)
     np.testing.assert_array_equal(saved.correct, result.correct)
     assert saved.names[0] == (f"p0/{HOSTILE}", "p0/0b.jpg")
@@ -117,7 +117,7 @@ def test_scores_are_saved_and_read_again(result: PairsResult, tmp_path: Path) ->
 
 def test_another_model_is_drawn_and_tested_on_the_same_pairs(result: PairsResult, tmp_path: Path) -> None:
     report(tmp_path / "poor", evaluated(noise=0.8))
-    page = report(tmp_path / "good", result, (Saved.read(tmp_path / "poor" / "result.json"),))
+    page = report(tmp_path / "good", result, (SavedScores.read(tmp_path / "poor" / "result.json"),))
     assert "McNemar" in page.words
     assert "TAR at FAR" in page.words
     assert page.words.count("a model") >= 3  # the legend of ROC and DET, and the table
@@ -125,8 +125,8 @@ def test_another_model_is_drawn_and_tested_on_the_same_pairs(result: PairsResult
 
 def test_a_model_on_other_pairs_is_not_compared(result: PairsResult, tmp_path: Path) -> None:
     report(tmp_path, result)
-    saved = Saved.read(tmp_path)
-    other = Saved("x", saved.names[::-1], saved.cosines, saved.same, saved.correct)
+    saved = SavedScores.read(tmp_path)
+    other = SavedScores("x", saved.names[::-1], saved.cosines, saved.same, saved.correct)
     with pytest.raises(DataError, match="other pairs"):
         report(tmp_path / "again", result, (other,))
 
@@ -135,7 +135,7 @@ def test_a_model_on_other_pairs_is_not_compared(result: PairsResult, tmp_path: P
 def test_a_file_without_scores_is_refused_by_name(tmp_path: Path, content: str) -> None:
     (tmp_path / "other.json").write_text(content)
     with pytest.raises(DataError, match=r"other\.json"):
-        Saved.read(tmp_path / "other.json")
+        SavedScores.read(tmp_path / "other.json")
 
 
 def test_groups_stand_in_the_figures(tmp_path: Path) -> None:

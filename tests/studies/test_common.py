@@ -24,7 +24,7 @@ from facever.studies.losses import JOINED, LOSSES, SOFTMAX
 from facever.studies.outcome import Check, Comparison, Figure, Interval, Outcome, verdict_of
 from facever.studies.page import write_study
 from facever.studies.runs import Options, Runs
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 
 
 def test_a_run_is_made_once_and_its_result_is_the_same_ever_after(tmp_path: Path) -> None:
@@ -128,12 +128,12 @@ def test_the_verdict_follows_from_the_intervals(intervals: Sequence[Interval | N
 
 def test_an_unknown_study_or_no_data_or_no_seeds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="digits, losses, alpha, norm"):
-        run_study("beta", Options(tmp_path), Watcher())
+        run_study("beta", Options(tmp_path), Callback())
     for name in ("losses", "alpha", "norm"):
         with pytest.raises(DataError, match="--data"):
-            run_study(name, Options(tmp_path), Watcher())
+            run_study(name, Options(tmp_path), Callback())
     with pytest.raises(DataError, match="--seeds"):
-        run_study("digits", Options(tmp_path, seeds=0), Watcher())
+        run_study("digits", Options(tmp_path, seeds=0), Callback())
 
 
 HOSTILE = '<script>alert(1)</script>&"'
@@ -252,7 +252,7 @@ def test_the_command_hands_its_options_on_and_prints_the_verdict(
 ) -> None:
     given: list[tuple[str, Options]] = []
 
-    def remember(name: str, options: Options, watcher: Watcher) -> Outcome:
+    def remember(name: str, options: Options, callback: Callback) -> Outcome:
         given.append((name, options))
         return outcome(quick=True)
 

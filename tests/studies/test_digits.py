@@ -20,7 +20,7 @@ from facever.studies.idx import read_mnist
 from facever.studies.outcome import Outcome
 from facever.studies.page import write_study
 from facever.studies.runs import Options
-from facever.training.callbacks import Watcher
+from facever.training.callbacks import Callback
 
 RNG = np.random.default_rng(0)
 
@@ -134,7 +134,7 @@ def small() -> Any:
 @pytest.fixture(scope="module")
 def quick(small: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     out = tmp_path_factory.mktemp("digits")
-    outcome = run_study("digits", Options(out, quick=True, device="cpu"), Watcher())
+    outcome = run_study("digits", Options(out, quick=True, device="cpu"), Callback())
     write_study(out, outcome)
     return out, outcome
 
@@ -185,12 +185,12 @@ def test_a_study_goes_on_where_it_was_killed(small: Any, tmp_path: Path, monkeyp
     monkeypatch.setattr(digits, "train_digits", train)
     options = Options(tmp_path, quick=True, seeds=8, device="cpu")
     with pytest.raises(KeyboardInterrupt):
-        run_study("digits", options, Watcher())
-    outcome = run_study("digits", options, Watcher())
+        run_study("digits", options, Callback())
+    outcome = run_study("digits", options, Callback())
     assert len(outcome.runs) == 16
     assert made[7] == made[8]  # the one that was killed
     assert len(set(made)) == len(made) - 1 == 16
-    run_study("digits", options, Watcher())
+    run_study("digits", options, Callback())
     assert len(made) == 17
 
 
@@ -212,6 +212,6 @@ def test_the_best_rate_of_the_sweep_is_the_one_that_counts(
 
     monkeypatch.setattr(digits, "train_digits", train)
     monkeypatch.setattr(digits, "MODELS", {name: digits.MODELS[name] for name in ("softmax", digits.MAIN)})
-    outcome = run_study("digits", Options(tmp_path, seeds=1, device="cpu"), Watcher())
+    outcome = run_study("digits", Options(tmp_path, seeds=1, device="cpu"), Callback())
     assert (seen["softmax-seed-0"], seen["l2-softmax-alpha-8-seed-0"]) == (0.03, 0.01)
     assert outcome.data["sweep"]["softmax"] == {"0.01": 0.51, "0.03": 0.53, "0.1": 0.0}

@@ -24,8 +24,8 @@ from facever.studies.outcome import Outcome
 from facever.studies.page import write_study
 from facever.studies.runs import Options, Runs
 from facever.training import TrainingSettings
-from facever.training.callbacks import Watcher
-from facever.training.run import Diverged, Interrupted
+from facever.training.callbacks import Callback
+from facever.training.errors import Diverged, Interrupted
 from facever.weights.alignment import ALIGNMENTS
 
 TINY = {
@@ -85,7 +85,7 @@ def options(out: Path, people: Path, cache: Path, **changes: Any) -> Options:
 @pytest.fixture(scope="module")
 def compared(people: Path, lfw: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     out = tmp_path_factory.mktemp("losses")
-    outcome = run_study("losses", options(out, people, cache, lfw=lfw), Watcher())
+    outcome = run_study("losses", options(out, people, cache, lfw=lfw), Callback())
     write_study(out, outcome)
     return out, outcome
 
@@ -137,7 +137,7 @@ def test_a_rate_at_which_a_loss_diverges_is_the_worst_and_no_error(
     monkeypatch.setattr(losses, "RATES", (0.05, 1e30))
     monkeypatch.setattr(losses, "SWEEP_EPOCHS", 8)
     monkeypatch.setattr(losses, "MOST", 2)
-    study = faces.Faces(options(tmp_path, people, cache), Watcher(), Runs(tmp_path))
+    study = faces.Faces(options(tmp_path, people, cache), Callback(), Runs(tmp_path))
     found = losses.swept(study, "softmax", {"loss": "softmax"}, quick=False)
     assert found[1e30] == 0.0 < found[0.05]
     assert losses.by_rank(found) == [0.05]
@@ -151,7 +151,7 @@ def test_the_network_without_feature_norm_is_compared_on_the_same_terms(
     people: Path, cache: Path, lfw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def score(settings: TrainingSettings) -> float:
-        """As if a fixed alpha without feature normalisation gained by the rate, and everything else lost by it."""
+        """As if a fixed alpha without feature normalization gained by the rate, and everything else lost by it."""
         plain = settings.network_arguments.get("feature_norm") is False
         return 0.5 + (1 if plain and settings.loss == "l2-softmax" else -1) * settings.learning_rate / 4
 
@@ -162,7 +162,7 @@ def test_the_network_without_feature_norm_is_compared_on_the_same_terms(
         return {test: dict.fromkeys(losses.METRICS, score(settings)) for test in study.test_names}
 
     monkeypatch.setattr(faces.Faces, "_make", make)
-    outcome = run_study("losses", options(tmp_path, people, cache, lfw=lfw, quick=False), Watcher())
+    outcome = run_study("losses", options(tmp_path, people, cache, lfw=lfw, quick=False), Callback())
     rates = {loss: own["learning_rate"] for loss, own in outcome.settings["losses"].items()}
     # Without it, rates lie closer; each goes one step of 1.5 beyond the end at which the best one lay.
     assert (rates[losses.PLAIN_FIXED], rates[losses.PLAIN_SOFTMAX]) == (0.45, 0.067)
@@ -182,7 +182,7 @@ def test_the_network_without_feature_norm_is_compared_on_the_same_terms(
 def test_only_a_divergence_counts_as_one(
     people: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = faces.Faces(options(tmp_path, people, cache), Watcher(), Runs(tmp_path))
+    study = faces.Faces(options(tmp_path, people, cache), Callback(), Runs(tmp_path))
 
     def broken(error: Exception) -> Any:
         def train(*arguments: Any, **keywords: Any) -> None:
@@ -204,7 +204,7 @@ def test_only_a_divergence_counts_as_one(
 def test_a_training_that_was_interrupted_goes_on_and_one_interrupted_in_its_test_is_not_trained_again(
     people: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stopper(Watcher):
+    class Stopper(Callback):
         def __init__(self, after: int | None) -> None:
             self.after, self.said = after, []
 
@@ -243,26 +243,26 @@ def test_lfws_photographs_are_cut_as_every_command_cuts_them(lfw: Path, cache: P
     from facever.evaluation import embed_each
 
     alignment = ALIGNMENTS["tight-64x56"]
-    found = testing.lfw_set(options(tmp_path, lfw, cache, lfw=lfw), alignment, Watcher())
+    found = testing.lfw_set(options(tmp_path, lfw, cache, lfw=lfw), alignment, Callback())
     assert found is not None and len(found.paths) == 8
     weights = Path(__file__).parents[2] / "models" / "scratch.safetensors"
     expected = embed_each(Verifier.load(weights, "cpu"), found.paths, workers=1).vectors
     vectors, _ = Embedder.load(weights, "cpu")(found.crops)
-    # The one without a face, too: its centre crop.
+    # The one without a face, too: its center crop.
     np.testing.assert_allclose(vectors, expected, atol=2e-3)
 
 
 def test_pairs_that_are_nowhere_are_asked_for(people: Path, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "lfw").mkdir()
     with pytest.raises(DataError, match="--pairs"):
-        run_study("alpha", options(tmp_path, people, cache, lfw=tmp_path / "lfw"), Watcher())
+        run_study("alpha", options(tmp_path, people, cache, lfw=tmp_path / "lfw"), Callback())
 
 
 @pytest.fixture(scope="module")
 def swept(people: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     """Without LFW: held-out people are what there is."""
     out = tmp_path_factory.mktemp("alpha")
-    outcome = run_study("alpha", options(out, people, cache), Watcher())
+    outcome = run_study("alpha", options(out, people, cache), Callback())
     write_study(out, outcome)
     return out, outcome
 
@@ -299,7 +299,7 @@ def test_the_checks_of_alpha_are_differences_of_the_runs_accuracies(swept: tuple
 @pytest.fixture(scope="module")
 def judged(people: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     out = tmp_path_factory.mktemp("norm")
-    outcome = run_study("norm", options(out, people, cache), Watcher())
+    outcome = run_study("norm", options(out, people, cache), Callback())
     write_study(out, outcome)
     return out, outcome
 

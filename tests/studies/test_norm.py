@@ -12,10 +12,10 @@ from scipy.ndimage import gaussian_filter
 from facever.datasets.pairs import Pair
 from facever.losses import alpha_lower_bound
 from facever.metrics.bootstrap import People, bootstrap
-from facever.metrics.discard import SHARES, Discard, gain_of
+from facever.metrics.discard import CURVE_SHARES, DiscardCurve, gain_of
 from facever.studies.alpha import CLASSES, models_of, people_difference, theory
-from facever.studies.degradations import SPOILINGS
-from facever.studies.intervals import Drawn
+from facever.studies.degradations import DEGRADATIONS
+from facever.studies.intervals import Bootstrapped
 from facever.studies.losses import beyond, by_rank
 from facever.studies.norm_bins import BinnedPairs, bins_of
 from facever.studies.simplex import (
@@ -81,27 +81,27 @@ def naive_fnmr(quality: np.ndarray, rejected: np.ndarray, share: float) -> float
 
 def test_the_discard_curve_is_that_of_a_naive_loop() -> None:
     quality, rejected = RNG.permutation(40).astype(float), RNG.random(40) < 0.3
-    curve = Discard(quality, rejected).curve()
-    assert curve == pytest.approx([naive_fnmr(quality, rejected, share) for share in SHARES])
+    curve = DiscardCurve(quality, rejected).curve()
+    assert curve == pytest.approx([naive_fnmr(quality, rejected, share) for share in CURVE_SHARES])
 
 
 def test_weights_count_pairs_several_times_or_not_at_all() -> None:
     quality, rejected = RNG.permutation(20).astype(float), RNG.random(20) < 0.4
     weights = RNG.integers(0, 3, 20)
     repeated = np.repeat(np.arange(20), weights)
-    expected = Discard(quality[repeated], rejected[repeated]).curve()
-    assert Discard(quality, rejected).curve(weights.astype(float)) == pytest.approx(expected)
+    expected = DiscardCurve(quality[repeated], rejected[repeated]).curve()
+    assert DiscardCurve(quality, rejected).curve(weights.astype(float)) == pytest.approx(expected)
 
 
 def test_a_perfect_quality_gains_and_a_useless_one_does_not() -> None:
     rejected = np.repeat([True, False], [25, 75])
-    perfect = Discard((~rejected).astype(float), rejected)
+    perfect = DiscardCurve((~rejected).astype(float), rejected)
     # From 0.25 the FNMR falls to 0 when a quarter is discarded: (0.25 - s) / (1 - s) at s < 0.25, then 0.
-    shares = SHARES[SHARES <= 0.5]
+    shares = CURVE_SHARES[CURVE_SHARES <= 0.5]
     expected = 0.25 - np.mean([max(0.0, (0.25 - s) / (1 - s)) for s in shares])
     assert gain_of(perfect.curve()) == pytest.approx(expected)
-    assert gain_of(Discard(np.zeros(100), rejected).curve()) == pytest.approx(0)  # all alike: a tie, kept in part
-    assert gain_of(Discard(rejected.astype(float), rejected).curve()) < 0
+    assert gain_of(DiscardCurve(np.zeros(100), rejected).curve()) == pytest.approx(0)  # all alike: a tie, kept in part
+    assert gain_of(DiscardCurve(rejected.astype(float), rejected).curve()) < 0
 
 
 def test_bins_hold_as_many_each_and_rise_with_the_values() -> None:
@@ -131,25 +131,25 @@ CROPS = RNG.integers(60, 200, (3, 64, 56, 3), np.uint8)
 
 
 def test_the_first_step_of_each_spoiling_changes_nothing_and_later_ones_more_and_more() -> None:
-    for spoiling in SPOILINGS:
-        np.testing.assert_array_equal(spoiling.change(CROPS, spoiling.steps[0]), CROPS)
-        harm = [np.abs(spoiling.change(CROPS, step).astype(float) - CROPS).mean() for step in spoiling.steps]
-        assert np.all(np.diff(harm) > 0), spoiling.name
-        assert spoiling.change(CROPS, spoiling.steps[-1]).dtype == np.uint8
+    for degradation in DEGRADATIONS:
+        np.testing.assert_array_equal(degradation.change(CROPS, degradation.steps[0]), CROPS)
+        harm = [np.abs(degradation.change(CROPS, step).astype(float) - CROPS).mean() for step in degradation.steps]
+        assert np.all(np.diff(harm) > 0), degradation.name
+        assert degradation.change(CROPS, degradation.steps[-1]).dtype == np.uint8
 
 
 def test_each_spoiling_does_what_its_name_says() -> None:
-    blur, noise, shrink, dim = SPOILINGS
+    blur, noise, shrink, dim = DEGRADATIONS
     inside = (slice(None), slice(12, -12), slice(12, -12))
     expected = gaussian_filter(CROPS.astype(float), (0, 2, 2, 0), truncate=4)
     assert np.abs(blur.change(CROPS, 2.0)[inside] - expected[inside]).max() < 1.5
-    grey = np.full((2, 64, 56, 3), 128, np.uint8)
-    assert np.std(noise.change(grey, 20.0)) == pytest.approx(20, rel=0.03)
+    gray = np.full((2, 64, 56, 3), 128, np.uint8)
+    assert np.std(noise.change(gray, 20.0)) == pytest.approx(20, rel=0.03)
     # Half the side and up again keeps the mean of each crop, and little of white noise.
     small = shrink.change(CROPS, 0.5)
     assert small.mean((1, 2)) == pytest.approx(CROPS.mean((1, 2)), abs=1.5)
     assert small.std() < 0.6 * CROPS.std()
-    assert dim.change(grey, 0.3) == pytest.approx(np.full(grey.shape, 38))
+    assert dim.change(gray, 0.3) == pytest.approx(np.full(gray.shape, 38))
 
 
 def test_the_difference_of_models_counts_pairs_and_draws_people() -> None:
@@ -200,8 +200,8 @@ def test_draws_of_the_same_people_are_paired_and_agree_with_the_bootstrap() -> N
     def mean(weights: np.ndarray | None) -> float:
         return float(np.average(values, weights=weights))
 
-    first = Drawn.of(people, mean, 50)
-    second = Drawn.of(people, lambda weights: mean(weights) + 0.1, 50)
+    first = Bootstrapped.of(people, mean, 50)
+    second = Bootstrapped.of(people, lambda weights: mean(weights) + 0.1, 50)
     assert first.number == pytest.approx(values.mean())
     (expected,) = bootstrap(people, lambda weights: [mean(weights)], 50)
     assert first.ci95 == pytest.approx(expected)
@@ -212,7 +212,7 @@ def test_draws_of_the_same_people_are_paired_and_agree_with_the_bootstrap() -> N
 
 def test_a_band_and_a_change_are_taken_draw_by_draw() -> None:
     draws = np.stack([np.arange(101.0), 2 * np.arange(101.0)], axis=1)  # (replicates, 2)
-    drawn = Drawn(np.array([50.0, 100.0]), draws)
+    drawn = Bootstrapped(np.array([50.0, 100.0]), draws)
     low, high = drawn.band()
     assert (low.tolist(), high.tolist()) == ([2.5, 5.0], [97.5, 195.0])
     second = drawn.then(lambda values: values[..., 1])

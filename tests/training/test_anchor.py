@@ -16,17 +16,17 @@ from facever.errors import WeightsError
 from facever.networks import ResNet29, ResNet29Twin, build_network
 from facever.training import TrainingSettings
 from facever.training.crops import CropSet
-from facever.training.distillation.anchor import pull_loss, pull_of
-from facever.training.ema import Average
+from facever.training.distillation.anchor import anchor_loss, anchor_weights
+from facever.training.ema import EMA
 from facever.training.initial import Initial
-from facever.training.optimizer import make_optimiser
-from facever.training.sampler import Order, even_shares
-from facever.training.settings import parse_pull
+from facever.training.optimizer import make_optimizer
+from facever.training.sampler import Sampler, even_shares
+from facever.training.settings import parse_anchor
 from facever.training.trainer import Trainer
 from facever.weights.alignment import FACE_112X96, Alignment
 from facever.weights.file import save_weights
 from facever.weights.metadata import WeightsInfo
-from facever.weights.records import Normalisation
+from facever.weights.records import Normalization
 
 ALIGNMENT = Alignment("small", 103, 103, ((30, 40), (70, 40), (50, 60), (35, 80), (65, 80)))
 NAMES = [f"{source}_{i}" for source in ("a", "a", "b") for i in range(2)] * 2
@@ -47,7 +47,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def saved(network: torch.nn.Module, path: Path, name: str, size: int) -> Path:
     arguments = {"embedding_size": size, "input_size": [103, 103]}
-    norm = Normalisation((100.0, 110.0, 120.0), 200.0)
+    norm = Normalization((100.0, 110.0, 120.0), 200.0)
     info = WeightsInfo(path.stem, name, arguments, ALIGNMENT, norm, True, {}, [{"name": "first"}], "CC0", "someone")
     save_weights(path, info, network, half=False)  # type: ignore[arg-type]
     return path
@@ -71,13 +71,13 @@ def trainer(crops: CropSet, **changes: object) -> Trainer:
     return Trainer(Built(**fields), crops, torch.device("cpu"))
 
 
-def test_a_twin_begins_with_the_single_networks_cosines_without_their_centre(crops: CropSet, single: Path) -> None:
+def test_a_twin_begins_with_the_single_networks_cosines_without_their_center(crops: CropSet, single: Path) -> None:
     begun = trainer(crops, init=str(single))
     assert begun.initial is not None
-    x = begun.normalisation(torch.from_numpy(crops.crops).permute(0, 3, 1, 2))
+    x = begun.normalization(torch.from_numpy(crops.crops).permute(0, 3, 1, 2))
     initial = begun.initial.network
     with torch.no_grad():
-        # The centre is of what commands will embed: the mean with the mirror image.
+        # The center is of what commands will embed: the mean with the mirror image.
         mirrored = F.normalize((initial(x) + initial(x.flip(3))) / 2)
         expected = F.normalize(F.normalize(initial(x)) - mirrored.mean(0))
         features = begun.network.eval()(x)
@@ -88,7 +88,7 @@ def test_a_twin_begins_with_the_single_networks_cosines_without_their_centre(cro
 
 def test_a_twins_cosine_is_the_weighted_mean_of_its_branches_cosines() -> None:
     torch.manual_seed(0)
-    twin = ResNet29Twin(16, (103, 103), second_share=0.2, centred=(0.5, 1.0)).eval()
+    twin = ResNet29Twin(16, (103, 103), second_share=0.2, centered=(0.5, 1.0)).eval()
     with torch.no_grad():
         features = twin(torch.randn(2, 3, 103, 103))
     first, second = (F.normalize(part) for part in features.chunk(2, 1))
@@ -96,25 +96,25 @@ def test_a_twins_cosine_is_the_weighted_mean_of_its_branches_cosines() -> None:
     assert (features[0] @ features[1]).item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_a_part_of_the_centre_is_taken_out_of_each_branch() -> None:
+def test_a_part_of_the_center_is_taken_out_of_each_branch() -> None:
     torch.manual_seed(0)
     whole = ResNet29Twin(16, (103, 103)).eval()
-    whole.centres.copy_(F.normalize(torch.randn(2, 8)) * 0.8)
-    parted = ResNet29Twin(16, (103, 103), centred=(0.0, 0.5)).eval()
+    whole.centers.copy_(F.normalize(torch.randn(2, 8)) * 0.8)
+    parted = ResNet29Twin(16, (103, 103), centered=(0.0, 0.5)).eval()
     parted.load_state_dict(whole.state_dict())
     with torch.no_grad():
         x = torch.randn(3, 3, 103, 103)
-        uncentred = ResNet29Twin(16, (103, 103), centred=(0.0, 0.0)).eval()
-        uncentred.load_state_dict(whole.state_dict())
-        raw = [F.normalize(part) for part in uncentred(x).chunk(2, 1)]
+        uncentered = ResNet29Twin(16, (103, 103), centered=(0.0, 0.0)).eval()
+        uncentered.load_state_dict(whole.state_dict())
+        raw = [F.normalize(part) for part in uncentered(x).chunk(2, 1)]
         found = [F.normalize(part) for part in parted(x).chunk(2, 1)]
         wholly = [F.normalize(part) for part in whole(x).chunk(2, 1)]
     for k, share in ((0, 0.0), (1, 0.5)):
-        assert torch.allclose(found[k], F.normalize(raw[k] - share * whole.centres[k]), atol=1e-5)
-        assert torch.allclose(wholly[k], F.normalize(raw[k] - whole.centres[k]), atol=1e-5)
+        assert torch.allclose(found[k], F.normalize(raw[k] - share * whole.centers[k]), atol=1e-5)
+        assert torch.allclose(wholly[k], F.normalize(raw[k] - whole.centers[k]), atol=1e-5)
     for wrong in ((0.5,), (0.5, 1.1), (-0.1, 1.0)):
         with pytest.raises(ValueError, match="two numbers"):
-            ResNet29Twin(16, (103, 103), centred=wrong)
+            ResNet29Twin(16, (103, 103), centered=wrong)
 
 
 def test_a_twin_shares_all_but_its_last_two_stages() -> None:
@@ -129,28 +129,28 @@ def test_the_pull_by_hand_and_over_the_leading_components_only() -> None:
     features = torch.tensor([[3.0, 4.0, 9.0], [0.0, 2.0, -5.0]])
     targets = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     # |(.6, .8) - (1, 0)|² = .8; the second is where it should be.
-    assert pull_loss(features, targets, torch.tensor([2.0, 7.0])).item() == pytest.approx(2 * 0.8 / 2)
+    assert anchor_loss(features, targets, torch.tensor([2.0, 7.0])).item() == pytest.approx(2 * 0.8 / 2)
 
 
 def test_each_branch_is_pulled_as_strongly_as_it_is_told() -> None:
     features = torch.tensor([[3.0, 4.0, 0.0, 5.0]])
     targets = torch.tensor([[1.0, 0.0]])
     # |(.6, .8) - (1, 0)|² = .8 and |(0, 1) - (1, 0)|² = 2.
-    assert pull_loss(features, targets, torch.tensor([3.0]), [1.0, 0.25]).item() == pytest.approx(3 * (0.8 + 0.5))
+    assert anchor_loss(features, targets, torch.tensor([3.0]), [1.0, 0.25]).item() == pytest.approx(3 * (0.8 + 0.5))
 
 
 def test_the_first_pattern_that_fits_says_how_strong_the_pull_is() -> None:
-    weights = parse_pull(["kin_F1*=0", "kin_*=1.5"])
-    assert pull_of(["kin_F1_MID1", "kin_F2_MID1", "celeba_3"], weights).tolist() == [0.0, 1.5, 0.0]
+    weights = parse_anchor(["kin_F1*=0", "kin_*=1.5"])
+    assert anchor_weights(["kin_F1_MID1", "kin_F2_MID1", "celeba_3"], weights).tolist() == [0.0, 1.5, 0.0]
     for text in ("kin", "=3", "kin_*=much"):
         with pytest.raises(ValueError):
-            parse_pull([text])
+            parse_anchor([text])
 
 
 def test_the_pull_is_on_the_first_branch_and_leaves_the_second_free(crops: CropSet, single: Path) -> None:
     gradients = {}
     for weight in (0.0, 300.0):
-        begun = trainer(crops, init=str(single), learning_rate=1e-3, pull={"*": weight})
+        begun = trainer(crops, init=str(single), learning_rate=1e-3, anchor={"*": weight})
         for _ in range(2):  # at the first step the network is where it is pulled to
             begun.train_step(0.0)
         tails = begun.network.get_submodule("tails")
@@ -167,11 +167,11 @@ def test_what_is_frozen_stays_and_a_pattern_that_fits_nothing_is_refused(crops: 
     for name, parameter in begun.network.named_parameters():
         assert torch.equal(parameter, before[name]) == name.startswith(("stem", "trunk.0.")), name
     with pytest.raises(ValueError, match="no parameter of resnet29_twin fits 'root"):
-        make_optimiser(settings(freeze=["root*"]), begun.network, [])
+        make_optimizer(settings(freeze=["root*"]), begun.network, [])
 
 
 def test_in_the_head_start_only_the_classifier_learns(crops: CropSet, single: Path) -> None:
-    begun = trainer(crops, init=str(single), head_start=0.5, loss_rate=0.1, learning_rate=0.01)
+    begun = trainer(crops, init=str(single), head_warmup=0.5, head_learning_rate=0.1, learning_rate=0.01)
     network = [p.clone() for p in begun.network.parameters()]
     classifier = [p.clone() for p in begun.loss.parameters()]
     begun.train_step(0.3)
@@ -180,12 +180,12 @@ def test_in_the_head_start_only_the_classifier_learns(crops: CropSet, single: Pa
 
 
 def test_rates_of_network_and_loss_by_hand() -> None:
-    s = settings(learning_rate=0.2, loss_rate=0.8, head_start=0.2, warmup=0.2)
+    s = settings(learning_rate=0.2, head_learning_rate=0.8, head_warmup=0.2, warmup=0.2)
     # The network waits, rises from 0.2 to 0.4, then half a cosine; the classifier is on its cosine from the start.
     assert [s.learning_rate_at(p) for p in (0.1, 0.3, 0.4, 0.7, 1.0)] == pytest.approx([0.0, 0.1, 0.2, 0.1, 0.0])
-    assert [s.loss_rate_at(p) for p in (0.0, 0.5, 1.0)] == pytest.approx([0.8, 0.4, 0.0])
+    assert [s.head_learning_rate_at(p) for p in (0.0, 0.5, 1.0)] == pytest.approx([0.8, 0.4, 0.0])
     plain = settings(learning_rate=0.2, warmup=0.2)
-    assert plain.loss_rate_at(0.1) == plain.learning_rate_at(0.1) == pytest.approx(0.1)
+    assert plain.head_learning_rate_at(0.1) == plain.learning_rate_at(0.1) == pytest.approx(0.1)
 
 
 def test_weights_of_another_size_or_network_can_not_be_begun_from(crops: CropSet, single: Path) -> None:
@@ -206,7 +206,7 @@ def test_the_same_network_goes_on_from_its_parameters(crops: CropSet, single: Pa
 
 def test_a_moving_average_by_hand() -> None:
     network = build_network("face_resnet_slim", widths=(4,), depths=(0,), stem=4, input_size=(16, 16), embedding_size=2)
-    average = Average(network, 0.9)
+    average = EMA(network, 0.9)
     name, parameter = next(iter(network.named_parameters()))
     start = parameter.detach().clone()
     with torch.no_grad():
@@ -216,7 +216,7 @@ def test_a_moving_average_by_hand() -> None:
     assert averaged.numpy() == pytest.approx((start + 9 / 11).numpy(), abs=1e-6)
     average.update(1000)
     assert averaged.numpy() == pytest.approx((start + 1 - 0.9 * 2 / 11).numpy(), abs=1e-6)
-    kept = Average(network, 0.0)
+    kept = EMA(network, 0.0)
     kept.update(1)
     assert kept.averaged is network
 
@@ -224,7 +224,7 @@ def test_a_moving_average_by_hand() -> None:
 def test_gradients_are_cut_to_the_length_asked_for(crops: CropSet, single: Path) -> None:
     begun = trainer(crops, init=str(single), clip=1e-3)
     begun.train_step(0.0)
-    gradients = [p.grad for g in begun.optimiser.param_groups for p in g["params"] if p.grad is not None]
+    gradients = [p.grad for g in begun.optimizer.param_groups for p in g["params"] if p.grad is not None]
     assert torch.stack([g.norm() for g in gradients]).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
@@ -233,22 +233,22 @@ def test_even_sampling_draws_sources_and_people_alike() -> None:
     shares = even_shares(names)
     by_name = {name: sum(s for s, n in zip(shares, names, strict=True) if n == name) for name in set(names)}
     assert by_name == pytest.approx({"a_1": 0.25, "a_2": 0.25, "b_1": 0.5})
-    order = Order(names, 10, True, 0)
+    order = Sampler(names, 10, True, 0)
     drawn = Counter(names[row] for step in range(10 * 50) for row in order.rows(step))
     assert drawn["b_1"] / drawn.total() == pytest.approx(0.5, abs=0.03)
 
 
 def test_plain_sampling_takes_each_row_once_an_epoch_and_depends_on_the_seed() -> None:
-    order = Order([str(i) for i in range(20)], 5, False, 7)
+    order = Sampler([str(i) for i in range(20)], 5, False, 7)
     first, second = ([order.rows(step).tolist() for step in range(k, k + 4)] for k in (0, 4))
     assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(20))
     assert first != second
-    assert [Order([str(i) for i in range(20)], 5, False, 7).rows(4).tolist()] == second[:1]
+    assert [Sampler([str(i) for i in range(20)], 5, False, 7).rows(4).tolist()] == second[:1]
 
 
 def test_the_papers_network_trains_at_its_full_size() -> None:
-    greys = np.array([30, 40, 130, 220], np.uint8)  # as many as photographs, two of them of one person
-    pixels = np.broadcast_to(greys[:, None, None, None], (4, 112, 96, 3)).copy()
+    grays = np.array([30, 40, 130, 220], np.uint8)  # as many as photographs, two of them of one person
+    pixels = np.broadcast_to(grays[:, None, None, None], (4, 112, 96, 3)).copy()
     names = ["a", "a", "b", "c"]
     faces = CropSet(pixels, np.arange(4), names, names, FACE_112X96, 0, [])
     full = TrainingSettings(network="face_resnet", alignment="face-112x96", epochs=1, batch_size=4, warmup=0.0)

@@ -17,7 +17,7 @@ from training_steps import CENTERS, PLAIN, noise, steps
 
 from facever.losses import CenterLoss, L2Softmax
 from facever.networks import build_network
-from facever.training.distributed import Processes
+from facever.training.distributed import ProcessGroup
 from facever.training.trainer import Trainer
 from facever.weights.file import load_weights
 
@@ -53,11 +53,11 @@ def run_two(*command: str) -> list[tuple[int, str, str]]:
 
 @pytest.mark.parametrize("name", ["plain", "centers"])
 def test_two_processes_equal_one_with_twice_the_batch(name: str, tmp_path: Path) -> None:
-    """In loss, in the gradients of alpha, W and the network, and in the centres, over three steps."""
+    """In loss, in the gradients of alpha, W and the network, and in the centers, over three steps."""
     for code, _, err in run_two(str(STEPS), name, str(tmp_path)):
         assert code == 0, err
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    alone = steps({"plain": PLAIN, "centers": CENTERS}[name], Processes(), batch=8)
+    alone = steps({"plain": PLAIN, "centers": CENTERS}[name], ProcessGroup(), batch=8)
     assert first["losses"] == pytest.approx(alone["losses"], rel=1e-5)
     for key, expected in alone["gradients"].items():
         for found in (first, second):
@@ -69,7 +69,7 @@ def test_two_processes_equal_one_with_twice_the_batch(name: str, tmp_path: Path)
 
 
 def test_the_parts_of_a_batch_are_those_of_the_whole() -> None:
-    def trainer(batch: int, processes: Processes | None = None) -> Trainer:
+    def trainer(batch: int, processes: ProcessGroup | None = None) -> Trainer:
         network = build_network("face_resnet_slim", widths=(4,), depths=(0,), stem=4, input_size=(16, 16))
         return Trainer(PLAIN.with_batch(batch), noise(), torch.device("cpu"), network=network, processes=processes)
 
@@ -80,7 +80,7 @@ def test_the_parts_of_a_batch_are_those_of_the_whole() -> None:
     assert {trainer.batch_size for trainer in trainers} == {4}
 
 
-class FakeProcesses(Processes):
+class FakeProcesses(ProcessGroup):
     """Of a group that is not there."""
 
     def together(self, module: torch.nn.Module) -> torch.nn.Module:

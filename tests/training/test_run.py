@@ -20,7 +20,7 @@ from facever.faces.embedder import Embedder
 from facever.losses import CenterLoss, L2Softmax, Softmax
 from facever.reports.training_curve import training_curve
 from facever.training import TrainingSettings, train
-from facever.training.callbacks import Progress, Watcher
+from facever.training.callbacks import Callback, Progress
 from facever.training.crops import CropSet
 from facever.training.data import prepare
 from facever.training.run import Interrupted
@@ -48,7 +48,7 @@ SETTINGS = TrainingSettings(
 )
 
 
-class Recorder(Watcher):
+class Recorder(Callback):
     """Remembers what it was told, and raises a signal after a step if asked to."""
 
     def __init__(self, stop_after: int | None = None) -> None:
@@ -77,7 +77,7 @@ def finished(people: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
     """A short training, done, and what it told."""
     out = tmp_path_factory.mktemp("out") / "whole"
     recorder = Recorder()
-    train(SETTINGS, people, out, cache, "cpu", watcher=recorder)
+    train(SETTINGS, people, out, cache, "cpu", callback=recorder)
     return out, recorder
 
 
@@ -121,7 +121,7 @@ def test_the_exported_weights_are_calibrated_on_the_held_out_people(
 ) -> None:
     out, _ = finished
     info = load_weights(out / "weights.safetensors")[0]
-    held_out = prepare(SETTINGS, people, cache, torch.device("cpu"), None, Watcher()).held_out
+    held_out = prepare(SETTINGS, people, cache, torch.device("cpu"), None, Callback()).held_out
     norms = Embedder.load(out / "weights.safetensors", "cpu")(held_out.inner(slice(None)))[1]
     assert info.thresholds == []  # so few pairs support no rate
     assert info.quality is not None
@@ -152,7 +152,7 @@ def test_an_interrupted_training_that_goes_on_equals_one_that_was_not(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(settings, people, whole, cache, "cpu")
     with pytest.raises(Interrupted, match="--resume"):
-        train(settings, people, parts, cache, "cpu", watcher=Recorder(stop_after=3))
+        train(settings, people, parts, cache, "cpu", callback=Recorder(stop_after=3))
     assert (parts / "checkpoint.pt").exists()
     train(settings, people, parts, cache, "cpu", resume=True)
     expected, found = parameters(whole), parameters(parts)
@@ -186,7 +186,7 @@ def test_going_on_needs_a_checkpoint_and_the_same_settings(people: Path, cache: 
     with pytest.raises(DataError, match="no checkpoint"):
         train(SETTINGS, people, tmp_path / "none", cache, "cpu", resume=True)
     with pytest.raises(Interrupted):
-        train(SETTINGS, people, tmp_path / "begun", cache, "cpu", watcher=Recorder(stop_after=1))
+        train(SETTINGS, people, tmp_path / "begun", cache, "cpu", callback=Recorder(stop_after=1))
     with pytest.raises(DataError, match=r"learning_rate 0\.05 -> 0\.5"):
         train(replace(SETTINGS, learning_rate=0.5), people, tmp_path / "begun", cache, "cpu", resume=True)
 
@@ -195,7 +195,7 @@ def test_a_checkpoint_that_is_cut_short_or_a_pickle_of_other_things_is_refused(
     people: Path, cache: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(Interrupted):
-        train(SETTINGS, people, tmp_path / "out", cache, "cpu", watcher=Recorder(stop_after=1))
+        train(SETTINGS, people, tmp_path / "out", cache, "cpu", callback=Recorder(stop_after=1))
     checkpoint = tmp_path / "out" / "checkpoint.pt"
     data = checkpoint.read_bytes()
     for damaged in (data[: len(data) // 2], b"", b"cos\nsystem\n(S'true'\ntR."):
@@ -206,7 +206,7 @@ def test_a_checkpoint_that_is_cut_short_or_a_pickle_of_other_things_is_refused(
 
 def test_the_bound_of_alpha_is_told_and_a_lower_alpha_warned_of(people: Path, cache: Path, tmp_path: Path) -> None:
     recorder = Recorder()
-    train(replace(SETTINGS, epochs=1, alpha=1.0), people, tmp_path / "out", cache, "cpu", watcher=recorder)
+    train(replace(SETTINGS, epochs=1, alpha=1.0), people, tmp_path / "out", cache, "cpu", callback=recorder)
     count = 8 - held_out_of(tmp_path / "out")
     bound = math.log(0.9 * (count - 2) / 0.1)
     assert any(f"{bound:.2f}" in line and f"C = {count}" in line for line in recorder.said)
@@ -216,7 +216,7 @@ def test_the_bound_of_alpha_is_told_and_a_lower_alpha_warned_of(people: Path, ca
 def test_a_learned_alpha_starts_at_four_and_moves(people: Path, cache: Path, tmp_path: Path) -> None:
     recorder = Recorder()
     settings = replace(SETTINGS, alpha=4.0, alpha_learned=True)
-    train(settings, people, tmp_path / "out", cache, "cpu", watcher=recorder)
+    train(settings, people, tmp_path / "out", cache, "cpu", callback=recorder)
     assert recorder.seen[-1].alpha != 4.0
     loss = load_weights(tmp_path / "out" / "weights.safetensors")[0].loss
     assert loss["learned"] is True
@@ -237,7 +237,7 @@ def test_alpha_is_kept_at_the_bound_that_was_asked_for(people: Path, cache: Path
     """A weight decay of 10 would take alpha to nothing."""
     recorder = Recorder()
     settings = replace(SETTINGS, alpha=4.0, alpha_learned=True, alpha_bound=0.99, alpha_decay=10.0)
-    train(settings, people, tmp_path / "out", cache, "cpu", watcher=recorder)
+    train(settings, people, tmp_path / "out", cache, "cpu", callback=recorder)
     bound = math.log(99 * (8 - held_out_of(tmp_path / "out") - 2))
     assert [seen.alpha for seen in recorder.seen] == pytest.approx([bound] * len(recorder.seen), rel=1e-6)
     assert any(line.startswith(f"alpha learned from {bound:.4g}; lower bound for C = ") for line in recorder.said)
@@ -256,7 +256,7 @@ def test_weights_trained_with_center_loss_say_so(people: Path, cache: Path, tmp_
     centers = {"center_weight": 0.05, "center_rate": 0.5}
     for loss, alpha in (("center", {}), ("l2-center", {"alpha": 16.0, "learned": False})):
         recorder = Recorder()
-        train(with_loss(loss, epochs=1), people, tmp_path / loss, cache, "cpu", watcher=recorder)
+        train(with_loss(loss, epochs=1), people, tmp_path / loss, cache, "cpu", callback=recorder)
         assert load_weights(tmp_path / loss / "weights.safetensors")[0].loss == {"name": loss, **alpha, **centers}
         assert any("lower bound" in line for line in recorder.said) == (loss == "l2-center")
 
@@ -416,7 +416,7 @@ def test_the_last_network_is_kept_where_it_was_asked_for(people: Path, cache: Pa
     train(settings, people, tmp_path / "out", cache, "cpu")
     trained = parameters(tmp_path / "out")
     with pytest.raises(Interrupted):
-        train(settings, people, tmp_path / "stopped", cache, "cpu", watcher=Recorder(stop_after=4))
+        train(settings, people, tmp_path / "stopped", cache, "cpu", callback=Recorder(stop_after=4))
     saved = torch.load(tmp_path / "stopped" / "checkpoint.pt", weights_only=True)["trainer"]["network"]
     for name, tensor in trained.items():
         assert torch.allclose(tensor, saved[name].to(tensor.dtype), atol=1e-3), name

@@ -13,13 +13,13 @@ from samples import NETWORK, SETTINGS, noise
 from facever.faces.embedder import Embedder
 from facever.networks import build_network
 from facever.training import train
-from facever.training.distillation.mixup import Mixtures
-from facever.training.distillation.teacher import VIEWS, Teaching, teacher_embeddings
+from facever.training.distillation.mixup import MixupPairs
+from facever.training.distillation.teacher import VIEWS, DistillationLoss, teacher_embeddings
 from facever.training.trainer import Trainer
 from facever.weights.alignment import TIGHT_64X56
 from facever.weights.file import save_weights
 from facever.weights.metadata import WeightsInfo
-from facever.weights.records import Normalisation
+from facever.weights.records import Normalization
 
 ARGUMENTS = {**NETWORK, "input_size": [64, 56]}
 
@@ -30,7 +30,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = build_network("face_resnet_slim", **ARGUMENTS)
     path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
     name = "face_resnet_slim"
-    info = WeightsInfo("teacher", name, ARGUMENTS, TIGHT_64X56, Normalisation(), True, {}, [], "CC0", "someone")
+    info = WeightsInfo("teacher", name, ARGUMENTS, TIGHT_64X56, Normalization(), True, {}, [], "CC0", "someone")
     save_weights(path, info, network, half=False)
     return path
 
@@ -62,37 +62,37 @@ def test_the_teacher_is_asked_once_and_again_for_other_photographs(teacher: Path
 
 
 def test_the_teachers_word_on_mixtures_follows_that_on_photographs(teacher: Path, tmp_path: Path) -> None:
-    def mixtures(share: float) -> Mixtures:
-        return Mixtures(np.array([0, 3]), np.array([5, 2]), np.array([0.4, share], np.float32))
+    def mixup_pairs(share: float) -> MixupPairs:
+        return MixupPairs(np.array([0, 3]), np.array([5, 2]), np.array([0.4, share], np.float32))
 
-    crops, mixed = noise(), mixtures(0.6)
+    crops, mixup = noise(), mixup_pairs(0.6)
     device = torch.device("cpu")
-    found = teacher_embeddings(str(teacher), crops, tmp_path, device, mixtures=mixed)
+    found = teacher_embeddings(str(teacher), crops, tmp_path, device, mixup_pairs=mixup)
     assert torch.equal(found[:8], teacher_embeddings(str(teacher), crops, tmp_path, device))
     embedder = Embedder.load(teacher, "cpu")
     cut = [crops.crops[:, 8 + y : 72 + y, 8 + x : 64 + x] for x, y in VIEWS]
-    centre = np.mean([embedder(np.ascontiguousarray(view))[0] for view in cut], axis=(0, 1))
-    of_mixtures = embedder(np.ascontiguousarray(mixed.of(crops, slice(None))[:, 8:72, 8:64]))[0]
-    expected = F.normalize(torch.from_numpy(of_mixtures - centre))
+    center = np.mean([embedder(np.ascontiguousarray(view))[0] for view in cut], axis=(0, 1))
+    of_mixtures = embedder(np.ascontiguousarray(mixup.of(crops, slice(None))[:, 8:72, 8:64]))[0]
+    expected = F.normalize(torch.from_numpy(of_mixtures - center))
     assert found[8:].numpy() == pytest.approx(expected.numpy(), abs=1e-5)
-    other = teacher_embeddings(str(teacher), crops, tmp_path, device, mixtures=mixtures(0.5))
+    other = teacher_embeddings(str(teacher), crops, tmp_path, device, mixup_pairs=mixup_pairs(0.5))
     assert torch.equal(other[:9], found[:9]) and not torch.equal(other[9], found[9])
 
 
 def test_agreement_and_similarities_by_hand() -> None:
-    teaching = Teaching(2, 2, similarity_weight=3.0)
+    distillation = DistillationLoss(2, 2, similarity_weight=3.0)
     with torch.no_grad():
-        teaching.head.weight.copy_(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))  # swaps the components
+        distillation.head.weight.copy_(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))  # swaps the components
     features = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
     # The first is said to be (0, 1), which the teacher says as well; the second (1, 0), the teacher (0, 1): |.|² = 2.
     targets = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
     # The student's cosine between the two is 0, the teacher's 1: two of four entries of the matrix differ by 1.
-    assert teaching(features, targets).item() == pytest.approx((0 + 2) / 2 + 3.0 * 2 / 4)
+    assert distillation(features, targets).item() == pytest.approx((0 + 2) / 2 + 3.0 * 2 / 4)
 
 
-@pytest.mark.parametrize("mixed", [0.0, 0.5])
-def test_a_student_comes_to_agree_with_its_teacher(teacher: Path, people: Path, tmp_path: Path, mixed: float) -> None:
-    settings = replace(SETTINGS, epochs=60, held_out=0.0, teacher=str(teacher), softmax_weight=0.0, mixed=mixed)
+@pytest.mark.parametrize("mixup", [0.0, 0.5])
+def test_a_student_comes_to_agree_with_its_teacher(teacher: Path, people: Path, tmp_path: Path, mixup: float) -> None:
+    settings = replace(SETTINGS, epochs=60, held_out=0.0, teacher=str(teacher), softmax_weight=0.0, mixup=mixup)
     result = train(settings, people, tmp_path / "out", tmp_path / "cache", "cpu")
     with (tmp_path / "out" / "log.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
@@ -111,7 +111,7 @@ def test_teacher_and_loss_count_as_their_weights_say() -> None:
 
 
 def test_the_first_part_of_a_training_may_see_halved_crops() -> None:
-    trainer = Trainer(replace(SETTINGS, half_size=0.5), noise(), torch.device("cpu"))
+    trainer = Trainer(replace(SETTINGS, progressive_resizing=0.5), noise(), torch.device("cpu"))
     seen: list[tuple[int, ...]] = []
     trainer.network.register_forward_pre_hook(lambda module, args: seen.append(tuple(args[0].shape[2:])))
     for progress in (0.0, 0.49, 0.5, 1.0):

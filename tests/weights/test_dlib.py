@@ -18,7 +18,7 @@ from facever.faces.alignment import align
 from facever.faces.images import load_image
 from facever.networks import ResNet29
 from facever.weights.alignment import DLIB_150
-from facever.weights.dlib import NORMALISATION, _Reader, dlib_info, read_layers, read_network
+from facever.weights.dlib import NORMALIZATION, _Reader, dlib_info, read_layers, read_network
 from facever.weights.file import load_weights, save_weights
 
 
@@ -52,7 +52,7 @@ def dlib_model(dat: Path) -> Any:
 
 @torch.no_grad()
 def features(network: nn.Module, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return network(NORMALISATION(torch.from_numpy(crops).permute(0, 3, 1, 2))).numpy()
+    return network(NORMALIZATION(torch.from_numpy(crops).permute(0, 3, 1, 2))).numpy()
 
 
 # --- against dlib
@@ -80,8 +80,8 @@ def test_features_of_aligned_faces_are_those_of_dlib(data_folder: Path, converte
 def test_the_converted_network_can_be_saved_and_loaded(converted: ResNet29, tmp_path: Path) -> None:
     save_weights(tmp_path / "dlib.safetensors", dlib_info("dlib"), converted, half=False)
     info, loaded = load_weights(tmp_path / "dlib.safetensors")
-    assert (info.name, info.network, info.licence, info.mirrored) == ("dlib", "resnet29", "CC0-1.0", True)
-    assert info.normalisation == NORMALISATION
+    assert (info.name, info.network, info.license, info.mirrored) == ("dlib", "resnet29", "CC0-1.0", True)
+    assert info.normalization == NORMALIZATION
     assert (info.alignment.height, info.alignment.width) == loaded.input_size
     crops = np.random.default_rng(1).integers(0, 256, (2, 150, 150, 3), np.uint8)
     np.testing.assert_array_equal(features(loaded, crops), features(converted, crops))

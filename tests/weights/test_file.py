@@ -23,7 +23,7 @@ from facever.networks import EmbeddingNetwork, build_network
 from facever.weights.alignment import Alignment
 from facever.weights.file import load_weights, read_info, save_weights
 from facever.weights.metadata import WeightsInfo, with_thresholds
-from facever.weights.records import Likelihood, Normalisation, Quality, Threshold
+from facever.weights.records import Likelihood, Normalization, Quality, Threshold
 from facever.weights.shipped import find_weights, shipped_folder, shipped_weights
 
 resource = pytest.importorskip("resource")  # POSIX
@@ -35,11 +35,11 @@ INFO = WeightsInfo(
     network="face_resnet_slim",
     network_arguments=ARGUMENTS,
     alignment=Alignment("tiny", 32, 28, ((8.25, 12), (20.5, 12), (14, 19), (9, 26), (19, 26)), fill="edge"),
-    normalisation=Normalisation((122.782, 117.001, 104.298), 256.0),
+    normalization=Normalization((122.782, 117.001, 104.298), 256.0),
     mirrored=True,
     loss={"name": "l2-softmax", "alpha": 16.0},
     training_data=[{"name": "zoë's pictures", "identities": 3, "photographs": 12}],
-    licence="MIT",
+    license="MIT",
     credit="the facever developers",
     seed=7,
     thresholds=[
@@ -53,7 +53,7 @@ INFO = WeightsInfo(
 
 @pytest.fixture(scope="module")
 def network() -> EmbeddingNetwork:
-    """A small network whose batch normalisation has seen something."""
+    """A small network whose batch normalization has seen something."""
     torch.manual_seed(0)
     network = build_network("face_resnet_slim", **ARGUMENTS).train()
     with torch.no_grad():
@@ -141,15 +141,15 @@ def test_metadata_can_be_read_without_the_parameters(weights: Path) -> None:
 
 
 def test_a_file_without_thresholds_or_seed_is_whole_too(network: EmbeddingNetwork, tmp_path: Path) -> None:
-    info = WeightsInfo("bare", INFO.network, ARGUMENTS, INFO.alignment, Normalisation(), False, {}, [], "MIT", "nobody")
+    info = WeightsInfo("bare", INFO.network, ARGUMENTS, INFO.alignment, Normalization(), False, {}, [], "MIT", "nobody")
     save_weights(tmp_path / "bare.safetensors", info, network)
     assert load_weights(tmp_path / "bare.safetensors")[0] == info
     assert info.thresholds == [] and info.seed is None
 
 
-def test_pixels_are_normalised_by_hand() -> None:
+def test_pixels_are_normalized_by_hand() -> None:
     pixels = torch.tensor([[[[100]], [[0]], [[255]]]], dtype=torch.uint8)
-    x = Normalisation((100.0, 50.0, 5.0), 50.0)(pixels)
+    x = Normalization((100.0, 50.0, 5.0), 50.0)(pixels)
     assert x.dtype == torch.float32
     assert x.flatten().tolist() == [0, -1, 5]
 
@@ -159,14 +159,14 @@ def test_pixels_are_normalised_by_hand() -> None:
 
 def test_the_default_weights_load_and_tell_crops_apart() -> None:
     assert "default" in shipped_weights()
-    info, network = load_weights(Path("default"))
+    info, network = load_weights("default")
     assert network.input_size == (info.alignment.height, info.alignment.width)
-    assert info.licence and info.credit and info.training_data
+    assert info.license and info.credit and info.training_data
     assert not network.training
     rng = np.random.default_rng(0)
     crops = torch.from_numpy(rng.integers(0, 256, (2, 3, *network.input_size), np.uint8))
     with torch.no_grad():
-        first, second = network(info.normalisation(crops))
+        first, second = network(info.normalization(crops))
     assert first.shape == (network.embedding_size,)
     assert first.isfinite().all() and first.norm() > 0
     assert not torch.allclose(first, second, rtol=1e-3)
@@ -188,7 +188,9 @@ def test_all_shipped_weights_are_whole(name: str) -> None:
 def test_shipped_weights_are_found_by_name_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_weights("default") == shipped_folder() / "default.safetensors"
-    (tmp_path / "default").mkdir()  # a folder of that name does not hide them
+    (tmp_path / "default").mkdir()  # a folder of that name does not hide them, nor does a file
+    (tmp_path / "dlib").write_bytes(b"a file in the working directory")
+    assert find_weights("dlib") == shipped_folder() / "dlib.safetensors"
     assert find_weights("default") == shipped_folder() / "default.safetensors"
 
 
@@ -210,7 +212,7 @@ def test_weights_that_are_not_there_are_named_with_those_that_are(
 
 def test_a_missing_file_is_called_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "gone.safetensors"
-    with pytest.raises(WeightsError, match=r"gone\.safetensors': neither a file nor"):
+    with pytest.raises(WeightsError, match=r"no weights file '.*gone\.safetensors' \(shipped are "):
         load_weights(path)
 
 
@@ -222,15 +224,25 @@ def test_a_folder_is_not_a_weights_file(tmp_path: Path) -> None:
 # --- thresholds
 
 
-def test_files_of_the_first_facever_lack_what_came_later_and_are_whole(weights: Path) -> None:
+def test_files_of_an_earlier_format_are_refused_with_the_remedy(weights: Path) -> None:
     def old(kept: dict) -> dict:
-        del kept["likelihood"], kept["quality"]
-        for threshold in kept["thresholds"]:
-            del threshold["cosine_interval"], threshold["far_interval"]
-        return kept
+        return {**kept, "format": 1, "licence": kept.pop("license"), "normalisation": kept.pop("normalization")}
 
     change(weights, old)
-    assert read_info(weights) == INFO
+    with pytest.raises(WeightsError, match="format 1, and this facever reads format 2; train or convert it again"):
+        read_info(weights)
+
+
+def test_a_file_named_like_shipped_weights_is_found_by_a_path_only(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scratch").write_bytes(weights.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert read_info("scratch").name == "scratch"
+    assert read_info("./scratch") == read_info(Path("scratch")) == INFO
+    (tmp_path / "mine").write_bytes(weights.read_bytes())
+    with pytest.raises(WeightsError, match=r"no weights called 'mine' .*write ./mine for the file"):
+        read_info("mine")
 
 
 def test_intervals_and_the_likelihood_line_are_read_as_they_were_written(network, tmp_path: Path) -> None:
@@ -348,12 +360,12 @@ FIRST = "features.0.weight"  # (4, 3, 3, 3)
 
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a later format": (
-        lambda path: change(path, lambda kept: {**kept, "format": 2}),
-        "format 2 of weights file; this facever reads 1",
+        lambda path: change(path, lambda kept: {**kept, "format": 3}),
+        "a weights file of format 3, and this facever reads format 2; train or convert it again",
     ),
     "no format": (
         lambda path: change(path, lambda kept: {k: v for k, v in kept.items() if k != "format"}),
-        "format None of weights file",
+        "a weights file of format None",
     ),
     "an unknown network": (
         lambda path: change(path, lambda kept: {**kept, "network": "resnet50"}),
@@ -423,11 +435,11 @@ FIELDS = [
     "network",
     "network_arguments",
     "alignment",
-    "normalisation",
+    "normalization",
     "mirrored",
     "loss",
     "training_data",
-    "licence",
+    "license",
     "credit",
     "seed",
     "thresholds",
@@ -447,10 +459,10 @@ def test_metadata_without_one_of_its_fields_are_refused(field: str, weights: Pat
 @pytest.mark.parametrize(
     ("keys", "value"),
     [
-        (("normalisation", "scale"), 0.0),
-        (("normalisation", "scale"), float("nan")),
-        (("normalisation", "mean"), [127.5, 127.5]),
-        (("normalisation", "mean"), [127.5, 127.5, float("inf")]),
+        (("normalization", "scale"), 0.0),
+        (("normalization", "scale"), float("nan")),
+        (("normalization", "mean"), [127.5, 127.5]),
+        (("normalization", "mean"), [127.5, 127.5, float("inf")]),
         (("alignment", "landmarks"), [[float("nan"), 12], [20.5, 12], [14, 19], [9, 26], [19, 26]]),
         (("thresholds",), [{"far": 0.001, "cosine": None, "source": "a", "impostor_pairs": 9, "tar": 0.5}]),
         (("thresholds",), [{"far": 0.001, "cosine": "0.4", "source": "a", "impostor_pairs": 9, "tar": 0.5}]),

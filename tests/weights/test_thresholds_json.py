@@ -35,7 +35,7 @@ def test_what_was_written_takes_the_place_of_what_the_weights_hold(file: Path) -
 
 def test_a_file_without_a_record_of_quality_leaves_that_of_the_weights(file: Path) -> None:
     fields = json.loads(file.read_text())
-    del fields["quality"]
+    fields["quality"] = None
     file.write_text(json.dumps(fields))
     own = replace(RECORD, source="the weights' own people")
     assert read_thresholds(file, WEIGHTS, replace(read_info(WEIGHTS), quality=own)).quality == own

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def pull_of(identities: Sequence[str], weights: Mapping[str, float]) -> Tensor:
+def anchor_weights(identities: Sequence[str], weights: Mapping[str, float]) -> Tensor:
     """How strongly each row is pulled: the weight of the first pattern that fits its identity, or 0. (n,)"""
     by_name = {
         name: next((weight for pattern, weight in weights.items() if fnmatchcase(name, pattern)), 0.0)
@@ -19,7 +19,7 @@ def pull_of(identities: Sequence[str], weights: Mapping[str, float]) -> Tensor:
     return torch.tensor([by_name[name] for name in identities])
 
 
-def pull_loss(features: Tensor, targets: Tensor, strengths: Tensor, of_branches: Sequence[float] = (1.0,)) -> Tensor:
+def anchor_loss(features: Tensor, targets: Tensor, strengths: Tensor, of_branches: Sequence[float] = (1.0,)) -> Tensor:
     """The mean over a batch of strength · sum_b w_b |f_b/|f_b| - t|², f_b the feature's parts as long as t.
 
     Parameters

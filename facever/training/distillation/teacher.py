@@ -23,9 +23,9 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
 from facever.faces.embedder import Embedder
-from facever.files import sha256_of, written_whole
+from facever.files import atomic_write, sha256_of
 from facever.training.crops import CropSet
-from facever.training.distillation.mixup import Mixtures
+from facever.training.distillation.mixup import MixupPairs
 from facever.weights.shipped import find_weights
 
 # Where the teacher looks, in pixels of its crop, right and down. Each view is embedded with its mirror image, too.
@@ -33,11 +33,11 @@ VIEWS = ((0, 0), (-4, -4), (4, 4))
 BATCH = 64
 
 
-class Teaching(nn.Module):
+class DistillationLoss(nn.Module):
     """How far a student is from its teacher.
 
     |h(f) - t|² + similarity_weight · mean_ij (s_i·s_j - t_i·t_j)², with s = f/|f|, t the teacher's embedding without
-    its centre, and h(f) the student's feature through a linear head, of length 1; both terms are means over the batch.
+    its center, and h(f) the student's feature through a linear head, of length 1; both terms are means over the batch.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def teacher_embeddings(
     cache: Path,
     device: torch.device,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    mixtures: Mixtures | None = None,
+    mixup_pairs: MixupPairs | None = None,
 ) -> Tensor:
     """The teacher's average over several views of each crop, without the mean over all, of length 1. float32 (m, k)
 
@@ -80,7 +80,7 @@ def teacher_embeddings(
         As for `facever.weights.shipped.find_weights`.
     crops : CropSet
         Cut by the teacher's alignment.
-    mixtures : Mixtures, optional
+    mixtures : MixupPairs, optional
         Of those crops.
 
     Raises
@@ -88,12 +88,11 @@ def teacher_embeddings(
     WeightsError, OutputError
     """
     path = find_weights(weights)
-    some = crops.padded(slice(None, None, max(1, len(crops) // 64)))
-    key = {"weights": sha256_of(path), "paths": crops.paths, "pixels": hashlib.sha256(some.tobytes()).hexdigest()}
+    key = {"weights": sha256_of(path), "paths": crops.paths, "pixels": crops.digest()}
     looks = [_Look({**key, "views": VIEWS}, len(crops), VIEWS, crops.padded)]
-    if mixtures is not None:
-        mixed = {**key, "views": VIEWS[:1], "mixtures": mixtures.digest()}
-        looks.append(_Look(mixed, len(mixtures), VIEWS[:1], lambda part: mixtures.of(crops, part)))
+    if mixup_pairs is not None:
+        mixup = {**key, "views": VIEWS[:1], "mixup_pairs": mixup_pairs.digest()}
+        looks.append(_Look(mixup, len(mixup_pairs), VIEWS[:1], lambda part: mixup_pairs.of(crops, part)))
     average, *others = (torch.from_numpy(_embeddings(path, device, look, crops, cache, progress)) for look in looks)
     return F.normalize(torch.cat([average, *others]) - average.mean(0)).to(device)
 
@@ -137,6 +136,6 @@ def _embeddings(
         parts.append(mean)
         progress(i + len(pixels), look.total)
     embeddings = np.concatenate(parts)
-    with written_whole(file) as temporary:
+    with atomic_write(file) as temporary:
         save_file({"embeddings": embeddings}, temporary)
     return embeddings

@@ -1,0 +1,228 @@
+"""One training: steps, reports, validation, checkpoints, and the export at its end."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facever.errors import DataError, reason_of
+from facever.files import write_bytes, write_json
+from facever.metrics.calibration import CALIBRATED_FARS
+from facever.reports.training_curve import training_curve
+from facever.training.callbacks import Callback, Progress
+from facever.training.checkpoint import check_same, load_checkpoint, save_checkpoint
+from facever.training.data import TrainingData
+from facever.training.distributed import ProcessGroup
+from facever.training.errors import Diverged
+from facever.training.export import evaluate_held_out, export_weights, weights_info
+from facever.training.log import TrainingLog
+from facever.training.settings import TrainingSettings
+from facever.training.trainer import Trainer
+from facever.training.validation import validate
+from facever.weights.file import weights_id
+from facever.weights.metadata import WeightsInfo, versions, with_thresholds
+
+WEIGHTS, CHECKPOINT, RECORD, LOG = "weights.safetensors", "checkpoint.pt", "training.json", "log.csv"
+LOG_EVERY = 20  # steps
+CHECKPOINT_MINUTES = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """The result of a training. `weights` is the exported file; the validation figures are None without held-out
+    identities."""
+
+    weights: Path
+    steps: int
+    epochs: int
+    minutes: float
+    loss: float
+    validation_accuracy: float | None
+    validation_tar: float | None
+
+
+class Session:
+    """One training from its first step, or from a checkpoint, to its export."""
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        data: TrainingData,
+        out: Path,
+        device: torch.device,
+        callback: Callback,
+        processes: ProcessGroup,
+    ) -> None:
+        self.settings, self.data, self.out, self.device, self.callback = settings, data, out, device, callback
+        self.processes = processes
+        self.trainer = Trainer(
+            settings,
+            data.training,
+            device,
+            callback.say,
+            targets=data.targets,
+            mixup_pairs=data.mixup_pairs,
+            processes=processes,
+        )
+        callback.say(f"{len(data.training)} photographs of {len(set(data.training.identities))} identities to train on")
+        for line in self.trainer.loss.describe():
+            callback.say(line)
+        self.log = TrainingLog()
+        self.best: dict[str, Any] | None = None  # its validation figures and state
+        self.minutes_before = 0.0  # of the run before a resume
+        self.loss = float("nan")
+        self._window: list[tuple[float, float]] = []  # loss and accuracy since the last report
+        self._start = self._reported = self._saved = time.monotonic()
+
+    @property
+    def minutes(self) -> float:
+        return self.minutes_before + (time.monotonic() - self._start) / 60
+
+    @property
+    def share(self) -> float:
+        """Fraction of the training that is done: by steps, or by the clock."""
+        if self.settings.epochs is not None:
+            return self.trainer.step / (self.settings.epochs * self.trainer.steps_per_epoch)
+        assert self.settings.minutes is not None
+        return min(1.0, self.minutes / self.settings.minutes)
+
+    def advance(self, share: float) -> None:
+        """One step, and the reports, validation and checkpoint that are due after it."""
+        result = self.trainer.train_step(share)
+        if not math.isfinite(result.loss):
+            raise Diverged(f"the loss is {result.loss} after {self.trainer.step} steps; lower the --learning-rate")
+        self._window.append((result.loss, result.accuracy))
+        if self.trainer.step % LOG_EVERY == 0:
+            self._report()
+        if self.trainer.step % self.trainer.steps_per_epoch == 0:
+            self._report()
+            self._validate()
+        if time.monotonic() - self._saved > 60 * CHECKPOINT_MINUTES:
+            self.save()
+
+    def save(self) -> None:
+        """Write checkpoint, log and the best weights so far; with several processes the first one does."""
+        self._saved = time.monotonic()
+        if not self.processes.first:
+            return
+        state = {
+            "settings": self.settings.to_json(),
+            "people": self.data.people(),
+            "trainer": self.trainer.state(),
+            "log": self.log.rows,
+            "best": self.best,
+            "minutes": self.minutes,
+            "loss": self.loss,
+            "window": self._window,
+        }
+        save_checkpoint(self.out / CHECKPOINT, state)
+        self.log.write(self.out / LOG)
+        if self.best is not None:
+            self._export()
+
+    def resume(self) -> None:
+        """Continue from the checkpoint in `out`. Raises DataError."""
+        path = self.out / CHECKPOINT
+        state = load_checkpoint(path, self.device)
+        try:
+            check_same(path, "settings", state["settings"], self.settings.to_json())
+            check_same(path, "photographs", state["people"], self.data.people())
+            self.trainer.restore(state["trainer"])
+            self.log, self.best, self._window = TrainingLog(state["log"]), state["best"], state["window"]
+            self.minutes_before, self.loss = float(state["minutes"]), float(state["loss"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise DataError(f"{path}: not a whole checkpoint ({reason_of(error)}); train without --resume") from error
+        self.callback.say(f"resumed after {self.trainer.step} steps, {self.minutes_before:.1f} minutes")
+
+    def finish(self) -> TrainingResult:
+        """Export the best network, calibrated on held-out identities, and write the record."""
+        self._report()
+        step, epoch, minutes = self.trainer.step, self.trainer.epoch, round(self.minutes, 2)
+        if not self.processes.first:
+            return TrainingResult(self.out / WEIGHTS, step, epoch, minutes, self.loss, None, None)
+        if step % self.trainer.steps_per_epoch:
+            self._validate()
+        if self.best is None:  # nobody was held out
+            self.best = {"accuracy": None, "tar": None, "network": self._network()}
+        info = self._export()
+        weights = self.out / WEIGHTS
+        figures: dict[str, Any] = {}
+        if len(self.data.held_out):
+            found, figures = evaluate_held_out(weights, self.data, self.settings.calibrate_on, self.device)
+            if len(found.thresholds) < len(CALIBRATED_FARS):
+                self.callback.say("too few held-out pairs for some thresholds; verify needs --threshold at those rates")
+            calibrated = with_thresholds(info, found.thresholds, found.likelihood, found.quality)
+            export_weights(weights, calibrated, self.best["network"])
+        self.log.write(self.out / LOG)
+        accuracy, tar = self.best["accuracy"], self.best["tar"]
+        result = TrainingResult(weights, step, epoch, minutes, self.loss, accuracy, tar)
+        record = {
+            "settings": self.settings.to_json(),
+            "people": self.data.people(),
+            "device": str(self.device),
+            "cpus": os.cpu_count(),
+            "processes": self.processes.size,
+            "precision": "bf16" if self.trainer.half else "fp32",
+        }
+        summary = {**asdict(result), "weights": asdict(weights_id(weights))}
+        write_json(self.out / RECORD, {**record, "result": summary, "held_out": figures, "versions": versions()})
+        write_bytes(self.out / "training.svg", training_curve(self.out / LOG).encode())
+        (self.out / CHECKPOINT).unlink(missing_ok=True)
+        return result
+
+    def _report(self) -> None:
+        if not self._window:
+            return
+        now = time.monotonic()
+        count = len(self._window)
+        loss, accuracy = (sum(column) / count for column in zip(*self._window, strict=True))
+        speed = count * self.trainer.batch_size * self.processes.size / max(now - self._reported, 1e-9)
+        minutes, share = self.minutes, self.share
+        left = minutes * (1 - share) / share if share > 0 else float("nan")
+        rate = self.settings.learning_rate_at(share)
+        alpha = self.trainer.loss.alpha_value
+        step, epoch = self.trainer.step, self.trainer.epoch
+        self.loss, self._window, self._reported = loss, [], now
+        progress = Progress(share, step, epoch, minutes, left, loss, accuracy, rate, alpha, speed)
+        self.log.add(progress)
+        self.callback.progress(progress)
+
+    def _validate(self) -> None:
+        if not len(self.data.held_out) or not self.processes.first:
+            return
+        start = time.monotonic()
+        held_out = self.data.held_out
+        embeddings = self.trainer.embed(held_out)
+        if not np.isfinite(embeddings).all():
+            after = f"after {self.trainer.step} steps"
+            raise Diverged(f"embeddings of held-out identities are not finite {after}; lower the --learning-rate")
+        validation = validate(embeddings, held_out.identities, held_out.row_sources(), self.settings.seed)
+        if validation is None:
+            return
+        best = self.best is None or self.settings.keep == "last" or validation.score >= self.best["score"]
+        if best:
+            self.best = {**asdict(validation), "score": validation.score, "network": self._network()}
+        self.log.add_validation(validation)
+        self.callback.validated(self.trainer.epoch, validation, best)
+        self._reported += time.monotonic() - start  # not counted as training
+
+    def _network(self) -> dict[str, Tensor]:
+        """A copy of the EMA's state."""
+        state = self.trainer.ema.network.state_dict()
+        return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+    def _export(self) -> WeightsInfo:
+        """Write the best weights so far, without thresholds; returns their metadata."""
+        assert self.best is not None
+        trainer = self.trainer
+        info = weights_info(self.out.name, self.settings, self.data, trainer.loss.alpha_value, trainer.normalization)
+        export_weights(self.out / WEIGHTS, info, self.best["network"])
+        return info
