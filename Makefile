@@ -11,7 +11,7 @@ WEIGHTS := $(basename $(notdir $(wildcard models/*.safetensors)))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check lint types tests format bench choices figures cards clean
+.PHONY: demo test check quick lint types tests format docs wheel bench choices picture figures cards clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py demo
@@ -30,9 +30,19 @@ types: $(VENV)/dev.stamp
 tests: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
 
+# Everything but slow tests: under a minute.
+quick: lint types
+	$(BIN)/python -m pytest -m "not slow and not data"
+
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+
+wheel: $(VENV)/dev.stamp
+	$(BIN)/python -m build --outdir dist
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/networks.py
@@ -48,20 +58,24 @@ choices: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/ablation.py
 	$(BIN)/python benchmarks/growth.py
 
-# The figures of all shipped weights, and from them and the trainings' records the cards.
+# The README's picture, and the figures behind it.
+picture: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/hard_photographs.py
+
+# The figures of all shipped weights; `make cards` writes the cards from them and from the trainings' records.
 figures: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/held_out.py
 	for w in $(WEIGHTS); do \
 		$(BIN)/facever eval-lfw $(FACEVER_DATA)/lfw --pairs $(FACEVER_DATA)/pairs.txt --weights $$w --precision bf16 --json > lfw.json && \
 		$(BIN)/facever eval-lfw $(FACEVER_DATA)/lfw --pairs $(FACEVER_DATA)/pairs.txt --weights $$w --precision fp32 --json > float32.json && \
 		$(BIN)/facever eval-all $(FACEVER_DATA)/lfw --weights $$w --precision bf16 --json > all.json && \
-		mv lfw.json models/records/$$w/lfw.json && mv float32.json models/records/$$w/lfw-float32.json && mv all.json models/records/$$w/all-pairs.json || exit; \
+		mv lfw.json records/$$w/lfw.json && mv float32.json records/$$w/lfw-float32.json && mv all.json records/$$w/all-pairs.json || exit; \
 	done
 
 cards: $(VENV)/dev.stamp
 	for w in $(WEIGHTS); do \
-		r=models/records/$$w; t=; [ ! -e $$r/training.json ] || t="--training $$r"; \
-		$(BIN)/facever card $$w --about models/$$w.about.toml $$t --held-out benchmarks/results/held_out.json \
+		r=records/$$w; t=; [ ! -e $$r/training.json ] || t="--training $$r"; \
+		$(BIN)/facever card $$w --about $$r/about.toml $$t --held-out benchmarks/results/held_out.json \
 			--evaluation $$r/lfw.json --evaluation $$r/all-pairs.json -o models/$$w.md || exit; \
 	done
 
@@ -78,7 +92,7 @@ $(VENV)/demo.stamp: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --editable '.[demo,dev]'
+	$(PIP) install --quiet --editable '.[demo,dev,docs]'
 	@$(PIP) install --quiet --editable '.[dlib]' || echo "dlib can't be had here: its tests will be skipped"
 	@touch $@
 

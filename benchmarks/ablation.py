@@ -1,7 +1,7 @@
 """What each choice of the recipe brings, kept or not: short trainings of equal work, two seeds, people held out.
 
-Writes models/ablation.json, and from the networks' rows models/cost.svg: accuracy over multiply-adds. Every training is
-made once and kept in --runs; interrupted, the same command goes on from there.
+Writes records/ablation.json, and from the networks' rows records/cost.svg: accuracy over multiply-adds. Every training
+is made once and kept in --runs; an interrupted run resumes with the same command.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from facever.datasets.augmentation import Augmentation
-from facever.datasets.identities import read_dropped, read_identities, source_of, split_identities
+from facever.datasets.identities import read_dropped, read_identities, split_identities
 from facever.faces.embedder import Embedder
 from facever.files import atomic_write, write_bytes, write_json
 from facever.metrics.bootstrap import People, Weights
@@ -37,7 +37,9 @@ from facever.training.crops import CropSet, default_cache_folder
 from facever.training.data import prepare
 from facever.training.held_out import by_source
 
-MODELS = Path(__file__).parents[1] / "models"
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "records"
+DROPPED = ROOT / "recipes" / "dropped.txt"
 SEEDS, EPOCHS = (0, 1), 6
 FAR = 1e-2  # after so few epochs a lower rate tells less
 REPLICATES = 500
@@ -51,12 +53,13 @@ SCRATCH: dict[str, Any] = {
     "progressive_resizing": 0.5,
     "ema": 0.998,
     "keep": "last",
+    "sources": "(?P<source>[^_]+)_",
 }
 # The same on the studies' small network, for a seventh of the length.
 RECIPE: dict[str, Any] = {
     **SCRATCH,
     "network_arguments": {**FACE_SETTINGS["network_arguments"], **SCRATCH["network_arguments"]},
-    "dropped": read_dropped(MODELS / "dropped.txt"),
+    "dropped": read_dropped(DROPPED),
     "epochs": EPOCHS,
 }
 
@@ -120,19 +123,19 @@ def main() -> None:
     about: dict[str, Any] = {
         "what": f"TAR at FAR {FAR:g} of held-out people, each source apart; intervals over people, both seeds together",
         "difference": "to the base, over the same people",
-        "base": {**FACE_SETTINGS, **RECIPE, "loss": "l2-softmax", "dropped": "models/dropped.txt"},
+        "base": {**FACE_SETTINGS, **RECIPE, "loss": "l2-softmax", "dropped": "recipes/dropped.txt"},
         "seeds": list(SEEDS),
     }
     rows += kept_rows(about["base"], {choice.name for choice in chosen})
     rows.sort(key=lambda each: [choice.name for choice in CHOICES].index(each["name"]))
-    write_json(MODELS / "ablation.json", {**about, "rows": rows, "machine": machine()})
+    write_json(RECORDS / "ablation.json", {**about, "rows": rows, "machine": machine()})
     if options.only is None or "network" in options.only:
         draw_cost([each for each in rows if each["group"] == "network" or each["name"] == BASE])
 
 
 def kept_rows(base: dict[str, Any], made: set[str]) -> list[dict[str, Any]]:
     """The rows of an earlier table over the same base that were not made anew."""
-    path = MODELS / "ablation.json"
+    path = RECORDS / "ablation.json"
     earlier = json.loads(path.read_text()) if path.exists() else {"base": None, "rows": []}
     names = {choice.name for choice in CHOICES} - made
     return [each for each in earlier["rows"] if each["name"] in names and earlier["base"] == base]
@@ -177,11 +180,11 @@ def genuine_accepted(
     for i, name in enumerate(crops.identities):
         people.setdefault(name, []).append(i)
     found = {}
-    for source, pairs in by_source(embeddings, crops.identities).items():
+    for source, pairs in by_source(embeddings, crops.identities, crops.row_sources()).items():
         threshold = threshold_at_far(pairs.strangers, far)
         who, accepted = [], []
         for name, rows in people.items():
-            if source_of(name) == source:
+            if crops.sources.get(name, "") == source:
                 cosines = (embeddings[rows] @ embeddings[rows].T)[np.triu_indices(len(rows), 1)]
                 who += [name] * len(cosines)
                 accepted.append(cosines >= threshold)
@@ -194,7 +197,7 @@ def sources(runs: Runs) -> list[str]:
 
 
 def accepted(runs: Runs, choice: Choice, source: str) -> Bootstrapped:
-    """TAR, the mean over seeds, and the same with people drawn anew, as often and as one after another for all rows."""
+    """TAR, averaged over seeds, and its bootstrap over identities, with the same draws for all rows."""
     drawn = []
     for seed in SEEDS:
         with np.load(runs.folder(run_name(choice.name, seed)) / "accepted.npz") as file:
@@ -232,7 +235,7 @@ def row(runs: Runs, choice: Choice, base: dict[str, Bootstrapped]) -> dict[str, 
 
 
 def draw_cost(rows: list[dict[str, Any]]) -> None:
-    """Accuracy over multiply-adds, models/cost.svg."""
+    """Accuracy over multiply-adds, records/cost.svg."""
     figure = Figure((7, 4.5), layout="constrained")
     axes = figure.subplots()
     for source, color in zip(rows[0]["figures"], ("#0a84ff", "#ff9f0a"), strict=False):
@@ -260,7 +263,7 @@ def draw_cost(rows: list[dict[str, Any]]) -> None:
     axes.margins(x=0.15, y=0.25)
     axes.set_title(f"Slim Face-ResNets after {EPOCHS} epochs, two seeds")
     axes.legend()
-    write_bytes(MODELS / "cost.svg", svg_file(figure).encode())
+    write_bytes(RECORDS / "cost.svg", svg_file(figure).encode())
 
 
 if __name__ == "__main__":

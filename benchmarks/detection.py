@@ -7,7 +7,7 @@ from common import data_folder, paired, rounds, write
 from facenet_pytorch import MTCNN
 from PIL import Image
 
-from facever.faces.detection import MIN_FACE, Detector
+from facever.faces.detection import Detector, DetectorSettings
 
 COUNT = 100
 
@@ -15,7 +15,7 @@ COUNT = 100
 def main() -> None:
     paths = sorted((data_folder() / "lfw").glob("*/*.jpg"))[::37][:COUNT]
     photographs = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
-    detector, rival = Detector(), MTCNN(min_face_size=MIN_FACE, keep_all=True)
+    detector, rival = Detector(), MTCNN(min_face_size=DetectorSettings().min_face, keep_all=True)
     result = paired(
         lambda: [detector.detect(image) for image in photographs],
         lambda: [rival.detect(image, landmarks=True) for image in photographs],

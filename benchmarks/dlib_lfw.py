@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from facever.cli.common import counted
 from facever.datasets.lfw import read_lfw_pairs
 from facever.datasets.pairs import Pair, photographs
-from facever.evaluation import embed_each, people_of
+from facever.evaluation import PhotoEmbedder, people_of
 from facever.faces.cache import EmbeddingCache, default_cache_file
 from facever.faces.images import load_image
 from facever.faces.sources import Source
@@ -67,7 +67,7 @@ def dlib_features(paths: list[Source]) -> tuple[NDArray[np.float32], int]:
 
 @dataclass(frozen=True)
 class Figures:
-    """A model's scores of the pairs, which of them it decides rightly, and what it tells."""
+    """A model's scores of the pairs, which of them it decides correctly, and what it tells."""
 
     scores: NDArray[np.float64]
     correct: NDArray[np.bool_]
@@ -122,7 +122,8 @@ def main() -> None:
     a, b = np.array([row[pair.path_a] for pair in pairs]), np.array([row[pair.path_b] for pair in pairs])
 
     def by_us(weights: str) -> Figures:
-        embedded = embed_each(Verifier.load(weights, "cpu"), paths, cache=EmbeddingCache(default_cache_file()))
+        embedder = PhotoEmbedder(Verifier.load(weights, "cpu"), cache=EmbeddingCache(default_cache_file()))
+        embedded = embedder(paths)
         vectors = embedded.vectors.astype(np.float64)
         return Figures.of((vectors[a] * vectors[b]).sum(axis=1), pairs, len(embedded.without_face))
 

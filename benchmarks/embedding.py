@@ -31,7 +31,7 @@ def main() -> None:
     embedders = [Embedder.load("default", "cpu", "fp32"), Embedder.load("default", "cpu")]
     alignment = embedders[0].info.alignment
     paths = sorted((data_folder() / "lfw").glob("*/*.jpg"))[::53][:COUNT]
-    found = process_files(paths, Job(alignment, rule="center"))
+    found = process_files(paths, Job(output=alignment, rule="center"))
     crops = np.stack([photograph.faces[0].crop for photograph in found if photograph.faces])
     times = rounds()
     for precision, embedder in {each.precision: each for each in embedders}.items():

@@ -1,7 +1,7 @@
 """What the recipe of `scratch` comes to: over seeds, over its length, and over how many people it is trained on.
 
-Writes models/growth.json and models/growth.svg. What the last doubling brought, in the log-odds of each figure, is
-taken for each further one; the intervals are over seeds and over people drawn anew, and suppose that it goes on so.
+Writes records/growth.json and records/growth.svg. Extrapolation: each further doubling brings what the last one did, in
+the log-odds of each figure. Intervals are over seeds and identities, and assume that this holds.
 Seed 0 of 42 epochs is the training that ships, which went by the clock: half of its minutes, and so more than half
 of its steps, were at half size. Every other is made once and kept in --runs; interrupted, the command goes on. With
 --only, the other rows stay as they are in the file.
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ablation import SCRATCH, genuine_accepted, trainable, weighted_share
+from ablation import DROPPED, RECORDS, ROOT, SCRATCH, genuine_accepted, trainable, weighted_share
 from common import data_folder, machine
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -39,7 +39,6 @@ from facever.training.crops import default_cache_folder
 from facever.training.data import prepare
 from facever.weights.alignment import ALIGNMENTS
 
-MODELS = Path(__file__).parents[1] / "models"
 EPOCHS = 42  # those that the training which ships made in its minutes
 # The command that stands in the card of `scratch`, but by epochs, so that a slower machine does the same work.
 RECIPE: dict[str, Any] = {
@@ -100,7 +99,7 @@ def main() -> None:
         if set(of.values()) <= set(made):
             lines[over] = {name: line(figures, of, name) for name in figures[FULL]}
     write_json(
-        MODELS / "growth.json",
+        RECORDS / "growth.json",
         {
             "what": f"held-out people: TAR at FAR {FAR:g} of each source; LFW: accuracy over ten folds",
             "recipe": recipe,
@@ -109,12 +108,12 @@ def main() -> None:
             "machine": machine(),
         },
     )
-    write_bytes(MODELS / "growth.svg", svg_file(draw(lines)).encode())
+    write_bytes(RECORDS / "growth.svg", svg_file(draw(lines)).encode())
 
 
 def kept(recipe: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The rows by name, and the lines, of an earlier file of the same recipe."""
-    path = MODELS / "growth.json"
+    path = RECORDS / "growth.json"
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"recipe": None}
     if earlier["recipe"] != recipe:
         return {}, {}
@@ -123,7 +122,7 @@ def kept(recipe: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
     """Train, and keep which genuine pairs of held-out people are accepted, and which of LFW's pairs are right."""
-    dropped = read_dropped(MODELS / "dropped.txt")
+    dropped = read_dropped(DROPPED)
     settings = TrainingSettings(**RECIPE, epochs=row.epochs, seed=seed, dropped=dropped)
     if row.share < 1:
         settings = replace(settings, dropped=dropped + left_out(row.share, settings.held_out, seed))
@@ -154,7 +153,7 @@ def left_out(share: float, held_out: float, seed: int) -> list[str]:
 def files(runs: Runs, row: Row, seed: int) -> tuple[Path, Path]:
     """The weights of a training, and the folder of its records."""
     if (row, seed) == SHIPPED:
-        return MODELS / "scratch.safetensors", MODELS / "records" / "scratch"
+        return ROOT / "models" / "scratch.safetensors", RECORDS / "scratch"
     folder = runs.folder(run_name(row.name, seed))
     return folder / "weights.safetensors", folder
 
@@ -170,7 +169,7 @@ def course(runs: Runs, row: Row, seed: int) -> dict[str, float]:
 
 
 def drawn(runs: Runs, row: Row, lfw: TestSet) -> dict[str, list[Bootstrapped]]:
-    """Of LFW and each source, the figure of each seed with people drawn anew."""
+    """Of LFW and each source, the figure of each seed with bootstrap over identities."""
     found: dict[str, list[Bootstrapped]] = {}
     for seed in row.seeds:
         with np.load(runs.folder(run_name(row.name, seed)) / "tested.npz") as file:

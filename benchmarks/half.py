@@ -47,7 +47,7 @@ def compared(ways: dict[str, tuple[Path, str]]) -> dict[str, Any]:
     alignment = read_info(next(iter(ways.values()))[0]).alignment
     pairs = read_lfw_pairs(data_folder() / "pairs.txt", data_folder() / "lfw")
     paths = photographs(pairs)
-    done = process_files(paths, Job(alignment, rule="center", center_fallback=True))
+    done = process_files(paths, Job(output=alignment, rule="center", center_fallback=True))
     crops = np.stack([(p.faces[0] if p.faces else p.center).crop for p in done])  # type: ignore[union-attr]
     result: dict[str, Any] = {}
     cosines: list[NDArray[Any]] = []

@@ -19,6 +19,7 @@ from common import RESULTS, data_folder, write
 from numpy.typing import NDArray
 
 from facever.datasets.identities import read_identities, split_identities
+from facever.datasets.sources import sources_by_pattern
 from facever.faces.embedder import Embedder
 from facever.training import TrainingSettings
 from facever.training.crops import cut_crops, default_cache_folder
@@ -26,6 +27,7 @@ from facever.training.data import MARGIN
 from facever.training.held_out import TRANSFERRED_FAR, held_out_figures, tar_by_source
 from facever.weights.shipped import find_weights, shipped_weights
 
+SOURCES = "(?P<source>[^_]+)_"
 ENLARGED = 1.06  # the second crop: the middle of the first
 
 
@@ -42,12 +44,13 @@ def main() -> None:
     for name in shipped_weights() if options.only is None else options.only:
         embedder = Embedder.load(find_weights(name), "cpu", "bf16")
         crops = cut_crops(folder, embedder.info.alignment, MARGIN, options.cache)
+        crops = replace(crops, sources=sources_by_pattern(crops.identities, SOURCES))
         people = crops.of(split_identities(crops.identities, defaults.held_out, defaults.seed)[1])
         embeddings, _ = embedder(people.inner(slice(None)))
         cosine = next((t.cosine for t in embedder.info.thresholds if t.far == TRANSFERRED_FAR), None)
-        result[name] = held_out_figures(embeddings, people.identities, cosine)
+        result[name] = held_out_figures(embeddings, people.identities, people.row_sources(), cosine)
         views[name] = [
-            {"view": view, "passes": passes, "tar": tar_by_source(found, people.identities)}
+            {"view": view, "passes": passes, "tar": tar_by_source(found, people.identities, people.row_sources())}
             for view, passes, found in seen(embedder, people.inner(slice(None)))
         ]
     what = "people held out of training, by source, in bfloat16"

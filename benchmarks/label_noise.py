@@ -1,6 +1,6 @@
 """The most suspicious pictures and folders of the training photographs, by the embeddings of `default`.
 
-Names and cosines only; models/dropped.txt says what came of looking at them. A picture is suspicious where it is more
+Names and cosines only; recipes/dropped.txt says what came of looking at them. A picture is suspicious where it is more
 like another person than like the others of its own folder; two folders where their means are alike; one where its
 pictures are not. `default` learned from most of these labels, so it is blind to some of what it was taught.
 """

@@ -1,7 +1,7 @@
-"""The exceptions that facever raises for what a user can cause or mend.
+"""The exceptions for whatever a user can cause.
 
-Each message says what was wrong, with which file, and what to do about it. The command line turns them into a
-line on stderr and the exit code that stands here; nothing else in the package prints or exits.
+Each message says what is wrong, with which file, and what to do about it. The command line turns it into a line on
+stderr and the exit code given here.
 """
 
 from __future__ import annotations
@@ -10,13 +10,23 @@ from typing import ClassVar
 
 
 class FaceverError(Exception):
-    """The root of all errors below; catch it to catch whatever a user can cause."""
+    """Base of all errors below."""
 
     exit_code: ClassVar[int] = 2
 
 
 class SettingError(FaceverError, ValueError):
-    """An argument out of range, of another type, or that does not go with another."""
+    """An argument out of range, of another type, or that does not go with another.
+
+    `setting` names it, and `message` continues the sentence; the command line writes the option instead.
+    """
+
+    def __init__(self, message: str, setting: str | None = None) -> None:
+        super().__init__(f"{setting} {message}" if setting else message)
+        self.message, self.setting = message, setting
+
+    def __reduce__(self) -> tuple[type[SettingError], tuple[str, str | None]]:  # for workers
+        return type(self), (self.message, self.setting)
 
 
 class ImageError(FaceverError):
@@ -27,24 +37,24 @@ class ImageError(FaceverError):
         self.source = source
         self.cause = cause
 
-    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:  # crosses process borders
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:  # for workers
         return type(self), (self.source, self.cause)
 
 
 class NoFaceError(FaceverError):
-    """No face was found in a photograph of which one was needed."""
+    """No face in a photograph that needs one."""
 
     exit_code = 3
 
 
 class PoorPhotographError(FaceverError):
-    """A photograph of a quality below the one asked for, so that no answer is given."""
+    """A photograph below the quality asked for, so that there is no answer."""
 
     exit_code = 4
 
 
 class AlignmentError(FaceverError):
-    """Landmarks from which no similarity transform follows (equal, collinear or not finite)."""
+    """Landmarks that determine no similarity transform: equal, collinear or not finite."""
 
 
 class WeightsError(FaceverError):
@@ -60,6 +70,6 @@ class OutputError(FaceverError):
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one short line what an exception says; messages may quote a broken file's content."""
+    """An exception in one short line; messages may quote a broken file's content."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split())[:120] or type(error).__name__

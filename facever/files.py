@@ -17,9 +17,9 @@ from facever.errors import OutputError
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place when the block ends without an exception.
+    """A temporary path beside `path` that replaces it when the block ends without an exception.
 
-    The folder is made where it is missing.
+    Creates the folder if needed.
 
     Raises
     ------
@@ -46,13 +46,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before hours of work whether `path` can be written; leaves nothing behind. Raises OutputError."""
+    """Check before hours of work that `path` can be written; leaves nothing behind. Raises OutputError."""
     try:
         _check_kind(path)
         if path.exists() and not os.access(path, os.W_OK):
             raise OutputError(f"{path}: can't be written (no permission); choose another place")
         folder = path.parent
-        while not folder.exists():  # then `atomic_write` makes it, in the nearest one that is there
+        while not folder.exists():  # `atomic_write` creates it
             folder = folder.parent
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
@@ -63,7 +63,7 @@ def check_writable(path: Path) -> None:
 def _check_kind(path: Path) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file to write")
-    if path.exists() and not path.is_file():  # a file put in its place would destroy /dev/null
+    if path.exists() and not path.is_file():  # replacing it would destroy /dev/null
         raise OutputError(f"{path} is a device or pipe; name a file to write")
 
 
@@ -74,7 +74,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON in ASCII (file names may hold what is no text), whole or not at all. Raises OutputError."""
+    """Write JSON in ASCII (file names may not be text), whole or not at all. Raises OutputError."""
     write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
 
 

@@ -260,12 +260,12 @@ class Verifier:
     def _check(self, faces: str, threshold: float | None, prior: float | None, min_quality: float | None) -> None:
         check_rule(faces)
         if threshold is not None and not -1 <= threshold <= 1:
-            raise SettingError(f"threshold is a cosine in [-1, 1], not {threshold}")
+            raise SettingError(f"is a cosine in [-1, 1], not {threshold}", "threshold")
         if prior is not None and not 0 < prior < 1:
-            raise SettingError(f"prior is a probability between 0 and 1, not {prior}")
+            raise SettingError(f"is a probability between 0 and 1, not {prior}", "prior")
         if min_quality is not None:
             if not 0 <= min_quality <= 100:
-                raise SettingError(f"min_quality is a percentile in [0, 100], not {min_quality}")
+                raise SettingError(f"is a percentile in [0, 100], not {min_quality}", "min_quality")
             self.info.quality_to_decline_by()
         if prior is not None and self.info.likelihood is None:
             raise WeightsError(

@@ -40,7 +40,7 @@ class Terminal(io.TextIOWrapper):
         return True
 
 
-def facever(*arguments: str | Path, terminal: bool = False, cache: Path | None = None) -> Outcome:
+def facever(*arguments: str | Path, terminal: bool = False, cache: Path | None = None, quiet: str = "1") -> Outcome:
     """Run the command line in this process: a new one would spend seconds on importing torch."""
     kind = Terminal if terminal else io.TextIOWrapper
     out = kind(io.BytesIO(), encoding="utf-8", write_through=True)
@@ -48,7 +48,9 @@ def facever(*arguments: str | Path, terminal: bool = False, cache: Path | None =
     with (
         mock.patch.object(sys, "argv", ["facever", *map(str, arguments)]),
         tempfile.TemporaryDirectory() as empty,
-        mock.patch.dict(os.environ, COLUMNS="200", TERM="xterm", XDG_CACHE_HOME=str(cache or empty)),
+        mock.patch.dict(
+            os.environ, COLUMNS="200", TERM="xterm", FACEVER_QUIET=quiet, XDG_CACHE_HOME=str(cache or empty)
+        ),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         pytest.raises(SystemExit) as end,

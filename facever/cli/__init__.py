@@ -1,4 +1,4 @@
-"""The command line: one file a command, which parses, calls and prints.
+"""The command line, one file per command: parse, call, print.
 
 Heavy imports happen inside the commands, so that `facever --help` answers at once.
 """
@@ -31,32 +31,34 @@ from facever.cli import (
     verify,
 )
 from facever.cli.common import say
-from facever.errors import FaceverError
+from facever.errors import FaceverError, SettingError
 
-EXIT_CODES = """Exit codes: 0 done (verify: same person), 1 verify: different people, 2 usage or bad input, \
-3 no face found, \
-4 verify: photograph too poor to decide, 130 interrupted, 141 the reader of its output left."""
+EXIT_CODES = """Exit codes: 0 success (verify: same person), 1 different people (verify), 2 usage error or bad input, \
+3 no face found, 4 photograph too poor to decide (verify), 130 interrupted, 141 broken pipe."""
 
 
 @contextlib.contextmanager
 def _plain_errors() -> Iterator[None]:
-    """What a user can cause ends in a line on stderr and an exit code, never in a traceback."""
+    """End whatever a user can cause with a line on stderr and an exit code, never a traceback."""
     try:
         yield
+    except SettingError as error:
+        option = f"--{error.setting.replace('_', '-')} " if error.setting else ""
+        _leave(error.exit_code, option + error.message)
     except FaceverError as error:
         _leave(error.exit_code, str(error))
     except KeyboardInterrupt:
         _leave(130, "interrupted")
     except BrokenPipeError:
-        # The reader of a pipe (head, less) has had enough. Not 0 or 1, which are answers of verify.
+        # The reader of a pipe (head, less) left. Not 0 or 1, which are answers of verify.
         _mute_stdout()
         raise SystemExit(141) from None
     except OSError as error:
         _mute_stdout()
         subject = f"{error.filename}: " if error.filename else ""
-        _leave(2, f"{subject}{error.strerror or error}; check the name, its access rights and the room on the disk")
+        _leave(2, f"{subject}{error.strerror or error}; check its name, permissions and the disk space")
     except MemoryError:
-        _leave(2, "there is not enough memory; use fewer --workers or smaller photographs")
+        _leave(2, "not enough memory; use fewer --workers or smaller photographs")
 
 
 def _leave(code: int, message: str) -> None:
@@ -65,19 +67,19 @@ def _leave(code: int, message: str) -> None:
 
 
 def _mute_stdout() -> None:
-    """Drop what stdout still holds; Python would try again on closing it, and complain once more."""
+    """Drop what stdout still holds: Python would try again on closing it, and complain once more."""
     with contextlib.suppress(OSError, ValueError):  # a stdout without a file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
-        # Here and not around app(), because typer would turn an interrupt or a closed pipe into exit codes of its own.
+        # Here, not around app(): typer would turn an interrupt or a closed pipe into its own exit codes.
         with _plain_errors():
             try:
                 return super().invoke(ctx)
             finally:
-                sys.stdout.flush()  # now, while an error can still be told
+                sys.stdout.flush()  # while an error can still be reported
 
 
 app = typer.Typer(
@@ -117,5 +119,5 @@ def options(
 def main() -> None:
     """Run the command line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are not text
     app()

@@ -1,4 +1,4 @@
-"""`facever calibrate`: thresholds for stated false accept rates, likelihood ratios, and a record of quality."""
+"""`facever calibrate`: thresholds for stated false accept rates, likelihood ratios, quality."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def calibrate(
     data: Annotated[
         Path,
         typer.Argument(
-            help="A folder that holds one folder of photographs a person, or a pair list as in eval-pairs.",
+            help="A folder that holds one folder of photographs per person, or a pair list as in eval-pairs.",
             metavar="DATA",
             **UNCHECKED,
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Copy of the weights to write, with the thresholds.", show_default=False),
+        typer.Option("--out", "-o", help="Weights file to write, a copy with these thresholds.", show_default=False),
     ] = None,
     thresholds: Annotated[
         Path | None,
-        typer.Option(help="JSON file to write, for verify and eval-* --thresholds.", show_default=False),
+        typer.Option(help="JSON file to write, for --thresholds of verify and eval-*.", show_default=False),
     ] = None,
     far: Annotated[
         list[float] | None,
@@ -42,24 +42,24 @@ def calibrate(
     ] = None,
     root: Annotated[
         Path | None,
-        typer.Option(help="Folder that a pair list's paths start from.", show_default="the list's folder"),
+        typer.Option(help="Folder that a pair list's paths are relative to.", show_default="the list's folder"),
     ] = None,
-    only: Annotated[str, typer.Option(help="People to use, as a pattern.", metavar="PATTERN")] = "*",
+    only: Annotated[str, typer.Option(help="Use people whose names match.", metavar="PATTERN")] = "*",
     held_out: Annotated[
-        float, typer.Option(help="Use only the share of people that train holds out; 1 uses all.")
+        float, typer.Option(help="Use only the fraction of people that train holds out; 1 uses all.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the held-out people, as in train.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the training, for --held-out.")] = 0,
     device: Device = "auto",
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
-    """Choose the thresholds of weights for the photographs that you have, and fit their likelihood ratios.
+    """Choose thresholds on your own photographs, and fit likelihood ratios.
 
-    Also measures which norms of features are usual, and whether it helps to leave out photographs of small ones
-    (verify --min-quality).
+    Also records the percentiles of feature norms, and whether discarding photographs of low norm helps (verify
+    --min-quality).
 
-    The people must not be those that the weights were trained on. Ten false accepts must be expected at a rate: one
-    asked for with --far that the pairs can't support is an error, a default one is left out.
+    Use people whom the weights were not trained on. A rate needs ten expected false accepts: one asked for by --far
+    that the pairs can't support is an error; a default one is skipped.
     """
     from dataclasses import asdict, replace
 
@@ -76,16 +76,16 @@ def calibrate(
     from facever.weights.thresholds_json import write_thresholds
 
     if out is None and thresholds is None:
-        raise FaceverError("name what to write: a copy of the weights with --out, or a JSON file with --thresholds")
+        raise FaceverError("nothing to write; name a weights file with --out, or a JSON file with --thresholds")
     if not 0 < held_out <= 1:
-        raise FaceverError(f"--held-out is a share above 0 and at most 1, not {held_out}")
+        raise FaceverError(f"--held-out is in (0, 1], not {held_out}")
     for rate in far or []:
         impostors_needed(rate)  # refuses what is no rate
     for file in (out, thresholds):
         if file is not None:
             check_writable(file)
     if data.is_file() and (only != "*" or held_out < 1):
-        raise FaceverError("--only and --held-out choose people of a folder, and this is a file; leave them out")
+        raise FaceverError("--only and --held-out choose people of a folder, and this is a file; drop them")
     listed = read_pairs(data, root) if data.is_file() else None
     verifier = Verifier.load(weights, device)
     left_out: list[str] = []
@@ -106,9 +106,9 @@ def calibrate(
     if found.unsupported and (far or not found.thresholds):
         raise DataError(f"{data}: {'; '.join(found.unsupported.values())}; add people and photographs")
     for text in found.unsupported.values():
-        say(f"left out: {text}")
+        say(f"skipped: {text}")
     if found.likelihood is None:
-        say("no likelihood ratios: pairs of one person are no more alike than pairs of two; check the data")
+        say("no likelihood ratios: genuine pairs are no more similar than impostor pairs; check the data")
     info = with_thresholds(verifier.info, found.thresholds, found.likelihood, found.quality)
     if out is not None:
         info = replace(info, name=out.stem)
@@ -118,11 +118,11 @@ def calibrate(
         write_thresholds(thresholds, verifier.path, name, chosen, found.likelihood, found.quality)
     written = {"weights": out, "thresholds_file": thresholds}
     if json_:
-        told = {name: str(path) for name, path in written.items() if path is not None}
+        files = {name: str(path) for name, path in written.items() if path is not None}
         line = found.likelihood and asdict(found.likelihood)
         quality = found.quality and asdict(found.quality)
-        told_thresholds = [asdict(t) for t in found.thresholds]
-        print_json({**told, "thresholds": told_thresholds, "likelihood": line, "quality": quality})
+        chosen_thresholds = [asdict(t) for t in found.thresholds]
+        print_json({**files, "thresholds": chosen_thresholds, "likelihood": line, "quality": quality})
     else:
         rows = [row for row in info_rows(info) if row[0].startswith(("threshold", "likelihood", "quality"))]
         print_table(rows, ", ".join(printable(str(path)) for path in written.values() if path is not None))

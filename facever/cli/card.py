@@ -14,8 +14,10 @@ EXAMPLE = "Example: facever card runs/mine/weights.safetensors --about about.tom
 
 def card(
     weights: Annotated[str, typer.Argument(help="A weights file, or the name of shipped weights.")],
-    about: Annotated[Path, typer.Option(help="TOML with what only a person knows; see facever/card.py.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Markdown to write; the curve goes beside it.")],
+    about: Annotated[Path, typer.Option(help="TOML with the words of the card; see facever.reports.card.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Markdown file to write; the training curve goes beside it.")
+    ],
     training: Annotated[Path | None, typer.Option(help="Folder that facever train wrote.", show_default=False)] = None,
     evaluation: Annotated[
         list[Path] | None,
@@ -24,7 +26,7 @@ def card(
     held_out: Annotated[Path | None, typer.Option(help="JSON of benchmarks/held_out.py.", show_default=False)] = None,
     json_: Json = False,
 ) -> None:
-    """Write a model card, with the training's curve as a picture."""
+    """Write a model card, with front matter for model hubs and the training curve as a picture."""
     from facever.reports.card import write_card
     from facever.weights.shipped import find_weights
 

@@ -1,4 +1,4 @@
-"""What the commands share: options, progress on a terminal, JSON on stdout."""
+"""Options, progress bars and output that the commands share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Whether a path can be read is found out on reading, which says more than typer's check would.
+# Reading a file gives a better error than typer's own check.
 UNCHECKED: dict[str, Any] = {"readable": False}
 
 Weights = Annotated[
@@ -31,14 +31,14 @@ Weights = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="DEVICE")]
 Precision = Annotated[
     str,
-    typer.Option("--precision", help="What the network computes in: bf16, fp32 or, whichever is faster, auto."),
+    typer.Option("--precision", help="Inference precision: bf16, fp32, or auto, the faster one here."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Embeddings = Annotated[
     Path | None,
     typer.Option(
         "--embeddings",
-        help="Embeddings made elsewhere, in place of weights: .npy with a .txt of names beside it, or Parquet.",
+        help="Embeddings made elsewhere, instead of weights: .npy with a .txt of names beside it, or Parquet.",
         show_default=False,
         **UNCHECKED,
     ),
@@ -47,34 +47,36 @@ Thresholds = Annotated[
     Path | None,
     typer.Option(
         "--thresholds",
-        help="File that calibrate --thresholds wrote for these weights, in place of what they hold.",
+        help="File from calibrate --thresholds, instead of the thresholds in the weights.",
         show_default=False,
         **UNCHECKED,
     ),
 ]
-Scores = Annotated[Path | None, typer.Option("--scores", help="CSV file to write, one row a pair.", show_default=False)]
-Report = Annotated[Path | None, typer.Option("--report", help="Folder for a page and the scores.", show_default=False)]
+Scores = Annotated[Path | None, typer.Option("--scores", help="CSV file to write, a row per pair.", show_default=False)]
+Report = Annotated[
+    Path | None, typer.Option("--report", help="Folder for an HTML page and result.json.", show_default=False)
+]
 Compare = Annotated[
     list[Path] | None,
     typer.Option(
-        "--compare", help="result.json of another --report, to compare with; may be repeated.", show_default=False
+        "--compare", help="result.json of another --report to compare with; may be repeated.", show_default=False
     ),
 ]
-Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Keep embeddings, and use those kept before.")]
-MinFace = Annotated[int, typer.Option("--min-face", help="Smallest face looked for, in pixels.", min=12)]
+Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Cache embeddings between runs.")]
+MinFace = Annotated[int, typer.Option("--min-face", help="Smallest face to detect, in pixels.", min=12)]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", help="Processes on the cpu; by default one a core.", min=1, show_default=False),
+    typer.Option("--workers", help="Worker processes on the CPU; by default one per core.", min=1, show_default=False),
 ]
 
 
 def printable(text: str) -> str:
-    """The text on one line and fit for a terminal: file names may hold line breaks and escape sequences."""
+    """The text on one line, fit for a terminal: file names may hold line breaks and escape sequences."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def say(message: str) -> None:
-    """A line for the person at the terminal: on stderr, so that stdout stays what was asked for."""
+    """Print a line for the user on stderr; stdout holds results only."""
     print(printable(message), file=sys.stderr, flush=True)
 
 
@@ -99,7 +101,7 @@ def print_json(value: dict[str, Any]) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A progress bar on stderr, drawn on a terminal only, whatever FORCE_COLOR and the like make rich believe."""
+    """A progress bar on stderr, on a terminal only, whatever FORCE_COLOR makes rich believe."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -116,7 +118,7 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def counted(items: Iterable[T], total: int, description: str) -> Iterator[T]:
-    """The items, with a progress bar of their number and rate."""
+    """Yield the items, with a progress bar of their number and rate."""
     import time
 
     start = time.monotonic()

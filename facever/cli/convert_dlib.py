@@ -18,9 +18,9 @@ def convert_dlib(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Weights file to write.")] = Path("dlib.safetensors"),
 ) -> None:
-    """Convert dlib's face network, as the package face_recognition_models holds it.
+    """Convert dlib's face network from the package face_recognition_models.
 
-    The converted weights have no thresholds yet; facever calibrate finds them.
+    The weights have no thresholds until facever calibrate adds them.
     """
     from facever.weights.dlib import dlib_info, read_network
     from facever.weights.file import save_weights

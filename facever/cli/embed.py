@@ -15,24 +15,25 @@ EXAMPLE = "Example: facever embed photographs/ -o photographs.parquet"
 
 def embed(
     folder: Annotated[
-        Path, typer.Argument(help="A folder; photographs in folders below it count too.", metavar="FOLDER", **UNCHECKED)
+        Path, typer.Argument(help="A folder of photographs, searched recursively.", metavar="FOLDER", **UNCHECKED)
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Parquet file to write.", show_default="FOLDER.parquet, here"),
+        typer.Option(
+            "--out", "-o", help="Parquet file to write.", show_default="FOLDER.parquet in the working directory"
+        ),
     ] = None,
     weights: Weights = "default",
-    faces: Annotated[str, typer.Option(help="Which faces of a photograph: all, largest or center.")] = "all",
+    faces: Annotated[str, typer.Option(help="Which faces of a photograph to embed: all, largest or center.")] = "all",
     min_face: MinFace = 40,
     device: Device = "auto",
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
-    """Embed every photograph below a folder.
+    """Embed every photograph below a folder into one Parquet file.
 
-    One row a face: path, face, box, landmarks, score, norm, quality (null where the weights hold no record of
-    it), embedding; a photograph without a face or that can't be read has a row with its error. Exit code 3 if no face
-    was found at all.
+    A row per face: path, face, box, landmarks, score, norm, quality (null without a calibration), embedding. A
+    photograph without a face, or one that can't be read, has a row with its error. Exit code 3 if no face was found.
     """
     from dataclasses import asdict
 

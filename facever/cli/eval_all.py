@@ -30,15 +30,15 @@ EXAMPLE = "Example: facever eval-all lfw/ --suspicious 20"
 def eval_all(
     folder: Annotated[
         Path,
-        typer.Argument(help="A folder that holds one folder of photographs a person.", metavar="FOLDER", **UNCHECKED),
+        typer.Argument(help="A folder that holds one folder of photographs per person.", metavar="FOLDER", **UNCHECKED),
     ],
     weights: Weights = "default",
     embeddings: Embeddings = None,
     thresholds: Thresholds = None,
     report: Report = None,
-    only: Annotated[str, typer.Option(help="People to use, as a pattern.", metavar="PATTERN")] = "*",
+    only: Annotated[str, typer.Option(help="Use people whose names match.", metavar="PATTERN")] = "*",
     suspicious: Annotated[
-        int, typer.Option(help="How many of the most alike pairs of different people to list.", min=0)
+        int, typer.Option(help="How many of the most similar pairs of different people to list.", min=0)
     ] = 10,
     cache: Cache = True,
     min_face: MinFace = 40,
@@ -47,10 +47,10 @@ def eval_all(
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
-    """Score every genuine and impostor pair of a folder of people.
+    """Evaluate on every genuine and impostor pair of a folder of people.
 
-    The most alike pairs of different people are listed: label errors, relatives, or the same photograph twice.
-    Photographs without a face take part with their center crop.
+    Lists the most similar pairs of different people: label errors, relatives, or the same photograph twice. A
+    photograph without a detected face counts with its center crop.
     """
     from facever.cli.evaluating import say_missing, through
     from facever.evaluation import ModelOptions, evaluate_folder

@@ -1,4 +1,4 @@
-"""`facever eval-lfw`: LFW's 10 folds, from raw photographs to figures."""
+"""`facever eval-lfw`: LFW's 10-fold protocol, from raw photographs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def eval_lfw(
     lfw: Annotated[
         Path | None,
         typer.Argument(
-            help="LFW's folder, with one folder a person; by default where scikit-learn keeps it.",
+            help="LFW's folder, with one folder per person; by default where scikit-learn keeps it.",
             metavar="[LFW]",
             show_default=False,
             **UNCHECKED,
@@ -52,7 +52,7 @@ def eval_lfw(
     scores: Scores = None,
     report: Report = None,
     compare: Compare = None,
-    faces: Annotated[str, typer.Option(help="Which face of a photograph: center or largest.")] = "center",
+    faces: Annotated[str, typer.Option(help="Which face of a photograph to take: center or largest.")] = "center",
     cache: Cache = True,
     min_face: MinFace = 40,
     device: Device = "auto",
@@ -60,10 +60,10 @@ def eval_lfw(
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
-    """Evaluate weights by LFW's protocol.
+    """Evaluate on Labeled Faces in the Wild, by its 10-fold protocol.
 
-    The threshold of each fold comes from the nine others; all pairs count: a photograph without a detected face gets
-    its center crop and is reported.
+    Each fold's threshold comes from the nine others. All pairs count: a photograph without a detected face gets its
+    center crop and is reported.
     """
     from facever.cli.evaluating import evaluate
     from facever.datasets.lfw import download_lfw, find_pairs_file, found_lfw, lfw_folder, read_lfw_pairs
@@ -73,12 +73,12 @@ def eval_lfw(
     from facever.faces.detection import DetectorSettings
 
     if lfw is not None and download:
-        raise FaceverError("--download fetches LFW to where scikit-learn keeps it; leave out the folder")
+        raise FaceverError("--download fetches LFW to where scikit-learn keeps it; drop the folder")
     if download and not lfw_folder().is_dir():
         say(f"fetching LFW, about 240 MB, to {lfw_folder()}")
     folder = lfw or (download_lfw() if download else found_lfw())
     file = pairs or find_pairs_file(folder)
-    listed = noted(read_lfw_pairs(file, folder))
+    listed = noted(read_lfw_pairs(file, folder), file)
     options = ModelOptions(
         weights=weights,
         embeddings=embeddings,

@@ -30,13 +30,13 @@ def eval_pairs(
     pairs: Annotated[
         Path,
         typer.Argument(
-            help="CSV, TSV or Parquet with path_a, path_b, same; LFW's format; a .bin set.",
+            help="CSV, TSV or Parquet with path_a, path_b, same; LFW's format; an insightface .bin set.",
             metavar="PAIRS",
             **UNCHECKED,
         ),
     ],
     root: Annotated[
-        Path | None, typer.Option(help="Folder that the paths start from.", show_default="the list's folder")
+        Path | None, typer.Option(help="Folder that the paths are relative to.", show_default="the list's folder")
     ] = None,
     weights: Weights = "default",
     embeddings: Embeddings = None,
@@ -44,7 +44,7 @@ def eval_pairs(
     scores: Scores = None,
     report: Report = None,
     compare: Compare = None,
-    faces: Annotated[str, typer.Option(help="Which face of a photograph: center or largest.")] = "center",
+    faces: Annotated[str, typer.Option(help="Which face of a photograph to take: center or largest.")] = "center",
     cache: Cache = True,
     min_face: MinFace = 40,
     device: Device = "auto",
@@ -52,11 +52,10 @@ def eval_pairs(
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
-    """Evaluate weights, or embeddings made elsewhere, on any list of pairs.
+    """Evaluate on any list of pairs, also with embeddings made elsewhere.
 
-    Columns fold, group, identity_a and identity_b count where they are there. Without folds, pairs are dealt into ten;
-    without identities, the folder of a photograph names its person. All pairs count, and what is odd about the list is
-    said.
+    Optional columns: fold, group, identity_a, identity_b. Without folds, pairs are dealt into ten; without identities,
+    a photograph's folder names its person. All pairs count; anomalies in the list are reported.
     """
     from facever.cli.evaluating import evaluate
     from facever.datasets.pair_tables import read_pairs

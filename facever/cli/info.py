@@ -1,4 +1,4 @@
-"""`facever info`: what a weights file says of itself."""
+"""`facever info`: the record in a weights file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def info(
     ] = "default",
     json_: Json = False,
 ) -> None:
-    """Print network, alignment, training data, license, thresholds and quality of weights."""
+    """Print the record in weights: network, alignment, training data, license, thresholds."""
     from facever.reports.tables import info_rows, print_table
     from facever.weights.file import read_info
     from facever.weights.shipped import find_weights

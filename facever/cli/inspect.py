@@ -1,4 +1,4 @@
-"""`facever inspect`: what the program sees in a photograph."""
+"""`facever inspect`: detected faces, drawn into the photograph."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def inspect(
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Draw boxes, landmarks, scores, norms and crops of the faces in a photograph.
+    """Draw the detected faces: boxes, landmarks, scores, norms, crops.
 
-    Exit code 3 if no face was found; the picture is written all the same.
+    Exit code 3 if no face was found; the picture is written anyway.
     """
     from facever.errors import NoFaceError
     from facever.faces.detection import DetectorSettings

@@ -1,4 +1,4 @@
-"""`facever study`: a claim of the paper, made into figures, plots and a page."""
+"""`facever study`: a claim of the paper as figures, plots and a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def study(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for runs, results.json, plots and index.html.")],
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Folder of one folder of photographs a person, to train on.", **UNCHECKED),
+        typer.Option(
+            "--data", help="Training data: a folder that holds one folder of photographs per person.", **UNCHECKED
+        ),
     ] = None,
     lfw: Annotated[Path | None, typer.Option("--lfw", help="LFW's folder, to test on.", **UNCHECKED)] = None,
     pairs: Annotated[
@@ -32,9 +34,9 @@ def study(
     mnist: Annotated[
         Path | None, typer.Option("--mnist", help="Folder of MNIST's IDX files, for digits.", **UNCHECKED)
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A shorter look; its page says so.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A shorter run; its page says so.")] = False,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", help="How many seeds.", show_default="the study's own number")
+        int | None, typer.Option("--seeds", help="Number of seeds.", show_default="the study's own number")
     ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder of crop caches.", show_default="~/.cache/facever/crops")
@@ -43,10 +45,10 @@ def study(
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
-    """See a claim of the L2-softmax paper for yourself.
+    """Reproduce a claim of the L2-softmax paper.
 
-    digits: features of two components. losses: the losses compared. alpha: the radius and its lower bound. norm: the
-    norm as a measure of quality. An interrupted study goes on where it was when it is called again.
+    digits: two-dimensional features. losses: the losses compared. alpha: the radius and its lower bound. norm: the
+    feature norm as a quality score. An interrupted study resumes when the command is run again.
     """
     from facever.cli.training_bars import TrainingBars
     from facever.studies import run_study
@@ -56,7 +58,8 @@ def study(
     options = Options(out, data, lfw, pairs, mnist, quick, seeds, device, workers, cache)
     with TrainingBars() as callback:
         outcome = run_study(name, options, callback)
-    say(f"page: {write_study(out, outcome)}")
+    note = "; it shows photographs, so take care whom you share it with" if name == "norm" else ""
+    say(f"page: {write_study(out, outcome)}{note}")
     if json_:
         print_json(outcome.to_json())
     else:
@@ -67,7 +70,7 @@ def _print(outcome: Outcome) -> None:
     from facever.reports.tables import print_table
     from facever.studies.page import interval_text
 
-    rows = [("verdict", outcome.verdict + (" (a quick look)" if outcome.quick else ""))]
+    rows = [("verdict", outcome.verdict + (" (a quick run)" if outcome.quick else ""))]
     rows += [
         (check.what, f"{check.difference:+.4g} ({interval_text(check.ci95)}): {check.speaks}")
         for check in outcome.checks

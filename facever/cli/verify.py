@@ -29,22 +29,24 @@ def verify(
     weights: Weights = "default",
     faces: Annotated[
         str,
-        typer.Option(help="Which face counts where there are several: largest, center or all (the most alike)."),
+        typer.Option(
+            help="Which face to take where there are several: largest, center or all (the most similar pair)."
+        ),
     ] = "largest",
     far: Annotated[float, typer.Option(help="False accept rate whose stored threshold decides.")] = 1e-3,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Cosine that decides, in place of the stored one.", show_default=False),
+        typer.Option(help="Decide at this cosine instead of a stored threshold.", show_default=False),
     ] = None,
     thresholds: Thresholds = None,
     prior: Annotated[
         float | None,
-        typer.Option(help="Probability of the same person before the photographs are seen.", show_default="0.5"),
+        typer.Option(help="Probability of the same person before seeing the photographs.", show_default="0.5"),
     ] = None,
     min_quality: Annotated[
         float | None,
         typer.Option(
-            help="Decline to answer where a photograph's quality is below this percentile, 0 to 100.",
+            help="Decline to answer if a photograph's quality is below this percentile, 0 to 100.",
             show_default=False,
             metavar="PERCENTILE",
         ),
@@ -58,12 +60,12 @@ def verify(
 ) -> None:
     """Compare the faces of two photographs.
 
-    Calibrated weights also give a log-likelihood ratio (natural logarithm) and a probability at the prior, and tell
-    each photograph's quality: the percentile of its feature's norm among the people that they were calibrated on.
-    --min-quality is refused where a small norm was not shown to mean a poor photograph.
+    Calibrated weights also give a log-likelihood ratio (natural logarithm), a probability at the prior, and each
+    photograph's quality: the percentile of its feature norm among the people of the calibration. --min-quality is
+    refused where a low norm was not shown to mean a poor photograph.
 
-    Exit codes: 0 same person, 1 different people, 2 usage or bad input, 3 no face found, 4 photograph too poor to
-    decide.
+    Exit codes: 0 same person, 1 different people, 2 usage error or bad input, 3 no face found, 4 photograph too poor
+    to decide.
     """
     from dataclasses import asdict
 

@@ -1,1 +1,1 @@
-"""Photographs with labels: identity folders, their crop cache, augmentation, pair lists."""
+"""Labeled photographs: identity folders, sources, pair lists, LFW; embeddings made elsewhere; augmentation."""

@@ -1,7 +1,7 @@
 """Augmentation of whole batches on the training device.
 
-The random numbers come from a generator on the processor whatever the device, so that a seed means the same
-everywhere. Shapes: N crops, H and W pixels of the network's input, m pixels of margin.
+Random numbers come from a generator on the CPU whatever the device, so that a seed gives the same result everywhere.
+ Shapes: N crops, H and W pixels of the network's input, m pixels of margin.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How strongly to change crops. Each `..._share` is the probability that a crop is changed so.
+    """Strength of the augmentation. Each `..._share` is the probability of a change.
 
     Attributes
     ----------
     mirror : bool
-        Whether half of the crops are mirrored.
+        Mirror half of the crops.
     shift : float
         Largest shift, in pixels of the crop, in each direction.
     scale : float
         Largest relative change of size.
     rotation : float
-        Largest turn in degrees.
+        Largest rotation in degrees.
     light : float
         Largest relative change of contrast and (as a share of full white) of brightness.
     gray_share, small_share, border_share, cut_share : float
-        Color taken away; resolution lost down to `smallest` of the side; a border of fill at the top, the sides or the
-        bottom, as photographs that were cut tight have it; a rectangle blanked.
+        Removed color; resolution lowered down to `smallest` of the side; a border of fill at the top, the sides or the
+        bottom, as tightly cut photographs have it; an erased rectangle.
     """
 
     shift: float = 3.0
@@ -56,7 +56,7 @@ class Augmentation:
 
 
 class Augmenter:
-    """Crops with a margin -> changed crops without it."""
+    """Crops with a margin -> augmented crops without it."""
 
     def __init__(self, settings: Augmentation, height: int, width: int, margin: int) -> None:
         self.settings, self.height, self.width, self.margin = settings, height, width, margin
@@ -73,7 +73,7 @@ class Augmenter:
         return (x * keep.to(x.device)).contiguous(memory_format=self.memory_format)
 
     def _moved(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Mirror, turn, scale and shift, in one resampling."""
+        """Mirror, rotate, scale and shift, in one resampling."""
         s, n = self.settings, len(x)
         if not (s.shift or s.scale or s.rotation or s.mirror):
             m = self.margin
@@ -97,7 +97,7 @@ class Augmenter:
         return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     def _small(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Some crops lose resolution: averaged down and scaled up again. One size a batch, to stay one operation."""
+        """Lower the resolution of some crops. One size per batch, so that it is one operation."""
         s = self.settings
         chosen = torch.rand(len(x), generator=generator) < s.small_share
         size = s.smallest + (1 - s.smallest) * float(torch.rand(1, generator=generator))
@@ -110,7 +110,7 @@ class Augmenter:
         return x.index_copy(0, rows, low)
 
     def _lit(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Contrast about the crop's own mean, brightness, and color taken away."""
+        """Contrast about the crop's mean, brightness, and removed color."""
         s, n = self.settings, len(x)
         contrast = 1 + s.light * (torch.rand(n, 1, 1, 1, generator=generator) * 2 - 1)
         brightness = 255 * s.light / 2 * (torch.rand(n, 1, 1, 1, generator=generator) * 2 - 1)
@@ -122,7 +122,7 @@ class Augmenter:
         return ((x - mean) * contrast + mean + brightness).clamp_(0, 255)
 
     def _bordered(self, n: int, generator: torch.Generator) -> Tensor:
-        """False where a border of fill was laid over the crop. (N, 1, H, W)"""
+        """Mask (N, 1, H, W), False in borders of fill."""
         s = self.settings
         has = (torch.rand(n, 1, generator=generator) < s.border_share).float()
         # Half of the borders at the top, as above the brows; a smaller one at each other side.
@@ -136,7 +136,7 @@ class Augmenter:
         return (keep_rows[:, :, None] & keep_columns[:, None, :])[:, None]
 
     def _cut(self, n: int, generator: torch.Generator) -> Tensor:
-        """False in a rectangle of some crops. (N, 1, H, W)"""
+        """Mask (N, 1, H, W), False in a rectangle of some crops."""
         s = self.settings
         has = torch.rand(n, 1, generator=generator) < s.cut_share
         sides = torch.rand(n, 2, generator=generator) * s.cut

@@ -1,7 +1,7 @@
 """Pair sets in insightface's `.bin` form: CFP-FP, AgeDB-30, CALFW, CPLFW, LFW.
 
-The form is a pickle of (list of encoded pictures, list of booleans); pictures 2k and 2k + 1 make pair k. A pickle
-can run any program on loading, so this one is read by an unpickler that knows lists, bytes and booleans and no more.
+The form is a pickle of (list of encoded pictures, list of booleans); pictures 2k and 2k + 1 make pair k. Loading a
+pickle can run any program, so this one is read by an unpickler that knows only lists, bytes and booleans.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from facever.faces.sources import ImageBytes
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Builds what a pickle describes without ever looking up a name, which is how pickles run programs."""
+    """An unpickler that never looks up a name, which is how pickles run programs."""
 
     def find_class(self, module: str, name: str) -> Any:
         # The one exception: Python 3 writes bytes by protocol 2 as a call of _codecs.encode on text.

@@ -1,6 +1,6 @@
-"""Embeddings made elsewhere, so that any model is evaluated by the same code.
+"""Embeddings made elsewhere, so that the same code evaluates any model.
 
-A `.npy` array (n, d) with a text file of n names beside it (`embeddings.npy`, `embeddings.txt`: one name a line), or a
+A `.npy` array (n, d) with a text file of n names beside it (`embeddings.npy`, `embeddings.txt`: a name per line), or a
 Parquet file with the columns `path` and `embedding`, such as `facever embed` writes.
 """
 
@@ -35,8 +35,8 @@ class ExternalEmbeddings:
         Raises
         ------
         DataError
-            If the file can't be read, names and vectors are not as many, or a vector is zero, not finite, or of another
-            length.
+            If the file can't be read, the numbers of names and vectors differ, or a vector is zero, not finite, or of
+            another length.
         """
         try:
             names, vectors = _read_npy(path) if path.suffix == ".npy" else _read_parquet(path)
@@ -50,9 +50,9 @@ class ExternalEmbeddings:
         return cls(path, names, vectors)
 
     def of(self, photographs: Sequence[Source], root: Path) -> tuple[NDArray[np.float32], list[bool]]:
-        """The embedding of each photograph, (n, d), and whether there was one; zeros stand in where there was none.
+        """The embedding of each photograph, (n, d), zeros where there is none; and whether there is one.
 
-        A photograph is found by its path below the root, or as it stands.
+        A photograph is looked up by its path below the root, or as given.
         """
         rows = [self._row(photograph, root) for photograph in photographs]
         found = [row is not None for row in rows]

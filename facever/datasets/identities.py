@@ -1,4 +1,4 @@
-"""A folder of identities: one folder a person, photographs inside."""
+"""Identity folders: one folder per person, photographs inside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from facever.errors import DataError
 from facever.faces.sources import is_photograph, is_undecodable, passed_over_note
 
-# Families in the Wild: F is the family, MID the member. Relatives look alike, so they go to one side of a split.
+# Families in the Wild: F is the family, MID the member. Relatives look similar, so a split keeps them together.
 _FAMILY = re.compile(r"^(?P<family>.*F\d+)_MID\d+$")
 
 
@@ -41,7 +41,7 @@ def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collec
     only : str
         A shell pattern that an identity's name must match.
     dropped : collection of str
-        Identities ("kin_F0001_MID1") and photographs ("kin_F0001_MID1/001.jpg") that are passed over.
+        Identities ("kin_F0001_MID1") and photographs ("kin_F0001_MID1/001.jpg") to leave out.
 
     Raises
     ------
@@ -49,9 +49,9 @@ def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collec
         If there is no such folder, or no photographs in folders below it.
     """
     if not root.exists():
-        raise DataError(f"{root}: no such folder; name a folder that holds one folder of photographs a person")
+        raise DataError(f"{root}: no such folder; name a folder that holds one folder of photographs per person")
     if not root.is_dir():
-        raise DataError(f"{root}: a file; name a folder that holds one folder of photographs a person")
+        raise DataError(f"{root}: a file; name a folder that holds one folder of photographs per person")
     paths: list[Path] = []
     identities: list[str] = []
     passed_over: list[Path] = []
@@ -76,12 +76,14 @@ def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collec
         note = passed_over_note(passed_over)
         note = f" ({note})" if note else ""
         detail = f" ({singletons} with fewer than {least} photographs were left out)" if singletons else ""
-        raise DataError(f"{root}: no folders of photographs{wanted} in it{detail}; it needs one folder a person{note}")
+        raise DataError(
+            f"{root}: no folders of photographs{wanted} in it{detail}; it needs one folder per person{note}"
+        )
     return IdentityFolder(root, paths, identities, singletons, sorted(passed_over))
 
 
 def read_dropped(file: Path) -> list[str]:
-    """The identities and photographs that a list names, one a line, "#" and what follows being a remark.
+    """The identities and photographs in a list, one per line; "#" starts a comment.
 
     Raises
     ------
@@ -91,13 +93,13 @@ def read_dropped(file: Path) -> list[str]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: can't be read as a list of names, one a line ({error})") from error
+        raise DataError(f"{file}: can't be read as a list of names, one per line ({error})") from error
     names = (line.partition("#")[0].strip().rstrip("/") for line in lines)
     return sorted({name for name in names if name})
 
 
 def group_of(identity: str) -> str:
-    """What must stay on one side of a split: the family, where the name tells it, else the identity itself."""
+    """What a split keeps together: the family, where the name gives it, else the identity."""
     match = _FAMILY.match(identity)
     return match["family"] if match else identity
 
@@ -105,16 +107,16 @@ def group_of(identity: str) -> str:
 def split_identities(identities: Iterable[str], share: float, seed: int = 0) -> tuple[list[str], list[str]]:
     """(training, held out): whole groups of identities, by a hash of their names.
 
-    A group is held out or not whatever the other groups are, so adding people moves nobody. At least two groups are
-    held out where there are four or more, since pairs of different people need two.
+    Whether a group is held out does not depend on the others, so adding people moves nobody. Of four groups or more,
+    at least two are held out: impostor pairs need two.
 
     Parameters
     ----------
     share : float in [0, 1)
-        The share of the groups to hold out, about; 0 holds out none.
+        Approximate fraction of the groups to hold out; 0 holds out none.
     """
     if not 0 <= share < 1:
-        raise ValueError(f"the share held out is in [0, 1), not {share}")
+        raise ValueError(f"the fraction held out is in [0, 1), not {share}")
     names = sorted(set(identities))
     fractions = {group: _fraction(f"{seed}:{group}") for group in map(group_of, names)}
     held_out = {group for group, fraction in fractions.items() if fraction < share}
@@ -125,17 +127,23 @@ def split_identities(identities: Iterable[str], share: float, seed: int = 0) -> 
 
 
 def _fraction(text: str) -> float:
-    """A number in [0, 1) that is the same for the same text on every machine."""
+    """A number in [0, 1) that depends on the text only, on every machine."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
 def matching(identities: Iterable[str], pattern: str) -> list[str]:
-    """The names, each once, that a shell pattern fits."""
+    """The names that match a shell pattern, each once, sorted."""
     return sorted(name for name in set(identities) if fnmatchcase(name, pattern))
 
 
 def labels_of(identities: Sequence[str]) -> tuple[list[int], list[str]]:
-    """(label of each, name of each label), labels in the order of the names."""
+    """(label of each identity, name of each label); labels are in the order of the names.
+
+    Examples
+    --------
+    >>> labels_of(["Eve", "Ann", "Eve"])
+    ([1, 0, 1], ['Ann', 'Eve'])
+    """
     names = sorted(set(identities))
     index = {name: i for i, name in enumerate(names)}
     return [index[name] for name in identities], names

@@ -34,7 +34,7 @@ class _Picture(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """A line of the list that names a pair; `number` counts from 1, as editors do."""
+    """A line of the list that names a pair; `number` counts from 1."""
 
     number: int
     picture_a: _Picture
@@ -56,7 +56,7 @@ def read_lfw_pairs(file: Path, root: Path) -> list[Pair]:
     Returns
     -------
     list of Pair
-        In the order of the file. Every photograph in it existed at the time of reading.
+        In the order of the file. Every photograph existed at the time of reading.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def _parse_header(line: str, file: Path) -> tuple[int, int]:
 
 
 def _parse_pair(line: str, same: bool, file: Path, number: int) -> tuple[_Picture, _Picture]:
-    """Return the two pictures that a line names; `same` says which kind of pair stands at its place."""
+    """Return the two pictures that a line names; `same` is the kind of pair expected there."""
     genuine, impostor = "a genuine pair (name i j)", "an impostor pair (name i name j)"
     wanted, other = (genuine, impostor) if same else (impostor, genuine)
     fields = _split(line)
@@ -158,7 +158,7 @@ def _parse_pair(line: str, same: bool, file: Path, number: int) -> tuple[_Pictur
 
 
 def _find_photographs(lines: list[_Line], file: Path, root: Path) -> dict[_Picture, Path]:
-    """Return the file of every picture, or raise one error that sums up all that are absent."""
+    """Return the file of every picture, or raise one error for all that are absent."""
     if not _is(Path.is_dir, root):
         raise DataError(f"{root}: this is not a folder; give the one that holds NAME/NAME_0001.jpg")
     pictures = dict.fromkeys(picture for line in lines for picture in (line.picture_a, line.picture_b))
@@ -207,13 +207,13 @@ def find_pairs_file(lfw: Path) -> Path:
 
 
 def lfw_folder() -> Path:
-    """The folder of LFW's people in scikit-learn's data home; whether it is there or not."""
+    """LFW's folder in scikit-learn's data home, whether it exists or not."""
     home = os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data"
     return Path(home).expanduser() / "lfw_home" / "lfw_funneled"
 
 
 def found_lfw() -> Path:
-    """`lfw_folder`, if it is there. Raises DataError."""
+    """`lfw_folder`, if it exists. Raises DataError."""
     folder = lfw_folder()
     if not folder.is_dir():
         raise DataError(f"{folder}: no LFW here; name its folder, or fetch it there with --download (about 240 MB)")
@@ -221,7 +221,7 @@ def found_lfw() -> Path:
 
 
 def download_lfw() -> Path:
-    """Fetch LFW (funneled) and its pair lists with scikit-learn, unless they are there; their checksums are checked.
+    """Fetch LFW (funneled) and its pair lists with scikit-learn, unless they exist; checksums are verified.
 
     Raises
     ------
@@ -234,11 +234,11 @@ def download_lfw() -> Path:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of each retry
-            # It decodes what it is asked for as well; one person in small is the least.
+            # It also decodes what it is asked for; one person at a tenth of the size is the least.
             fetch_lfw_people(data_home=str(folder.parents[1]), min_faces_per_person=500, resize=0.1)
     except (OSError, HTTPException, ValueError, tarfile.TarError, EOFError) as error:
         raise DataError(
-            f"{folder}: LFW can't be fetched ({reason_of(error)}); check the network and the room on the disk, or copy "
+            f"{folder}: LFW can't be fetched ({reason_of(error)}); check the network and the disk space, or copy "
             "the folder from another machine and name it"
         ) from error
     return found_lfw()

@@ -1,6 +1,6 @@
 """Pair lists as tables: CSV, TSV or Parquet with the columns `path_a, path_b, same`.
 
-Further columns count where they are there: `fold`, `group`, `identity_a`, `identity_b`. Without identities, the folder
+Optional columns: `fold`, `group`, `identity_a`, `identity_b`. Without identities, the folder
 of a photograph names its person; without folds, pairs are dealt into ten.
 """
 
@@ -43,10 +43,10 @@ def read_pairs(file: Path, root: Path | None = None) -> PairList:
     if suffix == ".bin":
         from facever.datasets.bin_sets import read_bin
 
-        return noted(read_bin(file))
+        return noted(read_bin(file), file)
     if suffix in DELIMITERS or suffix == ".parquet":
-        return noted(_table_pairs(_read_table(file, suffix), file, root or file.parent))
-    return noted(read_lfw_pairs(file, root or file.parent))
+        return noted(_table_pairs(_read_table(file, suffix), file, root or file.parent), file)
+    return noted(read_lfw_pairs(file, root or file.parent), file)
 
 
 def _read_table(file: Path, suffix: str) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ def _check_present(pairs: Sequence[Pair], file: Path) -> None:
 
 
 def dealt(pairs: Sequence[Pair], folds: int = FOLDS) -> list[Pair]:
-    """The pairs with folds dealt in turn, genuine and impostor pairs apart, so that every fold has both."""
+    """The pairs with folds dealt in turn, separately for genuine and impostor pairs, so that every fold has both."""
     counts: Counter[bool] = Counter()
     result = []
     for pair in pairs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from facever.faces.sources import Source
 
@@ -12,8 +13,7 @@ from facever.faces.sources import Source
 class Pair:
     """Two photographs, whether they show the same person, and the fold (from 0) that the pair belongs to.
 
-    `identity_a` and `identity_b` name the people, where the list tells; `group` is a label of the list's own, for
-    figures by group.
+    `identity_a` and `identity_b` name the people, if the list does; `group` is a label for figures by group.
     """
 
     path_a: Source
@@ -34,24 +34,22 @@ def photographs(pairs: Iterable[Pair]) -> list[Source]:
 
     Returns
     -------
-    list of Path or Picture
+    list of Path or ImageBytes
     """
     return list(dict.fromkeys(path for pair in pairs for path in (pair.path_a, pair.path_b)))
 
 
 @dataclass(frozen=True, slots=True)
 class PairList:
-    """Pairs, and what a careful reader should know about the list (`notes`, one sentence each)."""
+    """Pairs, notes on anomalies of the list, a sentence each, and the list's file."""
 
     pairs: list[Pair]
     notes: list[str] = field(default_factory=list)
+    source: str = "the list"
 
 
-def noted(pairs: list[Pair]) -> PairList:
-    """The list with a note on each thing that a reader of its figures should know: how often, and the first of them.
-
-    No pair is left out.
-    """
+def noted(pairs: list[Pair], source: str | Path = "the list") -> PairList:
+    """The list with a note on each kind of anomaly: how often it occurs, and the first case. All pairs stay."""
     found = {
         "pairs are listed more than once": _repeated(pairs),
         "pairs are listed as the same and as different people": _contradictory(pairs),
@@ -59,11 +57,13 @@ def noted(pairs: list[Pair]) -> PairList:
         "pairs contradict the names of their people": [
             _name(p) for p in pairs if p.identity_a and p.identity_b and p.same != (p.identity_a == p.identity_b)
         ],
-        "people stand in more than one fold, so thresholds are chosen on people they are tested on": _leaking(pairs),
+        "people are in more than one fold, so thresholds are chosen on people they are tested on": _leaking(pairs),
         "folds hold pairs of one kind only": _of_one_kind(pairs),
-        "pairs carry no group and count for none": _without_group(pairs),
+        "pairs have no group and count for none": _without_group(pairs),
     }
-    return PairList(pairs, [f"{len(each)} {what}; the first: {each[0]}" for what, each in found.items() if each])
+    return PairList(
+        pairs, [f"{len(each)} {what}; the first: {each[0]}" for what, each in found.items() if each], str(source)
+    )
 
 
 def _name(pair: Pair) -> str:
@@ -82,7 +82,7 @@ def _repeated(pairs: Sequence[Pair]) -> list[str]:
 
 
 def _contradictory(pairs: Sequence[Pair]) -> list[str]:
-    """Each pair that is listed both ways, once."""
+    """Each pair that is listed as both kinds, once."""
     answers: dict[frozenset[Source], bool] = {}
     contradictory: dict[frozenset[Source], str] = {}
     for pair in pairs:

@@ -40,13 +40,13 @@ class AllPairsResult:
     tar_at_far, threshold_at_far : dict from FAR to float or None
         None where the impostor pairs are too few for that FAR.
     tar_intervals, threshold_intervals : dict from FAR to (float, float)
-        95 % over people drawn with replacement, at the FARs that are supported.
+        95 %, by a bootstrap over identities, at the supported FARs.
     thresholds : list of ThresholdCheck
-        What stored thresholds do on these pairs.
+        Stored thresholds, measured on these pairs.
     likelihood : Likelihood or None
-        Fitted to these very pairs, for C_llr; None where the scores separate nothing.
+        Fitted to these pairs, for C_llr; None where the scores do not separate the kinds.
     suspicious : list of (name, name, cosine)
-        The most alike pairs of different people, the most alike first.
+        The most similar pairs of different people, by descending cosine.
     most_alike, least_alike : list of (name, name, cosine)
         The worst `WORST` pairs of different people, and of one person.
     """
@@ -108,11 +108,11 @@ def evaluate_all(
     Parameters
     ----------
     suspicious : int
-        How many of the most alike impostor pairs to list.
+        How many of the most similar impostor pairs to list.
     thresholds : sequence of Threshold
-        Stored ones, to be measured on these pairs.
+        Stored thresholds to measure on these pairs.
     replicates : int
-        How often people are drawn anew for the intervals.
+        Bootstrap replicates.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def evaluate_all(
     who = np.array(labels, np.int64)
     found = all_pairs(embedded.vectors, who, closest=max(suspicious, WORST))
     if not (found.genuine_pairs and found.impostor_pairs):
-        raise DataError("all pairs take two people, and two photographs of one of them; add photographs")
+        raise DataError("all pairs need two people, and two photographs of one of them; add photographs")
     fars = tuple(far for far in ALL_PAIRS_FARS if found.impostor_pairs >= impostors_needed(far))
     chosen = tuple(found.threshold_at_far(far) for far in fars)
     counts = np.bincount(who)
@@ -158,7 +158,7 @@ def evaluate_all(
 
 
 def _by_text(values: dict[float, Any]) -> dict[str, Any]:
-    """FARs as keys such as "0.001"; JSON knows no number that is none."""
+    """FARs as keys such as "0.001", and null for NaN."""
     return {f"{far:g}": _finite(value) for far, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""From photographs to a calibration: a folder of identities, or listed pairs."""
+"""Calibration from photographs: a folder of identities, or listed pairs."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def calibrate_folder(
     through: Through = lambda photographs, total: photographs,
     fars: Sequence[float] = CALIBRATED_FARS,
 ) -> Calibration:
-    """Calibrate on every pair of a folder of identities, with photographs detected and aligned as always.
+    """Calibrate on every pair of a folder of identities.
 
-    Photographs without a face take no part: a threshold is for faces.
+    Photographs without a detected face are left out: a threshold is for faces.
 
     Parameters
     ----------
     only : str
         Shell pattern of the people's names.
     held_out : float in (0, 1]
-        Only the share of people that a training with this share and seed holds out; 1 takes all.
+        Use only the fraction of people that a training with this fraction and seed holds out; 1 uses all.
     fars : sequence of float
-        The false accept rates wanted, each in (0, 1).
+        False accept rates, each in (0, 1).
 
     Raises
     ------
@@ -56,7 +56,7 @@ def calibrate_folder(
         names = set(split_identities(names, held_out, seed)[1])
     chosen = [(path, name) for path, name in zip(folder.paths, folder.identities, strict=True) if name in names]
     if not chosen:
-        raise DataError(f"{data}: nobody is held out with a share of {held_out:g}; choose a larger one")
+        raise DataError(f"{data}: nobody is held out at a fraction of {held_out:g}; choose a larger one")
     found = _faces(verifier, [path for path, _ in chosen], workers, through)
     if not found:
         raise DataError(f"{data}: no face was found in its photographs; use larger, sharper ones")
@@ -76,12 +76,12 @@ def calibrate_pairs(
     through: Through = lambda photographs, total: photographs,
     fars: Sequence[float] = CALIBRATED_FARS,
 ) -> Calibration:
-    """Calibrate on listed pairs alone. Pairs with a photograph without a face are left out, counted in the notes.
+    """Calibrate on listed pairs. Those with a photograph without a face are left out and counted in the notes.
 
     Parameters
     ----------
     name : str
-        Of the list, for the record.
+        The list's, for the record.
 
     Raises
     ------

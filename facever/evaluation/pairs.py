@@ -1,4 +1,4 @@
-"""Listed pairs: each photograph embedded once, every pair scored, figures by folds, over people and by group."""
+"""Listed pairs: scores, figures over folds and by group, intervals over identities."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from facever.weights.records import Likelihood, Threshold
 
 @dataclass(frozen=True, slots=True)
 class ThresholdCheck:
-    """What a threshold that the weights promise for `far` does on these pairs."""
+    """A stored threshold for `far`, measured on these pairs."""
 
     far: float
     cosine: float
@@ -33,7 +33,7 @@ class ThresholdCheck:
 
 @dataclass(frozen=True, slots=True)
 class PairsResult:
-    """The outcome of a protocol.
+    """The result on a list of pairs.
 
     Attributes
     ----------
@@ -41,24 +41,25 @@ class PairsResult:
     images : int
         Photographs in the pairs, each embedded once.
     images_without_face : list of str
-        Failures to acquire; their pairs count like all others.
+        Failures to acquire; their pairs count.
     thresholds : list of ThresholdCheck
     cosines : float64 ndarray of shape (n,), one a pair, in the order of the pairs
     pairs : list of Pair
     correct : bool ndarray of shape (n,)
-        Whether each pair was decided rightly at its fold's threshold.
+        Whether each pair was decided correctly at its fold's threshold.
     norms : float64 ndarray of shape (n,)
         The lower norm of each pair.
     intervals : dict
-        95 % intervals of "accuracy" and of the TAR at each supported FAR ("0.001"), over people drawn with replacement.
+        95 % intervals of "accuracy" and of the TAR at each supported FAR ("0.001"), by a bootstrap over
+        identities.
     people : int or None
-        How many; None where the list names nobody, so that the intervals are over pairs taken as independent.
+        Number of identities; None where the list names none and pairs are treated as independent.
     d_prime : float
     likelihood : Likelihood or None
-        Fitted to these very pairs, for C_llr; None where the scores separate nothing.
+        Fitted to these pairs, for C_llr; None where the scores do not separate the kinds.
     groups : list of GroupFigures
     notes : list of str
-        What a reader should know about the pairs.
+        Anomalies of the list.
     """
 
     figures: VerificationResult
@@ -138,17 +139,17 @@ def evaluate_embedded(
 
 
 def _number(value: float) -> float | None:
-    """JSON knows neither infinity nor what is not a number."""
+    """None for numbers that JSON lacks: NaN and infinity."""
     return value if math.isfinite(value) else None
 
 
 def _with_numbers(fields: dict[str, Any]) -> dict[str, Any]:
-    """The same with None in place of the ends of intervals that are no numbers."""
+    """The same with None for interval ends that are not finite."""
     return {k: [_number(end) for end in v] if k.endswith("_interval") else v for k, v in fields.items()}
 
 
 def people_of(pairs: Sequence[Pair]) -> People:
-    """Who stands on both sides of the pairs; where the list names nobody, each pair has people of its own."""
+    """The people of the pairs; where the list names none, each pair has its own."""
     if all(pair.identity_a and pair.identity_b for pair in pairs):
         return People.of([pair.identity_a or "" for pair in pairs], [pair.identity_b or "" for pair in pairs])
     return People(np.arange(len(pairs)), np.arange(len(pairs)), len(pairs))

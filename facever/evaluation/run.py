@@ -153,7 +153,7 @@ def evaluate_list(
     WeightsError
         If the weights can't be used.
     """
-    check_list(title, listed)
+    check_list(listed)
     start = time.monotonic()
     model = embed_photographs(photographs(listed.pairs), root, options, through, keep_crops)
     scoring = time.monotonic()
@@ -194,17 +194,19 @@ def evaluate_folder(
     return evaluation, dict(zip(model.embedded.names, people.paths, strict=True))
 
 
-def check_list(title: str, listed: PairList) -> None:
+def check_list(listed: PairList) -> None:
     """Raise DataError where a list can't be evaluated by folds, before its photographs are embedded."""
     if len({pair.fold for pair in listed.pairs}) < 2:
-        raise DataError(f"{title}: a single fold, where each fold's threshold comes from others; use a longer list")
+        raise DataError(
+            f"{listed.source}: a single fold, but each fold's threshold comes from others; use a longer list"
+        )
     if len({pair.same for pair in listed.pairs}) < 2:
-        raise DataError(f"{title}: pairs of one kind only; list pairs of the same and of different people")
+        raise DataError(f"{listed.source}: pairs of one kind only; list pairs of the same and of different people")
     for kind, words in ((True, "the same person"), (False, "different people")):
         folds = {pair.fold for pair in listed.pairs if pair.same == kind}
         if len(folds) == 1:
             raise DataError(
-                f"{title}: all pairs of {words} are in fold {folds.pop()}, whose threshold comes from the others; "
+                f"{listed.source}: all pairs of {words} are in fold {folds.pop()}, whose threshold comes from others; "
                 "spread them over the folds"
             )
 

@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float64]
 
 
 def similarity_transform(source: Sequence[Any] | NDArray[Any], target: Sequence[Any] | NDArray[Any]) -> FloatArray:
-    """The similarity that brings `source` nearest to `target` in the least-squares sense.
+    """The similarity transform that maps `source` to `target` with the least squared error.
 
     S. Umeyama, *Least-squares estimation of transformation parameters between two point patterns*, 1991, eq. 40 to 42.
 
@@ -33,7 +33,7 @@ def similarity_transform(source: Sequence[Any] | NDArray[Any], target: Sequence[
     Raises
     ------
     AlignmentError
-        If the points are not finite, all equal, or all on one line: then no transform can be trusted.
+        If the points are not finite, all equal, or collinear.
     """
     p, q = np.asarray(source, np.float64), np.asarray(target, np.float64)
     if p.shape != q.shape or p.ndim != 2 or p.shape[1] != 2 or len(p) < 2:
@@ -58,7 +58,7 @@ def similarity_transform(source: Sequence[Any] | NDArray[Any], target: Sequence[
 
 
 def align(image: ImageArray, landmarks: NDArray[Any], alignment: Alignment) -> ImageArray:
-    """Cut the face with these landmarks out of a photograph, upright and in place.
+    """Align a face: crop it so that its landmarks fall on the template's.
 
     Parameters
     ----------
@@ -78,10 +78,9 @@ def align(image: ImageArray, landmarks: NDArray[Any], alignment: Alignment) -> I
 
 
 def center_crop(image: ImageArray, alignment: Alignment) -> ImageArray:
-    """What stands in for a face where none was found: the middle of the photograph.
+    """The crop for a photograph without a detected face: its center.
 
-    The eyes are taken to be 0.17 of the shorter side apart, as they are in LFW, where every photograph is centered on
-    its face.
+    Assumes eyes 0.17 of the shorter side apart, as in LFW, where every photograph is centered on its face.
     """
     height, width = image.shape[:2]
     template = np.asarray(alignment.landmarks)
@@ -91,7 +90,7 @@ def center_crop(image: ImageArray, alignment: Alignment) -> ImageArray:
 
 
 def _warp(image: ImageArray, transform: FloatArray, alignment: Alignment) -> ImageArray:
-    # A large face is first averaged down, since bilinear sampling alone would skip pixels (aliasing).
+    # Average a large face down first: bilinear sampling alone would skip pixels (aliasing).
     scale = float(np.hypot(transform[0, 0], transform[1, 0]))
     shrink = int(0.75 / scale)
     if shrink > 1:
@@ -109,7 +108,7 @@ def _averaged_down(
     inverse = cv2.invertAffineTransform(transform)
     x, y = alignment.width - 1, alignment.height - 1
     corners = np.array([[0, 0, 1], [x, 0, 1], [0, y, 1], [x, y, 1]]) @ inverse.T  # (4, 2) in the image
-    # Whole cells of one grid over the image, whichever part is cut: so a padded crop holds the unpadded one.
+    # Whole cells of one grid over the image, so that a padded crop contains the unpadded one.
     cells = np.maximum(1, np.array(image.shape[1::-1]) // shrink)
     low = np.clip(np.floor(corners.min(axis=0) / shrink).astype(int) - 2, 0, cells - 1)
     high = np.clip(np.ceil(corners.max(axis=0) / shrink).astype(int) + 2, low + 1, cells)

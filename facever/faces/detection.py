@@ -1,8 +1,8 @@
-"""Faces in photographs: the MTCNN cascade.
+"""Face detection by the MTCNN cascade.
 
 K. Zhang, Z. Zhang, Z. Li, Y. Qiao, *Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
-Networks*, 2016. The three networks and their weights are facenet-pytorch's; the cascade over them is ours, because a
-batch here may mix sizes and may hold pictures without a face.
+Networks*, 2016. The three networks and their weights are facenet-pytorch's; the cascade over them is ours: a batch
+may mix sizes and hold pictures without a face.
 
     image (H,W,3) --pyramid--> PNet --boxes--> RNet (24x24) --boxes--> ONet (48x48) --> box, landmarks, score
 """
@@ -96,7 +96,7 @@ class DetectorSettings:
 
     def __post_init__(self) -> None:
         if self.min_face < 12:
-            raise SettingError(f"min_face is {self.min_face}; the first network sees 12 pixels, so it is at least 12")
+            raise SettingError(f"is at least 12, which the first network sees, not {self.min_face}", "min_face")
         if len(self.thresholds) != 3 or not all(0 <= t <= 1 for t in self.thresholds):
             raise SettingError(f"the detector's thresholds are three probabilities in [0, 1], not {self.thresholds}")
 
@@ -123,9 +123,9 @@ class Detector:
         return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[ImageArray]) -> list[list[Face]]:
-        """The faces of each photograph; the sizes may differ. Gives what `detect` gives for each alone.
+        """The faces of each photograph, of whatever sizes; the same as `detect` gives for each alone.
 
-        A photograph without a face is tried again with a mirrored border, which helps where it was cut tight.
+        A photograph without a face is tried again with a mirrored border, which helps with tight crops.
         """
         found = self._enlarged(images)
         again = [i for i, faces in enumerate(found) if not faces and min(images[i].shape[:2]) > 1]
@@ -138,7 +138,7 @@ class Detector:
         return found
 
     def _enlarged(self, images: Sequence[ImageArray]) -> list[list[Face]]:
-        """The cascade on pictures brought to a workable size, its faces in pixels of the originals."""
+        """The cascade on pictures enlarged where needed; faces in pixels of the originals."""
         scales = [min(MAX_ENLARGEMENT, max(1.0, ENLARGE_BELOW / min(image.shape[:2]))) for image in images]
         sized = [image if s == 1.0 else _resized(image, s) for image, s in zip(images, scales, strict=True)]
         found = self._cascade(sized)
@@ -178,7 +178,7 @@ class Detector:
             return _joined([])
         box, score, offset = np.concatenate(boxes), np.concatenate(scores), np.concatenate(offsets)
         keep = _suppressed(box, score, 0.7)
-        # PNet's regression counts in sides x1 - x0, the later networks' in sides + 1: so were they trained.
+        # PNet was trained with sides x1 - x0, the later networks with sides + 1.
         box = _regressed(box[keep], offset[keep], extra=0.0)
         return _Candidates(_squared(box), score[keep], np.full(len(keep), index))
 
@@ -245,13 +245,13 @@ def _mirrored(image: ImageArray, border: int) -> ImageArray:
 
 
 def _center_inside(face: Face, image: ImageArray) -> bool:
-    """Whether the face is one of the photograph itself, not of its mirrored border."""
+    """Whether the face is in the photograph, not in its mirrored border."""
     x, y = (face.box[:2] + face.box[2:]) / 2
     return bool(0 <= x < image.shape[1] and 0 <= y < image.shape[0])
 
 
 def _regressed(boxes: FloatArray, offsets: FloatArray, extra: float) -> FloatArray:
-    """Boxes moved by a network's offsets, which count in the box's own sides. Both (n, 4)."""
+    """Boxes (n, 4) shifted by a network's offsets (n, 4), in units of the box's sides."""
     side = boxes[:, 2:] - boxes[:, :2] + extra
     return boxes + offsets * np.concatenate([side, side], axis=1)
 

@@ -46,7 +46,7 @@ def computes_in_bf16(precision: str, device: torch.device) -> bool:
         For any other precision.
     """
     if precision not in PRECISIONS:
-        raise SettingError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
+        raise SettingError(f"is one of {', '.join(PRECISIONS)}, not {precision!r}", "precision")
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":

@@ -1,8 +1,7 @@
-"""Photographs in, upright RGB arrays out: the one place where a picture's file is decoded.
+"""Decoding: photographs in, upright RGB arrays out.
 
-Whatever is wrong with a picture ends as an `ImageError` that names it, so that one broken file among ten
-thousand is a line in a report and not the end of the run. The number of pixels is read from the header and
-checked before memory is spent on them.
+Whatever is wrong with a picture becomes an `ImageError` that names it: one broken file among ten thousand is a line in
+a report. The number of pixels is read from the header and checked before memory is allocated.
 """
 
 from __future__ import annotations
@@ -45,7 +44,9 @@ _SUFFIXES = {
     "AVIF": (".avif",),
     "HEIF": (".heic", ".heif", ".hif"),
 }
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*")
+_JPEG_2000 = (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*", *_JPEG_2000)
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 _ORIENTATION = 0x0112  # EXIF
@@ -136,7 +137,7 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
             if picture.mode == "F":
                 raise ImageError(name, "floating point pixels; save it with 8 or 16 bits a channel")
             picture.load()
-            # The orientation is read afterwards, because Pillow has turned a TIFF by then and drops its tag.
+            # Read the orientation afterwards: loading a TIFF applies it and drops the tag.
             return _turn_upright(_to_rgb(picture, name), _orientation(picture))
     except ImageError:
         raise
@@ -269,7 +270,7 @@ def _too_many_pixels_cause(pixels: str, max_pixels: int) -> str:
 
 
 def _bomb_cause(error: Image.DecompressionBombError, max_pixels: int) -> str:
-    """Word Pillow's own limit as ours is worded; Pillow raises before it hands out the picture's size."""
+    """Pillow's own limit in our words; Pillow raises before it gives the picture's size."""
     numbers = re.findall(r"\d+", str(error))
     limit = max_pixels if Image.MAX_IMAGE_PIXELS is None else min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)
     return _too_many_pixels_cause(f"{int(numbers[0]):,}" if numbers else "too many", limit)
@@ -278,9 +279,11 @@ def _bomb_cause(error: Image.DecompressionBombError, max_pixels: int) -> str:
 def _unidentified_cause(file: BinaryIO) -> str:
     file.seek(0)
     head = file.read(12)
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
+    brand = head[8:] if head[4:8] == b"ftyp" else b""
+    if brand in _HEIC_BRANDS and "HEIF" not in _formats():
         return f"a HEIC picture; {HEIC_REMEDY}"
-    if head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP"):
+    of_a_box = brand in _HEIC_BRANDS or (brand in _AVIF_BRANDS and "AVIF" in _formats())
+    if head.startswith(_SIGNATURES) or of_a_box or (head[:4] == b"RIFF" and head[8:] == b"WEBP"):
         return "damaged or cut off (its header can't be read); copy or export it again"
     return "not a picture, or in a format that can't be read; convert it to JPEG or PNG"
 
@@ -288,9 +291,8 @@ def _unidentified_cause(file: BinaryIO) -> str:
 class _QuietPillow:
     """Mutes Pillow's warnings (odd EXIF, large pictures) while any thread is inside.
 
-    `warnings.catch_warnings` alone replaces the filters of the whole process, and threads that leave it in
-    another order than they entered it leave the wrong ones behind; so the first one in sets them and the last
-    one out restores them.
+    `warnings.catch_warnings` replaces the filters of the whole process, and threads that leave it in another order
+    than they entered restore the wrong ones. So the first one in sets them and the last one out restores them.
     """
 
     def __init__(self) -> None:

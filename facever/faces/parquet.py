@@ -1,4 +1,4 @@
-"""Embeddings as one Parquet file: a row for each face, and for each photograph that gave none."""
+"""Embeddings as one Parquet file: a row per face, and per photograph without one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write_embeddings(
     weights: WeightsId,
     embedding_size: int,
 ) -> EmbeddingCounts:
-    """Stream photographs into a Parquet file, whole or not at all.
+    """Stream results into a Parquet file, whole or not at all.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def write_embeddings(
     columns = schema(embedding_size).with_metadata(metadata)
     with (
         atomic_write(path) as temporary,
-        temporary.open("wb") as file,  # because pyarrow takes names for UTF-8, and for addresses
+        temporary.open("wb") as file,  # pyarrow takes names for UTF-8, or for URIs
         pq.ParquetWriter(file, columns, compression="zstd") as writer,
     ):
         rows: list[dict[str, Any]] = []
@@ -131,7 +131,7 @@ def _name(source: str, root: Path) -> str:
 
 
 def _text(name: str) -> str:
-    """Bytes that are no UTF-8, which file names may hold, become replacement characters."""
+    """Replace bytes that are not UTF-8, which file names may hold."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 

@@ -112,7 +112,7 @@ class Job:
 def check_rule(rule: str, allowed: Sequence[str] = FACE_RULES) -> None:
     """Raise SettingError unless the rule is one of those allowed."""
     if rule not in allowed:
-        raise SettingError(f"the rule for faces is one of {', '.join(allowed)}, not {rule!r}")
+        raise SettingError(f"is one of {', '.join(allowed)}, not {rule!r}", "faces")
 
 
 def choose_faces(faces: Sequence[Face], shape: tuple[int, ...], rule: FaceRule) -> list[Face]:

@@ -1,6 +1,6 @@
-"""How well cosines tell genuine from impostor pairs: numbers in, figures out. No photographs, no networks.
+"""Verification metrics: numbers in, figures out. No photographs, no networks.
 
-Any model can be evaluated with this: what it takes are scores, or embeddings, and who is who.
+Any model can be evaluated with these: they take scores, or embeddings and identities.
 """
 
 from facever.metrics.all_pairs import pairwise_cosines

@@ -15,9 +15,9 @@ from facever.metrics.rates import Integers
 def pairwise_cosines(
     embeddings: npt.NDArray[np.float32], identities: Integers
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the cosines of all pairs of a modest set, genuine and impostor ones apart.
+    """Return the cosines of all genuine and of all impostor pairs.
 
-    All n (n - 1) / 2 cosines are held: about 4 bytes * n² / 2, which is 72 MB for 6,000 embeddings.
+    Holds all n (n - 1) / 2 cosines: 72 MB for 6,000 embeddings.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def pairwise_cosines(
     genuine = np.empty(int(np.sum(counts * (counts - 1) // 2)), np.float32)
     impostor = np.empty(n * (n - 1) // 2 - genuine.size, np.float32)
     filled_genuine = filled_impostor = 0
-    block = 256  # rows; the product of a block with all others stays small beside the result
+    block = 256  # rows; a block's product with all others stays small beside the result
     for start in range(0, n, block):
         rows = slice(start, start + block)
         cosines = np.clip(embeddings[rows] @ embeddings[start:].T, -1.0, 1.0)  # (rows, n - start)
@@ -89,7 +89,7 @@ class AllPairs:
         return int(self.impostor.sum())
 
     def threshold_at_far(self, far: float) -> float:
-        """The lowest edge of a bin from which on at most that share of impostor pairs is accepted.
+        """The lowest bin edge at which the FAR is at most this.
 
         At most 2 / BINS = 3e-5 above the exact threshold.
         """
@@ -104,19 +104,19 @@ class AllPairs:
         return float(self.genuine[bin_:].sum() / max(self.genuine_pairs, 1))
 
     def scores(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """(cosines, counts, same) of the bins that hold pairs, (m,) each; its middle stands for a bin's cosines."""
+        """(cosines, counts, same) of the m bins that hold pairs, (m,) each; a bin's middle represents its cosines."""
         middles = (np.arange(BINS) + 0.5) * 2 / BINS - 1
         g, i = np.flatnonzero(self.genuine), np.flatnonzero(self.impostor)
         counts = np.concatenate([self.genuine[g], self.impostor[i]])
         return np.concatenate([middles[g], middles[i]]), counts, np.repeat([True, False], [len(g), len(i)])
 
     def tar_at(self, threshold: float) -> float:
-        """The share of genuine pairs at or above a threshold, to the resolution of a bin."""
+        """TAR at a threshold, to the resolution of a bin."""
         bin_ = min(BINS, max(0, int(np.ceil((threshold + 1) * BINS / 2))))
         return float(self.genuine[bin_:].sum() / max(self.genuine_pairs, 1))
 
     def far_at(self, threshold: float) -> float:
-        """The share of impostor pairs at or above a threshold, to the resolution of a bin."""
+        """FAR at a threshold, to the resolution of a bin."""
         bin_ = min(BINS, max(0, int(np.ceil((threshold + 1) * BINS / 2))))
         return float(self.impostor[bin_:].sum() / max(self.impostor_pairs, 1))
 
@@ -126,7 +126,7 @@ def all_pairs(
 ) -> AllPairs:
     """Score every pair i < j by blocked matrix products.
 
-    Memory: two histograms and a block, whatever the number of pairs.
+    Memory is two histograms and a block, whatever the number of pairs.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def all_pairs(
         Unit vectors.
     identities : ndarray of shape (n,), int
     closest : int
-        How many of the most alike impostor pairs to keep, and of the least alike genuine pairs.
+        How many of the most similar impostor pairs to keep, and of the least similar genuine pairs.
     block : int
         Rows and columns of a product.
 
@@ -159,7 +159,7 @@ def all_pairs(
 
 
 def bin_of(cosines: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
-    """The number of each cosine's bin; a cosine at or above an edge is never counted below it."""
+    """The bin of each cosine; a cosine at or above an edge is never counted below it."""
     return np.clip(((cosines + 1) * (BINS / 2)).astype(np.int32), 0, BINS - 1)
 
 
@@ -167,9 +167,9 @@ Block = tuple[slice, slice, npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.
 
 
 def blocks(embeddings: npt.NDArray[np.float32], identities: Integers, block: int = 512) -> Iterator[Block]:
-    """The products of blocks of rows and columns: (rows, columns, cosines, genuine, impostor).
+    """Yield products of blocks of rows and columns: (rows, columns, cosines, genuine, impostor).
 
-    Each pair i < j is marked as genuine or impostor in one block, and none of a photograph with itself is.
+    Each pair i < j is marked as genuine or impostor in exactly one block; no photograph is paired with itself.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def blocks(embeddings: npt.NDArray[np.float32], identities: Integers, block: int
 
 
 def _checked(embeddings: npt.NDArray[np.float32], identities: Integers) -> Integers:
-    """The identities as an array, if there is one for each embedding."""
+    """The identities as an array, after checks."""
     identities = np.asarray(identities)
     if embeddings.ndim != 2 or identities.shape != embeddings.shape[:1]:
         raise ValueError(f"shapes (n, d) and (n,) are needed, not {embeddings.shape} and {identities.shape}")

@@ -1,7 +1,7 @@
-"""Confidence intervals by drawing people, not pairs.
+"""Confidence intervals by a bootstrap over identities.
 
-The pairs of a person share that person's face, so they are not independent, and intervals that take them to be are too
-narrow. Here whole identities are drawn with replacement; a pair of a and b then counts as often as both were drawn.
+Pairs that share a person are not independent, and intervals that treat them so are too narrow. Here identities are
+resampled with replacement; a pair of a and b counts as often as the product of their draws.
 
 R. M. Bolle, N. K. Ratha, S. Pankanti, *Error analysis of pattern recognition systems: the subsets bootstrap*, 2004;
 for pairs across people A. B. Owen, *The pigeonhole bootstrap*, 2007.
@@ -27,7 +27,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Who stands on both sides of each pair: two arrays of n person numbers in [0, count)."""
+    """The two people of each pair: two arrays of n person numbers in [0, count)."""
 
     a: Integers
     b: Integers
@@ -40,24 +40,21 @@ class People:
 
 
 def resampled_people(count: int, replicates: int = REPLICATES, seed: int = 0) -> Iterator[npt.NDArray[np.int64]]:
-    """How often each person was drawn in each replicate, (count,): as many draws as people, with replacement."""
+    """Yield how often each person is drawn in a replicate, (count,): as many draws as people, with replacement."""
     generator = np.random.default_rng(seed)
     for _ in range(replicates):
         yield np.bincount(generator.integers(0, count, count), minlength=count)
 
 
 def resampled_weights(people: People, replicates: int = REPLICATES, seed: int = 0) -> Iterator[Weights]:
-    """How often each pair counts in each replicate, (n,).
-
-    A pair of one person counts as often as that person was drawn, a pair of two as the product of both.
-    """
+    """Yield the weight of each pair in a replicate, (n,): draws of its person, or the product of both draws."""
     own = people.a == people.b
     for drawn in resampled_people(people.count, replicates, seed):
         yield np.where(own, drawn[people.a], drawn[people.a] * drawn[people.b]).astype(np.float64)
 
 
 def interval(values: npt.NDArray[np.float64], level: float = LEVEL) -> Interval:
-    """The percentile interval of bootstrapped values; those that are not numbers are left out."""
+    """The percentile interval of bootstrapped values, ignoring NaN."""
     values = values[np.isfinite(values)]
     if not values.size:
         return (float("nan"), float("nan"))
@@ -68,7 +65,7 @@ def interval(values: npt.NDArray[np.float64], level: float = LEVEL) -> Interval:
 def bootstrap(
     people: People, figures: Callable[[Weights], list[float]], replicates: int = REPLICATES, seed: int = 0
 ) -> list[Interval]:
-    """95 % intervals of figures that can be computed from weighted pairs.
+    """95 % intervals of figures of weighted pairs.
 
     Parameters
     ----------
@@ -84,13 +81,13 @@ def bootstrap(
 
 
 class WeightedRates:
-    """Accuracy and TAR at FAR of pairs that count several times or not at all.
+    """Accuracy and TAR at FAR of weighted pairs.
 
     Parameters
     ----------
     cosines, same : ndarray of shape (n,)
     correct : bool ndarray of shape (n,)
-        Whether the protocol decided each pair rightly, at the threshold that held for it.
+        Whether each pair was decided correctly, at its own threshold.
     fars : floats
     """
 
@@ -98,7 +95,7 @@ class WeightedRates:
         cosines, same = checked_pairs(cosines, same)
         self.order = np.argsort(-cosines.astype(np.float64), kind="stable")
         sorted_cosines = cosines[self.order]
-        # Equal scores are accepted together: rates are read at the last of each.
+        # Equal scores are accepted together, so rates are read at the last of each.
         self.ends = np.flatnonzero(np.append(np.diff(sorted_cosines) != 0, True))
         self.genuine, self.correct, self.fars = same[self.order], correct[self.order], fars
 
@@ -112,14 +109,14 @@ class WeightedRates:
         accuracy = float(w[self.correct].sum() / w.sum())
         far = impostor / impostor[-1]
         tar = np.append(0.0, genuine / genuine[-1])
-        # The lowest threshold whose FAR is not above the one asked for; before the first there is none: TAR 0.
+        # The lowest threshold whose FAR is at most the one asked for; without any, TAR is 0.
         return [accuracy, *(float(tar[np.searchsorted(far, f * (1 + 1e-12), side="right")]) for f in self.fars)]
 
 
 def correct_decisions(
     cosines: Scores, same: Bools, folds: Integers, fold_thresholds: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.bool_]:
-    """Whether each pair was decided rightly at its fold's threshold, folds in ascending order of their numbers."""
+    """Whether each pair was decided correctly at its fold's threshold; folds in ascending order."""
     right = np.zeros(len(cosines), bool)
     for fold, threshold in zip(np.unique(folds), fold_thresholds, strict=True):
         own = folds == fold

@@ -1,6 +1,6 @@
-"""Thresholds that keep a stated false accept rate, likelihood ratios, a record of quality: from people not trained on.
+"""Calibration on people not trained on: thresholds for stated false accept rates, likelihood ratios, quality.
 
-Intervals are 95 % over people: see `facever.metrics.bootstrap`.
+Intervals are 95 %, by a bootstrap over identities: see `facever.metrics.bootstrap`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ CALIBRATED_FARS = (1e-2, 1e-3, 1e-4)
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What people say about the cosines of some weights.
+    """The calibration of some weights.
 
     Attributes
     ----------
     thresholds : list of Threshold
-        One for each false accept rate that the impostor pairs support, that is with ten false accepts expected.
+        One for each false accept rate that the impostor pairs support, with ten expected false accepts.
     likelihood : Likelihood or None
-        None where genuine pairs are no more alike than impostor pairs.
+        None where genuine pairs are no more similar than impostor pairs.
     unsupported : dict from float to str
-        The other rates, with what they would take.
+        The other rates, with what they would need.
     notes : list of str
-        What was left out, and what is odd about a list of pairs.
+        What was left out, and anomalies of a list of pairs.
     quality : Quality or None
         None where no norms were given.
     """
@@ -69,12 +69,12 @@ def calibration_of_people(
     identities : n str
         The person of each.
     source : str
-        Who these people are, for the record.
+        Description of these people, for the record.
     fars : sequence of float in (0, 1)
     replicates : int
-        How often people are drawn anew for the intervals.
+        Bootstrap replicates.
     norms : float32 ndarray of shape (n,), optional
-        Of the features before they were scaled to length 1, for the record of quality.
+        Feature norms, for the quality record.
 
     Raises
     ------
@@ -141,18 +141,18 @@ def calibration_of_pairs(
 def _by_support(
     fars: Sequence[float], genuine: int, impostors: int, people: int | None
 ) -> tuple[list[float], dict[float, str]]:
-    """(rates that so many pairs support, what each other rate would take), each rate once."""
+    """(rates that so many pairs support, what each other rate would need), each rate once."""
     supported, unsupported = [], {}
     for far in dict.fromkeys(fars):
         needed = impostors_needed(far)
         if genuine and impostors >= needed:
             supported.append(far)
             continue
-        text = f"FAR {far:g} takes {needed:,} pairs of different people, and there are {impostors:,}"
+        text = f"FAR {far:g} needs {needed:,} pairs of different people, and there are {impostors:,}"
         if people and impostors:  # pairs grow with the square of the people
             more = math.ceil(people * math.sqrt(max(1.0, needed / impostors)))
             text += f" of {people:,} people; {more:,} people with as many photographs each would do"
-        unsupported[far] = text if genuine else f"{text}; it takes a pair of one person too, and there is none"
+        unsupported[far] = text if genuine else f"{text}; it needs genuine pairs too, and there are none"
     return supported, unsupported
 
 

@@ -1,4 +1,4 @@
-"""Is the difference between two models real? Paired tests on the same pairs."""
+"""Paired tests of two models on the same pairs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from facever.scoring import Scores
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """The exact test of Q. McNemar, 1947: pairs that one model decides rightly and the other wrongly.
+    """McNemar's exact test (Q. McNemar, 1947), over pairs that only one of the models decides correctly.
 
     Attributes
     ----------
     only_first, only_second : int
-        Pairs that only the first, only the second model decided rightly.
+        Pairs that only the first, only the second model decided correctly.
     p_value : float
-        Two-sided; how likely so uneven a split is if both are equally good.
+        Two-sided: the probability of so uneven a split if both models are equally good.
     """
 
     only_first: int
@@ -35,7 +35,7 @@ def mcnemar(first_correct: Bools, second_correct: Bools) -> McNemar:
     Raises
     ------
     DataError
-        If the pairs are not as many.
+        If the numbers of pairs differ.
     """
     from scipy.stats import binomtest
 
@@ -51,7 +51,7 @@ def mcnemar(first_correct: Bools, second_correct: Bools) -> McNemar:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Second model minus first: the figure, its 95 % interval over people, and whether that leaves out zero."""
+    """Second model minus first, with a 95 % interval; `real` where the interval excludes zero."""
 
     figure: str
     difference: float
@@ -65,7 +65,7 @@ class Difference:
 def tar_differences(
     first: Scores, second: Scores, same: Bools, people: People, fars: tuple[float, ...], replicates: int = 1000
 ) -> list[Difference]:
-    """The differences in TAR at each FAR, the same people drawn for both models."""
+    """The differences in TAR at each FAR, by a paired bootstrap over identities."""
     right = np.zeros(len(same), bool)
     rates = [WeightedRates(scores, same, right, fars) for scores in (first, second)]
 

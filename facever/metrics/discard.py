@@ -1,8 +1,8 @@
-"""Error versus discard: how many genuine pairs are still rejected once the poorest photographs are left out.
+"""Error versus discard: the FNMR of the genuine pairs that remain after discarding those of lowest quality.
 
-P. Grother, E. Tabassi, *Performance of Biometric Quality Measures*, 2007. The threshold stays that of all pairs, so
-that nothing changes but which photographs are compared. Photographs left out at random leave the FNMR as it is, in
-expectation: every genuine pair is as likely to stay.
+P. Grother, E. Tabassi, *Performance of Biometric Quality Measures*, 2007. The threshold stays that of all pairs.
+Discarding at random leaves the FNMR unchanged in expectation. Calibration discards photographs (`RemainingPairs`),
+the study of the norm discards pairs (`DiscardCurve`).
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ ROWS = 512  # of one person's product of embeddings at a time
 
 @dataclass(frozen=True, slots=True)
 class RemainingPairs:
-    """Genuine pairs that are left after each cut, by person.
+    """Genuine pairs that remain after each cut, by person.
 
     Attributes
     ----------
     pairs, rejected : int64 ndarrays of shape (people, cuts)
-        How many pairs are left, and how many of those the threshold rejects.
+        Pairs that remain, and those of them that the threshold rejects.
     """
 
     pairs: npt.NDArray[np.int64]
     rejected: npt.NDArray[np.int64]
 
     def fnmr(self) -> Floats:
-        """After each cut, (cuts,); not a number where no pair is left."""
+        """FNMR after each cut, (cuts,); NaN where no pair remains."""
         return _ratio(self.rejected.sum(axis=0), self.pairs.sum(axis=0))
 
     def saved_interval(self, cut: int, replicates: int = REPLICATES, seed: int = 0) -> Interval:
-        """95 % interval, over people drawn anew, of the FNMR before the first cut minus that after another.
+        """95 % interval, by a bootstrap over identities, of the FNMR before the first cut minus that after `cut`.
 
-        Cuts and threshold stay; not numbers where no replicate has pairs.
+        Cuts and threshold stay fixed; NaN where no replicate has pairs.
         """
         saved = np.empty(replicates)
         for i, drawn in enumerate(resampled_people(len(self.pairs), replicates, seed)):
@@ -53,7 +53,7 @@ class RemainingPairs:
 def remaining_pairs_of_people(
     embeddings: npt.NDArray[np.float32], identities: Integers, quality: Floats, cuts: Floats, threshold: float
 ) -> RemainingPairs:
-    """All genuine pairs of a set of photographs, a bounded product at a time.
+    """All genuine pairs of a set of photographs, in bounded memory.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def remaining_pairs_of_people(
     identities : ndarray of shape (n,), int
     quality : float64 ndarray of shape (n,)
     cuts : float64 ndarray of shape (cuts,), ascending
-        A photograph is left while its quality is at or above the cut.
+        A photograph remains while its quality is at or above the cut.
     threshold : float
-        A pair is rejected where its cosine is below.
+        A pair with a lower cosine is rejected.
     """
     level = _cuts_outlived(quality, cuts)
     order = np.argsort(identities, kind="stable")
@@ -87,9 +87,9 @@ def remaining_pairs_of_list(rejected: Bools, people: Integers, quality: Floats, 
     ----------
     rejected : bool ndarray of shape (n,)
     people : ndarray of shape (n,), int from 0
-        Whose pair each is.
+        The person of each pair.
     quality : float64 ndarray of shape (n,)
-        The lower one of both photographs.
+        The lower of the two photographs'.
     """
     _, who = np.unique(people, return_inverse=True)
     count, width = int(who.max(initial=-1)) + 1, len(cuts) + 1
@@ -99,13 +99,13 @@ def remaining_pairs_of_list(rejected: Bools, people: Integers, quality: Floats, 
 
 
 def _cuts_outlived(quality: Floats, cuts: Floats) -> npt.NDArray[np.int64]:
-    """How many cuts are at or below each quality."""
+    """Number of cuts at or below each quality."""
     return np.searchsorted(cuts, quality, side="right").astype(np.int64)
 
 
 def _remaining_pairs(counts: npt.NDArray[np.int64]) -> RemainingPairs:
-    """From pairs by the number of cuts that they outlive, (people, 2, cuts + 1)."""
-    # After the k-th cut (from 0) those are left that outlive more than k.
+    """From counts of pairs by the number of cuts that they survive, (people, 2, cuts + 1)."""
+    # After the k-th cut (from 0), pairs remain that survive more than k.
     left = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1][..., 1:]
     return RemainingPairs(left[:, 0], left[:, 1])
 
@@ -123,13 +123,10 @@ AREA_UP_TO = 0.5
 class DiscardCurve:
     """The error-versus-discard curve of genuine pairs at a fixed threshold.
 
-    P. Grother, E. Tabassi, *Performance of Biometric Quality Measures*, 2007: discard the pairs of the lowest quality,
-    and see how many of the others are falsely rejected. The threshold stays that of all pairs.
-
     Parameters
     ----------
     quality : float64 ndarray of shape (n,)
-        Of each pair: the lower one of its two photographs.
+        Of each pair: the lower of its two photographs'.
     rejected : bool ndarray of shape (n,)
     """
 
@@ -137,23 +134,20 @@ class DiscardCurve:
     rejected: NDArray[np.bool_]
 
     def curve(self, weights: Weights | None = None) -> Floats:
-        """FNMR after each of `CURVE_SHARES` was discarded, (20,); pairs may count several times or not at all.
+        """FNMR of weighted pairs after discarding each of `CURVE_SHARES`, (20,).
 
-        Pairs of equal quality count alike: of a tie, as large a part as is needed is kept, with the tie's own FNMR.
+        Of pairs of equal quality, the fraction that is needed remains, with the FNMR of all of them.
         """
         w = np.ones(len(self.quality)) if weights is None else weights
         levels, level = np.unique(-self.quality, return_inverse=True)  # best first
         total = np.cumsum(np.bincount(level, w, len(levels)))
         errors = np.cumsum(np.bincount(level, w * self.rejected, len(levels)))
         kept = (1 - CURVE_SHARES) * total[-1]
-        # Linear between the levels: a part of a tie has its share of the errors.
+        # Linear between levels: part of a tie has its share of the errors.
         found = np.interp(kept, np.append(0.0, total), np.append(0.0, errors))
         return np.asarray(found / np.maximum(kept, 1e-12))
 
 
 def gain_of(curve: Floats) -> Floats:
-    """How far curves (..., 20) lie below random discard, on the mean of the first half of the shares: (...).
-
-    Random discard leaves the FNMR as it is, in expectation.
-    """
+    """How far curves (..., 20) lie below random discard, averaged over the first half of the shares: (...)."""
     return np.asarray(curve[..., 0] - curve[..., CURVE_SHARES <= AREA_UP_TO].mean(axis=-1))

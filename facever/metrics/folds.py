@@ -19,9 +19,9 @@ from facever.scoring import Scores, decide
 def best_threshold(cosines: Scores, same: Bools) -> float:
     """Return the threshold with the highest accuracy.
 
-    Tried are, from low to high: the lowest score (all pairs are accepted), the midpoints between neighboring
-    distinct scores, and the next float above the highest score (none is accepted). Where several are best, it
-    is the middle one of the first uninterrupted run of them, the lower one if two stand in the middle.
+    Candidates, from low to high: the lowest score (all pairs accepted), the midpoints between neighboring distinct
+    scores, and the next float above the highest score (none accepted). Of several best ones, the middle of their first
+    uninterrupted run, the lower of two middles.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def best_threshold(cosines: Scores, same: Bools) -> float:
     # Between two neighboring floats the midpoint rounds to one of them; the lower one would accept itself.
     midpoints = np.where(midpoints > values[:-1], midpoints, values[1:])
     thresholds = np.concatenate([values[:1], midpoints, np.nextafter(values[-1:], np.inf)])  # (m + 1,)
-    # A threshold raised above a score gains the impostors and loses the genuine pairs that have this score.
+    # Raising the threshold above a score gains its impostors and loses its genuine pairs.
     gains = np.bincount(inverse, weights=np.where(same, -1, 1))  # (m,) whole numbers
     correct = np.count_nonzero(same) + np.concatenate([[0], np.cumsum(gains)])  # (m + 1,)
     first = int(np.argmax(correct))

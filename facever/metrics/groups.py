@@ -1,4 +1,4 @@
-"""Figures by group, at the threshold that all groups share: that is what people in a group meet."""
+"""Figures by group, at one threshold for all groups: what people in a group experience."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FEW = 30
 
 @dataclass(frozen=True, slots=True)
 class GroupFigures:
-    """One group's pairs. Rates are None where a kind of pair is missing, intervals 95 % over people.
+    """One group's pairs. Rates are None where a kind of pair is missing, 95 % intervals by a bootstrap over identities.
 
-    `few` says that a kind has fewer than `FEW` pairs, so that its rate says little.
+    `few`: one kind has fewer than `FEW` pairs, too few for a rate.
     """
 
     name: str
@@ -42,12 +42,12 @@ def figures_by_group(
     threshold: float,
     replicates: int = 1000,
 ) -> list[GroupFigures]:
-    """Figures of each group, in the order of their names; pairs without a group form none.
+    """Figures of each group, sorted by name; pairs without a group are ignored.
 
     Parameters
     ----------
     cosines, same, correct : ndarray of shape (n,)
-        `correct` is whether the protocol decided the pair rightly.
+        `correct` is whether the protocol decided the pair correctly.
     groups : n labels
     people : People
         Of the same n pairs.
@@ -79,7 +79,7 @@ def _group(
             _share(accepted, weights, genuine),
         ]
 
-    # Only the group's own people are drawn.
+    # Only the group's own people are resampled.
     _, numbers = np.unique(np.concatenate([people.a[own], people.b[own]]), return_inverse=True)
     within = People(numbers[: len(right)], numbers[len(right) :], int(numbers.max()) + 1)
     accuracy, far, tar = rates(np.ones(len(right)))

@@ -1,7 +1,7 @@
-"""From a cosine to a likelihood ratio, and from there to a probability at a stated prior.
+"""Likelihood ratios of cosines, fitted and judged.
 
 N. Brümmer, J. du Preez, *Application-independent evaluation of speaker detection*, 2006: logistic regression of the
-score, C_llr and its least value over all monotone maps of the score.
+score; C_llr, and its minimum over all monotone maps of the score.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ def fit_likelihood(
     genuine_counts: Counts | None = None,
     impostor_counts: Counts | None = None,
 ) -> Likelihood:
-    """Fit the line by logistic regression with both kinds of pair weighted alike.
+    """Fit the line by logistic regression, both kinds of pair weighted equally.
 
     Parameters
     ----------
     genuine_cosines, impostor_cosines : ndarray of shape (g,) and (i,), float
     source : str
-        Whose pairs these are, for the record.
+        Description of the pairs, for the record.
     genuine_counts, impostor_counts : ndarray of shape (g,) and (i,), optional
-        How many pairs have each score, above 0; one, where they are not given.
+        Number of pairs with each score; by default 1.
 
     Raises
     ------
     DataError
-        If a score is not finite, there is none of a kind, or genuine pairs are no more alike than impostors.
+        If a score is not finite, there is none of a kind, or genuine pairs are no more similar than impostors.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -48,7 +48,7 @@ def fit_likelihood(
     g, i = _counts(genuine, genuine_counts), _counts(impostor, impostor_counts)
     scores = np.concatenate([genuine, impostor])
     same = np.repeat([1, 0], [genuine.size, impostor.size])
-    # Both kinds weigh alike: the prior is then one half, its log odds zero.
+    # Equal weight for both kinds: a prior of one half, with log odds of zero.
     weights = np.concatenate([g / g.sum(), i / i.sum()]) * (g.sum() + i.sum()) / 2
     center = float(np.average(scores, weights=weights))
     spread = max(math.sqrt(float(np.average((scores - center) ** 2, weights=weights))), 1e-12)
@@ -58,7 +58,7 @@ def fit_likelihood(
     slope = float(model.coef_[0, 0]) / spread
     offset = float(model.intercept_[0]) - slope * center
     if slope <= 0:
-        raise DataError("genuine pairs are no more alike than impostor pairs; check the labels")
+        raise DataError("genuine pairs are no more similar than impostor pairs; check the labels")
     found = cllr(slope * genuine + offset, slope * impostor + offset, g, i)
     least = min_cllr(genuine, impostor, g, i)
     return Likelihood(slope, offset, found, least, source, round(float(g.sum())), round(float(i.sum())))
@@ -86,8 +86,8 @@ def cllr(
 ) -> float:
     """The cost of log likelihood ratios (natural logarithms), in bits: Brümmer and du Preez 2006, eq. 8.
 
-    Half the mean of log2(1 + 1/LR) over genuine pairs, and half that of log2(1 + LR) over impostor pairs; means over
-    as many pairs as the counts say, one a score where they are not given.
+    Half the mean of log2(1 + 1/LR) over genuine pairs, and half that of log2(1 + LR) over impostor pairs; means
+    weighted by the counts, by default 1 each.
     """
     genuine = np.logaddexp(0.0, -np.asarray(genuine_log_ratios, np.float64))
     impostor = np.logaddexp(0.0, np.asarray(impostor_log_ratios, np.float64))
@@ -101,7 +101,7 @@ def min_cllr(
     genuine_counts: Counts | None = None,
     impostor_counts: Counts | None = None,
 ) -> float:
-    """The least C_llr that any monotone map of the scores reaches: pool adjacent violators, in bits."""
+    """The minimum C_llr over all monotone maps of the scores, by pool adjacent violators, in bits."""
     from sklearn.isotonic import isotonic_regression
 
     genuine, impostor = checked_scores(genuine_cosines), checked_scores(impostor_cosines)

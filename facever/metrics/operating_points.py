@@ -1,4 +1,4 @@
-"""Thresholds, TAR and FAR with 95 % intervals over people, from pairs of which each may stand for several."""
+"""95 % intervals of thresholds, TAR and FAR, from weighted pairs, by a bootstrap over identities."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from facever.metrics.rates import Integers
 
 @dataclass(frozen=True, slots=True)
 class PointIntervals:
-    """What other people of the same kind would give.
+    """Intervals at one FAR.
 
     Attributes
     ----------
     threshold : (float, float)
-        The threshold for the FAR, chosen on them.
+        Of the threshold, chosen anew in each replicate.
     tar : (float, float)
-        The TAR at that threshold of theirs: the interval of "TAR at FAR".
+        Of the TAR at that threshold: the interval of "TAR at FAR".
     far_at_fixed : (float, float)
-        The FAR of the threshold that was chosen here.
+        Of the FAR at the fixed threshold, chosen on everybody.
     """
 
     threshold: Interval
@@ -32,7 +32,7 @@ class PointIntervals:
 
 
 class OperatingPoints:
-    """The rates of people who count several times or not at all.
+    """Rates of resampled people.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class OperatingPoints:
     thresholds : floats
         One for each of `fars`, chosen on everybody.
     photographs : int ndarray of shape (people,), optional
-        Of each person, where the sample was drawn from all of their pairs: the number of impostor pairs in a replicate
-        is then exact. Without, the sample is taken to hold every pair.
+        Of each person, for a sample drawn from all pairs: makes the number of impostor pairs in a replicate exact.
+        Without it, the sample is taken to hold every pair.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class OperatingPoints:
     def __call__(self, drawn: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
         """(thresholds, TARs, FARs at the fixed thresholds), (k,) each, if person p was drawn `drawn[p]` times.
 
-        A genuine pair counts as often as its person, an impostor pair as the product of both. Not a number where a
+        A genuine pair counts as often as its person, an impostor pair as the product of both. NaN where a
         kind of pair is missing.
         """
         accepted = np.cumsum(self.impostor.counts * drawn[self.impostor.a] * drawn[self.impostor.b])
@@ -70,7 +70,7 @@ class OperatingPoints:
         if not (total and own[-1]):
             nothing = np.full(len(self.fars), np.nan)
             return nothing, nothing, nothing
-        # The first score, from the highest, that would accept too many: the threshold lies just above it.
+        # The first score, from the top, that would accept too many; the threshold lies just above it.
         first = np.searchsorted(accepted[self.ends], self.fars * total * (1 + 1e-12), side="right")
         rejected = self.impostor.cosines[self.ends[np.minimum(first, len(self.ends) - 1)]]
         above = np.searchsorted(-self.genuine.cosines, -rejected, side="left")
@@ -81,13 +81,13 @@ class OperatingPoints:
 def point_intervals(
     points: OperatingPoints, people: int, replicates: int = REPLICATES, seed: int = 0
 ) -> list[PointIntervals]:
-    """95 % intervals at each FAR, by drawing people with replacement. See `facever.metrics.bootstrap`."""
+    """95 % intervals at each FAR. See `facever.metrics.bootstrap`."""
     values = np.array([points(drawn) for drawn in resampled_people(people, replicates, seed)])  # (replicates, 3, k)
     return [PointIntervals(*(interval(values[:, i, k]) for i in range(3))) for k in range(values.shape[2])]
 
 
 def _pairs_of_two(counts: npt.NDArray[np.int64]) -> float:
-    """Impostor pairs of people who stand in a replicate with so many photographs; copies of one person make none."""
+    """Impostor pairs in a replicate with so many photographs per person; copies of one person make none."""
     counts = counts.astype(np.float64)
     return float(counts.sum() ** 2 - (counts**2).sum()) / 2
 

@@ -1,4 +1,4 @@
-"""A sample of all pairs that is small whatever their number, and keeps the high scores, on which thresholds hang."""
+"""A sample of all pairs, small whatever their number, that keeps the high scores which determine thresholds."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from facever.metrics.rates import Integers
 
 Floats = npt.NDArray[np.float64]
 
-# Of so many pairs a rate has a standard error of 0.4 % of itself, a fraction of what the choice of people brings.
+# From so many pairs a rate has a relative standard error of 0.4 %, a fraction of that from the choice of people.
 KEEP = 1 << 16
 GROWTH = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PairSample:
-    """Scored pairs, each of which stands for one or more.
+    """Scored pairs, each representing one or more.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class PairSample:
     a, b : int64 ndarray of shape (m,)
         The person numbers of both sides; equal for genuine pairs.
     counts : float64 ndarray of shape (m,)
-        For how many pairs each stands.
+        Number of pairs that each represents.
     """
 
     cosines: Floats
@@ -46,10 +46,10 @@ def sample_pairs(
 ) -> tuple[PairSample, PairSample]:
     """Draw genuine and impostor pairs in a second pass over the blocks.
 
-    The `keep` highest impostor pairs are all kept. Of the next 3 * `keep`, and of each four times as many after them,
-    about `keep` are drawn, each pair standing for as many as were left out for it. So every tail of the scores is
-    known from `keep` pairs or more (or all that it has), and the number kept grows with the logarithm of all pairs. Of
-    genuine pairs about 4 * `keep` are drawn alike.
+    Keeps the `keep` highest impostor pairs. Of the next 3 * `keep`, and of each band four times as large after that,
+    about `keep` are drawn, each representing the ones left out. So every tail of the scores is known from at least
+    `keep` pairs (or all it has), and the sample grows with the logarithm of the number of pairs. Of genuine pairs about
+    4 * `keep` are drawn.
 
     Parameters
     ----------

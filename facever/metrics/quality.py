@@ -41,7 +41,7 @@ def quality_of(
     Parameters
     ----------
     norms : ndarray of shape (n,), float
-        Of the features before they were scaled to length 1.
+        Of the features before they were scaled to unit length.
     embeddings : float32 ndarray of shape (n, d), unit length
     identities : n str
     source : str

@@ -97,7 +97,7 @@ def d_prime(genuine_cosines: Scores, impostor_cosines: Scores) -> float:
     Returns
     -------
     float
-        Infinite where neither varies and the means differ; not a number where there is a single score of a kind.
+        Infinite where neither varies and the means differ; NaN where there is a single score of a kind.
     """
     genuine, impostor = (checked_scores(s).astype(np.float64) for s in (genuine_cosines, impostor_cosines))
     if min(genuine.size, impostor.size) < 2:

@@ -47,7 +47,7 @@ def verification_result(
     Parameters
     ----------
     cosines : ndarray of shape (n,), float
-        One score a pair, higher for more alike.
+        One score a pair, higher for more similar.
     same : ndarray of shape (n,), bool
         True for genuine pairs.
     folds : ndarray of shape (n,), int

@@ -3,7 +3,7 @@
 - `face_resnet`: Y. Wen, K. Zhang, Z. Li, Y. Qiao, *A Discriminative Feature Learning Approach for Deep Face
   Recognition*, 2016 (figure of the network for LFW), as R. Ranjan, C. D. Castillo, R. Chellappa use it in
   *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
-- `face_resnet_slim`: the same plan for processors: fewer channels, strided convolutions, batch normalization.
+- `face_resnet_slim`: the same plan for CPUs: fewer channels, strided convolutions, batch normalization.
 - `resnet29`: the layout of dlib's `dlib_face_recognition_resnet_model_v1` (D. E. King, 2017).
 - `resnet29_twin`: grown out of it, its last two stages doubled, so that one may keep what the other unlearns.
 

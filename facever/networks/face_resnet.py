@@ -1,4 +1,4 @@
-"""The Face-ResNet as the paper has it, and a slim one for processors."""
+"""The Face-ResNet as the paper has it, and a slim one for CPUs."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class FaceResNet(EmbeddingNetwork):
 
 @register("face_resnet_slim")
 class FaceResNetSlim(EmbeddingNetwork):
-    """The Face-ResNet plan for processors.
+    """The Face-ResNet plan for CPUs.
 
     A strided convolution stands in place of each convolution and pool, channels are fewer, batch normalization follows
     each convolution and, if wanted, the dense layer.

@@ -78,7 +78,7 @@ class ResNet29Twin(EmbeddingNetwork):
         self.centers.copy_(mean_embedding().expand_as(self.centers))
         return self.centered[0] * self.centers[0]
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, 3, 150, 150) -> (N, d), of length 1
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3, 150, 150) -> (N, d), of unit length
         x = self.trunk(F.max_pool2d(F.relu(self.stem(x), inplace=True), 3, 2))  # (N, 128, 8, 8)
         joined = []
         branches = zip(self.tails, self.dense, self.centers, self.centered, self.lengths, strict=True)

@@ -77,7 +77,7 @@ def _page(
     if far is not None:
         low, high = result.tar_intervals[far]
         headline = f"TAR {100 * (result.tar_at_far[far] or 0.0):.2f} % at FAR {far:g}"
-        note = f"95 % interval {100 * low:.2f} to {100 * high:.2f} %, over {result.people:,} people drawn anew"
+        note = f"95 % interval {100 * low:.2f} to {100 * high:.2f} %, over {result.people:,} bootstrap over identities"
     rows = [row for row in all_pairs_rows(result, model)[1:] if not row[0].startswith(("TAR", "alike"))]
     return rendered(
         "all_pairs.html",
@@ -89,8 +89,8 @@ def _page(
         plots=plots,
         points=_points(result),
         worst=[
-            ("Pairs of different people: the most alike", _shown(result.most_alike, crops)),
-            ("Pairs of one person: the least alike", _shown(result.least_alike, crops)),
+            ("Pairs of different people: the most similar", _shown(result.most_alike, crops)),
+            ("Pairs of one person: the least similar", _shown(result.least_alike, crops)),
         ],
         without_face=result.without_face,
         made=list(made.items()),
@@ -106,7 +106,7 @@ def _points(result: AllPairsResult) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for far, tar in result.tar_at_far.items():
         if tar is None:
-            rows.append((f"{far:g}", "too few impostor pairs to say", ""))
+            rows.append((f"{far:g}", "too few impostor pairs", ""))
             continue
         (low, high), (least, most) = result.tar_intervals[far], result.threshold_intervals[far]
         threshold = f"{result.threshold_at_far[far]:.4f} ({least:.4f} to {most:.4f})"

@@ -123,7 +123,7 @@ def _page(
     plots += [calibration(models[0], result.likelihood)] if result.likelihood else []
     plots += [found] if (found := quality(result.norms, result.correct)) else []
     low, high = result.intervals["accuracy"]
-    drawn = "pairs taken as independent" if result.people is None else f"{result.people:,} people drawn anew"
+    drawn = "pairs taken as independent" if result.people is None else f"{result.people:,} bootstrap over identities"
     return rendered(
         "evaluation.html",
         title=title,
@@ -151,8 +151,8 @@ def _worst(result: PairsResult) -> dict[str, list[int]]:
     accepts = np.flatnonzero(~same & ~result.correct)
     rejects = np.flatnonzero(same & ~result.correct)
     return {
-        f"False accepts: the most alike of {len(accepts)}": _first(accepts, -result.cosines),
-        f"False rejects: the least alike of {len(rejects)}": _first(rejects, result.cosines),
+        f"False accepts: the most similar of {len(accepts)}": _first(accepts, -result.cosines),
+        f"False rejects: the least similar of {len(rejects)}": _first(rejects, result.cosines),
     }
 
 

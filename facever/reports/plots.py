@@ -53,15 +53,15 @@ def roc(models: Sequence[ScoredPairs]) -> Plot:
     from sklearn.metrics import roc_auc_score, roc_curve
 
     figure, axes = new_axes("FAR", "TAR")
-    said = []
+    summary = []
     for model, color in zip(models, SERIES, strict=False):
         far, tar, _ = roc_curve(model.same, model.cosines, sample_weight=model.weights)
         shown = _thinned(np.maximum(far, _least(model)), tar)
         axes.step(*shown, where="post", color=color, label=model.name)
-        said.append(f"{model.name}: AUC {roc_auc_score(model.same, model.cosines, sample_weight=model.weights):.5f}")
+        summary.append(f"{model.name}: AUC {roc_auc_score(model.same, model.cosines, sample_weight=model.weights):.5f}")
     axes.set_xscale("log")
     _legend(axes, models)
-    return Plot("ROC", svg_text(figure), f"True accept rate over false accept rate. {'; '.join(said)}.")
+    return Plot("ROC", svg_text(figure), f"True accept rate over false accept rate. {'; '.join(summary)}.")
 
 
 def det(models: Sequence[ScoredPairs]) -> Plot:
@@ -69,17 +69,17 @@ def det(models: Sequence[ScoredPairs]) -> Plot:
     from sklearn.metrics import roc_curve
 
     figure, axes = new_axes("FAR", "1 − TAR")
-    said = []
+    summary = []
     for model, color in zip(models, SERIES, strict=False):
         far, tar, _ = roc_curve(model.same, model.cosines, sample_weight=model.weights)
         miss = 1 - tar
         floor = 0.5 / model.weights[model.same].sum()
         axes.step(*_thinned(np.maximum(far, _least(model)), np.maximum(miss, floor)), where="post", color=color)
         crossing = int(np.argmin(np.abs(miss - far)))
-        said.append(f"{model.name}: both rates meet near {max(far[crossing], miss[crossing]):.4f}")
+        summary.append(f"{model.name}: both rates meet near {max(far[crossing], miss[crossing]):.4f}")
     axes.set(xscale="log", yscale="log")
     _legend(axes, models)
-    return Plot("DET", svg_text(figure), f"False reject rate over false accept rate. {'; '.join(said)}.")
+    return Plot("DET", svg_text(figure), f"False reject rate over false accept rate. {'; '.join(summary)}.")
 
 
 def histograms(model: ScoredPairs, threshold: float | None) -> Plot:
@@ -127,8 +127,8 @@ def quality(norms: Floats, correct: Bools, bins: int = 5) -> Plot | None:
     figure, axes = new_axes("lower feature norm of the pair", "accuracy")
     axes.bar(labels, accuracy, color=SERIES[0], alpha=0.8)
     axes.set_ylim(max(0.0, min(accuracy) - 0.05), 1.0)
-    said = ", ".join(f"{label}: {100 * value:.2f} %" for label, value in zip(labels, accuracy, strict=True))
-    return Plot("Accuracy by quality", svg_text(figure), f"Accuracy by the lower norm of the pair: {said}.")
+    summary = ", ".join(f"{label}: {100 * value:.2f} %" for label, value in zip(labels, accuracy, strict=True))
+    return Plot("Accuracy by quality", svg_text(figure), f"Accuracy by the lower norm of the pair: {summary}.")
 
 
 def _least(model: ScoredPairs) -> float:

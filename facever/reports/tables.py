@@ -24,7 +24,7 @@ Rows = Sequence[tuple[str, str]]
 
 
 def print_table(rows: Rows, title: str = "") -> None:
-    """Two columns, names and values. Nothing in them is taken for markup."""
+    """Print two columns, names and values, without interpreting markup."""
     if title:
         print(title)
     if not sys.stdout.isatty():
@@ -40,7 +40,7 @@ def print_table(rows: Rows, title: str = "") -> None:
 
 
 def print_roc(cosines: NDArray[np.float64], same: Bools, counts: NDArray[np.int64] | None = None) -> None:
-    """A small ROC, on a terminal only: in a pipe a drawing is no use."""
+    """Print a small ROC, on a terminal only."""
     if sys.stdout.isatty():
         from facever.reports.terminal_roc import roc_text
 
@@ -48,7 +48,7 @@ def print_roc(cosines: NDArray[np.float64], same: Bools, counts: NDArray[np.int6
 
 
 def _probability(value: float) -> str:
-    """Never rounded to certainty."""
+    """A probability, never rounded to 0 or 1."""
     if value > 0.9999:
         return "above 0.9999"
     return "below 0.0001" if value < 0.0001 else f"{value:.4g}"
@@ -68,7 +68,7 @@ def answer_text(answer: Answer, a: str, b: str, rule: str) -> str:
         which = {
             "largest": "the largest",
             "center": "the one nearest to the center",
-            "all": "the most alike",
+            "all": "the most similar",
         }[rule]
         several = f", {found} faces found, {which} taken" if found > 1 else ""
         at = "" if quality is None else f", quality at percentile {math.floor(quality)}"
@@ -93,13 +93,13 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
             "accuracy",
             f"{100 * f.accuracy:.2f} ± {100 * f.accuracy_standard_error:.2f} % (standard error of the mean)",
         ),
-        ("its 95 % interval", f"{_percent(result.intervals['accuracy'])}, over {_drawn(result)}"),
+        ("95 % interval", f"{_percent(result.intervals['accuracy'])}, {_resampled(result)}"),
         ("AUC", f"{f.auc:.5f}"),
         ("EER", f"{100 * f.eer:.2f} %"),
     ]
     for far, tar in f.tar_at_far.items():
         if tar is None:
-            rows.append((f"TAR at FAR {far:g}", "too few impostor pairs to say"))
+            rows.append((f"TAR at FAR {far:g}", "too few impostor pairs"))
         else:
             low, high = result.intervals[f"{far:g}"]
             rows.append((f"TAR at FAR {far:g}", f"{tar:.4f} ({low:.4f} to {high:.4f})"))
@@ -112,11 +112,11 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
         figures += (
             [f"TAR {g.tar:.4f} ({g.tar_interval[0]:.4f} to {g.tar_interval[1]:.4f})"] if g.tar is not None else []
         )
-        few = "; too few pairs to rely on" if g.few else ""
+        few = "; too few pairs" if g.few else ""
         rows.append((f"group {g.name}", f"{', '.join(figures)}; {g.genuine_pairs + g.impostor_pairs} pairs{few}"))
     rows.append(("d-prime", f"{result.d_prime:.2f}"))
     if result.likelihood is not None:
-        rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, at best {result.likelihood.min_cllr:.4f}"))
+        rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, minimum {result.likelihood.min_cllr:.4f}"))
     return rows + _kept_rows(result.thresholds)
 
 
@@ -133,34 +133,32 @@ def all_pairs_rows(result: AllPairsResult, weights: str) -> list[tuple[str, str]
         ("pairs", f"{result.genuine_pairs:,} genuine, {result.impostor_pairs:,} impostor"),
     ]
     for far, tar in result.tar_at_far.items():
-        text = "too few impostor pairs to say"
+        text = "too few impostor pairs"
         if tar is not None:
             (low, high), (least, most) = result.tar_intervals[far], result.threshold_intervals[far]
             threshold = f"{result.threshold_at_far[far]:.4f} ({least:.4f} to {most:.4f})"
             text = f"{tar:.4f} ({low:.4f} to {high:.4f}), threshold {threshold}"
         rows.append((f"TAR at FAR {far:g}", text))
     if result.likelihood is not None:
-        rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, at best {result.likelihood.min_cllr:.4f}"))
+        rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, minimum {result.likelihood.min_cllr:.4f}"))
     rows += _kept_rows(result.thresholds)
-    return rows + [(f"alike, {cosine:.4f}", f"{a} and {b}") for a, b, cosine in result.suspicious]
+    return rows + [(f"similar, {cosine:.4f}", f"{a} and {b}") for a, b, cosine in result.suspicious]
 
 
 def timing_rows(times: StageTimes | None, score: float, total: float) -> list[tuple[str, str]]:
-    """What each stage took, a row each, and what that means."""
-    rows = [("seconds in all", f"{total:.1f}")]
+    """Seconds by stage, a row each."""
+    rows = [("seconds in total", f"{total:.1f}")]
     if times is None:
-        rows.append(("embeddings", "made elsewhere, so decode, detect, align and embed were not run"))
+        rows.append(("embeddings", "made elsewhere; decode, detect, align and embed did not run"))
     elif not times.embedded:
-        rows.append(
-            ("embeddings", f"all {times.cached:,} from the cache, so decode, detect, align and embed were not run")
-        )
+        rows.append(("embeddings", f"all {times.cached:,} from the cache; decode, detect, align and embed did not run"))
     else:
         rows += [(f"seconds to {stage}", f"{seconds:.1f}") for stage, seconds in times.seconds.items()]
         rows.append(
             (
                 "embeddings",
-                f"{times.embedded:,} made now, {times.cached:,} from the cache; the stages' seconds are summed over "
-                "processes and threads that work side by side",
+                f"{times.embedded:,} computed, {times.cached:,} from the cache; seconds by stage are summed over "
+                "processes and threads",
             )
         )
     return [*rows, ("seconds to score", f"{score:.1f}, with figures and intervals")]
@@ -184,7 +182,7 @@ def _kept_rows(thresholds: Sequence[ThresholdCheck]) -> list[tuple[str, str]]:
     return [
         (
             f"stored threshold {t.cosine:.4f}",
-            f"promises FAR {t.far:g}; here FAR {t.measured_far:.2g}, TAR {t.measured_tar:.4f}",
+            f"for FAR {t.far:g}; here FAR {t.measured_far:.2g}, TAR {t.measured_tar:.4f}",
         )
         for t in thresholds
     ]
@@ -194,12 +192,12 @@ def _percent(interval: tuple[float, float]) -> str:
     return f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f} %"
 
 
-def _drawn(result: PairsResult) -> str:
-    return "pairs taken as independent" if result.people is None else f"{result.people:,} people drawn anew"
+def _resampled(result: PairsResult) -> str:
+    return "pairs treated as independent" if result.people is None else f"bootstrap over {result.people:,} identities"
 
 
 def _intervals(t: Threshold) -> str:
-    """The 95 % intervals of a stored threshold, where the record has them."""
+    """The 95 % intervals of a stored threshold, if the record has them."""
     if t.cosine_interval is None or t.far_interval is None:
         return ""
     (low, high), (least, most) = t.cosine_interval, t.far_interval
@@ -207,9 +205,9 @@ def _intervals(t: Threshold) -> str:
 
 
 def _quality_rows(quality: Quality) -> list[tuple[str, str]]:
-    """The norms of a record of quality, and what it brings to leave out photographs of small ones."""
+    """Norms in a quality record, and the effect of discarding photographs of low norm."""
     five, half, most = (f"{quality.percentiles[k]:.3g}" for k in (5, 50, 95))
-    norms = f"norms: 5 % below {five}, half below {half}, 95 % below {most}; of {quality.photographs:,} photographs, "
+    norms = f"norm percentiles: 5 % {five}, 50 % {half}, 95 % {most}; {quality.photographs:,} photographs, "
     rows = [("quality", norms + quality.source)]
     check = quality.check
     if check is None:
@@ -222,10 +220,10 @@ def _quality_rows(quality: Quality) -> list[tuple[str, str]]:
     saved = "too few people for an interval"
     if check.saved_interval is not None:
         low, high = check.saved_interval
-        saved = f"95 % interval of what 20 % save {100 * low:.2f} to {100 * high:.2f} %"
-    use = "verify --min-quality may decline" if check.helps else "no help, verify --min-quality is refused"
-    told = f"FNMR at FMR {check.fmr:g} {at_random} of all and at random; the lowest norms left out, {', '.join(rates)}"
-    return [*rows, ("quality check", f"{told}; {saved}, over {check.people:,} people: {use}")]
+        saved = f"FNMR saved without 20 %: 95 % interval {100 * low:.2f} to {100 * high:.2f} %"
+    use = "verify --min-quality is available" if check.helps else "no gain, verify --min-quality is refused"
+    discarded = f"FNMR at FMR {check.fmr:g}: {at_random} with all photographs, {', '.join(rates)} of lowest norm"
+    return [*rows, ("quality check", f"{discarded}; {saved}, {check.people:,} identities: {use}")]
 
 
 def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
@@ -255,7 +253,7 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
             (
                 "likelihood ratio",
                 f"natural logarithm {line.slope:.2f} · cosine {line.offset:+.2f}; "
-                f"Cllr {line.cllr:.3f} bits, at best {line.min_cllr:.3f}; from {line.genuine_pairs:,} genuine and "
+                f"Cllr {line.cllr:.3f} bits, minimum {line.min_cllr:.3f}; from {line.genuine_pairs:,} genuine and "
                 f"{line.impostor_pairs:,} impostor pairs, {line.source}",
             )
         ]

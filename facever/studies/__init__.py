@@ -32,7 +32,7 @@ def run_study(name: str, options: Options, callback: Callback) -> Outcome:
     OutputError
         If the folder can't be written.
     Interrupted
-        If it was told to stop; the same call goes on.
+        If it was record to stop; the same call goes on.
     """
     if name not in STUDIES:
         raise DataError(f"there is no study {name!r}; there are {', '.join(STUDIES)}")

@@ -100,7 +100,7 @@ def people_difference(
     Parameters
     ----------
     first, second : sequences of bool ndarrays of shape (n,)
-        Which of the n pairs each model decided rightly.
+        Which of the n pairs each model decided correctly.
     pairs : n Pair
     """
     gap = np.mean(first, axis=0, dtype=np.float64) - np.mean(second, axis=0, dtype=np.float64)  # (n,)

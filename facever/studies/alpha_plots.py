@@ -13,9 +13,9 @@ def drawings(outcome: Outcome) -> list[Drawing]:
     for key in metrics_of(outcome, SOFTMAX):
         found.append(_over_alpha(outcome, key))
         values = values_of(outcome, key)
-        said = ", ".join(f"{model} {value:.4f}" for model, (value, _) in values.items())
+        summary = ", ".join(f"{model} {value:.4f}" for model, (value, _) in values.items())
         found.append(
-            points(f"{file_name(key)}-all", f"{key}, all models", f"{key}: {said}.", key.split(", ")[-1], values)
+            points(f"{file_name(key)}-all", f"{key}, all models", f"{key}: {summary}.", key.split(", ")[-1], values)
         )
     return [*found, _courses(outcome), _theory(outcome)]
 
@@ -31,8 +31,8 @@ def _over_alpha(outcome: Outcome, key: str) -> Drawing:
     line = Curve("fixed alpha", alphas, [f.value for f in of], ([e[0] for e in ends], [e[1] for e in ends]))
     plain = _figure(outcome, f"{SOFTMAX}: {key}")
     low = outcome.data["alpha_low"]["value"]
-    said = ", ".join(f"{alpha:g}: {f.value:.4f}" for alpha, f in zip(alphas, of, strict=True))
-    text = f"{key} over fixed alpha ({said}); softmax {plain.value:.4f}; alpha_low {low:.2f}. Bands: 95 % intervals."
+    summary = ", ".join(f"{alpha:g}: {f.value:.4f}" for alpha, f in zip(alphas, of, strict=True))
+    text = f"{key} over fixed alpha ({summary}); softmax {plain.value:.4f}; alpha_low {low:.2f}. Bands: 95 % intervals."
     return curves(
         file_name(key),
         f"{key} over alpha",
@@ -54,8 +54,8 @@ def _courses(outcome: Outcome) -> Drawing:
         for index, (model, course) in enumerate(courses.items())
     ]
     low = outcome.data["alpha_low"]["value"]
-    said = "; ".join(f"{model}: ends at {course['alpha'][-1]:.2f}" for model, course in courses.items())
-    text = f"A learned alpha over the steps of the training, with the first seed. {said}. alpha_low {low:.2f}."
+    summary = "; ".join(f"{model}: ends at {course['alpha'][-1]:.2f}" for model, course in courses.items())
+    text = f"A learned alpha over the steps of the training, with the first seed. {summary}. alpha_low {low:.2f}."
     return curves(
         "courses",
         "A learned alpha's course",
@@ -73,12 +73,12 @@ def _theory(outcome: Outcome) -> Drawing:
     for index, record in enumerate(told["classes"]):
         lines.append(Curve(f"C = {record['classes']:,}", told["alpha"], record["measured"], color=index))
         lines.append(Curve("_the bound", told["alpha"], record["bound"], dashed=True, color=index))
-    said = "; ".join(
+    summary = "; ".join(
         f"C = {r['classes']:,}: {r['measured_at_alpha_low']:.4f} at {r['alpha_low']:.2f}" for r in told["classes"]
     )
     text = (
         f"Probability of the right class over alpha on a simplex (lines) and by the closed bound (dashed). At "
-        f"alpha_low for p = {told['p']:g}, a simplex gives {said}."
+        f"alpha_low for p = {told['p']:g}, a simplex gives {summary}."
     )
     return curves(
         "theory",

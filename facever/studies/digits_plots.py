@@ -20,11 +20,13 @@ def drawings(outcome: Outcome) -> list[Drawing]:
         features, labels, directions = (
             outcome.arrays[f"{model}/{key}"] for key in ("features", "labels", "directions")
         )
-        said = {metric: outcome.runs[_run(outcome, model)][metric] for metric in ("accuracy", "within", "norm_spread")}
+        summary = {
+            metric: outcome.runs[_run(outcome, model)][metric] for metric in ("accuracy", "within", "norm_spread")
+        }
         text = (
             f"Features of {len(labels):,} test digits as the classifier sees them, and its directions, after training "
-            f"with {model}: accuracy {100 * said['accuracy']:.2f} %, mean angle to the class's direction "
-            f"{said['within']:.1f}°, spread of norms {said['norm_spread']:.2f}."
+            f"with {model}: accuracy {100 * summary['accuracy']:.2f} %, mean angle to the class's direction "
+            f"{summary['within']:.1f}°, spread of norms {summary['norm_spread']:.2f}."
         )
         found.append(scatter(f"features-{number}", model, text, features[-1], labels, directions[-1]))
     for metric, label in METRICS.items():

@@ -62,7 +62,9 @@ class Faces:
 
     def __post_init__(self) -> None:
         if self.options.data is None:
-            raise DataError("this study trains on faces; name a folder of one folder of photographs a person by --data")
+            raise DataError(
+                "this study trains on faces; name a folder of one folder of photographs per person by --data"
+            )
         self.lfw = lfw_set(self.options, ALIGNMENTS[FACE_SETTINGS["alignment"]], self.callback)
 
     @property
@@ -101,7 +103,7 @@ class Faces:
                 settings, self.options.data, folder, self.cache, str(device), self.options.workers, self.callback
             )
         except Interrupted as error:
-            raise Interrupted(f"stopped in run {name}; the same command goes on from there") from error
+            raise Interrupted(f"stopped in run {name}; the same command resumes it") from error
         embedder = Embedder.load(folder / "weights.safetensors", device)
         sets = [self.lfw] if self.lfw else []
         result: dict[str, Any] = {}
@@ -123,7 +125,7 @@ class Faces:
         return TestSet("held-out people", paths, crops.identities, crops.inner(slice(None)), pairs)
 
     def correct(self, name: str, test: str) -> NDArray[np.bool_]:
-        """Which pairs of a test set a run decided rightly, in their order."""
+        """Which pairs of a test set a run decided correctly, in their order."""
         path = self.runs.folder(name) / "correct.npz"
         try:
             with np.load(path) as file:

@@ -81,8 +81,8 @@ def swept(faces: Faces, loss: str, own: dict[str, Any], quick: bool) -> dict[flo
 
     def measure(rate: float) -> None:
         settings = face_settings(**own, learning_rate=rate, epochs=epochs, seed=SWEEP_SEED)
-        told = faces(f"sweep-{run_name(loss, SWEEP_SEED, rate)}", settings, may_diverge=True)
-        people = told.get("held-out people", {})
+        record = faces(f"sweep-{run_name(loss, SWEEP_SEED, rate)}", settings, may_diverge=True)
+        people = record.get("held-out people", {})
         found[rate] = people.get(SWEPT, people.get("accuracy", 0.0))
 
     for rate in rates:

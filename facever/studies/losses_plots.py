@@ -19,8 +19,8 @@ def drawings(outcome: Outcome) -> list[Drawing]:
     for metric in metrics:
         name = file_name(metric)
         values = {loss: value for loss, value in values_of(outcome, metric).items() if loss not in PLAIN}
-        said = ", ".join(f"{loss} {value:.4f}" for loss, (value, _) in values.items())
-        text = f"{metric}, mean over {len(outcome.seeds)} seeds with a 95 % interval: {said}."
+        summary = ", ".join(f"{loss} {value:.4f}" for loss, (value, _) in values.items())
+        text = f"{metric}, mean over {len(outcome.seeds)} seeds with a 95 % interval: {summary}."
         found.append(points(name, metric, text, metric.split(", ")[-1], values))
         found.append(_differences(f"{name}-difference", outcome, metric, SOFTMAX))
     if any(row.baseline == PLAIN_SOFTMAX for row in outcome.comparisons):
@@ -40,9 +40,9 @@ def _differences(name: str, outcome: Outcome, metric: str, baseline: str) -> Dra
         for row in outcome.comparisons
         if row.metric == metric and row.baseline == baseline
     }
-    said = ", ".join(f"{loss} {gap:+.4f}" for loss, (gap, _) in gaps.items())
+    summary = ", ".join(f"{loss} {gap:+.4f}" for loss, (gap, _) in gaps.items())
     title = f"{metric}: difference to {baseline}"
-    text = f"{title} over the same seeds, with a paired 95 % interval: {said}."
+    text = f"{title} over the same seeds, with a paired 95 % interval: {summary}."
     return points(name, title, text, "difference", gaps, zero=True)
 
 

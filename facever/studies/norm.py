@@ -82,22 +82,22 @@ def _detector_scores(faces: Faces, test: TestSet, seed: int) -> NDArray[np.float
 
 
 def _response(runs: Runs, name: str, embedder: Embedder, test: TestSet) -> dict[str, Any]:
-    """Norms of spoiled photographs over their own before, a mean and interval for each step of each spoiling."""
+    """Norms of degraded photographs over the originals', with a mean and interval for each step of each degradation."""
     chosen = np.unique(np.linspace(0, len(test.crops) - 1, min(DEGRADED, len(test.crops))).astype(int))
     crops = test.crops[chosen]
 
     def measure(folder: Path) -> dict[str, Any]:
         clean = embedder(crops)[1].astype(np.float64)
-        told: dict[str, Any] = {}
+        record: dict[str, Any] = {}
         for degradation in DEGRADATIONS:
-            told[degradation.name] = []
+            record[degradation.name] = []
             for step in degradation.steps:
                 ratio = embedder(degradation.change(crops, step))[1] / np.maximum(clean, 1e-12)
                 ends = t_interval(ratio.tolist())
-                told[degradation.name].append({"step": step, "ratio": float(ratio.mean()), "ci95": ends})
-        return told
+                record[degradation.name].append({"step": step, "ratio": float(ratio.mean()), "ci95": ends})
+        return record
 
-    return runs(f"{name}-spoiled", {"photographs": len(crops), "test": test.name}, measure)
+    return runs(f"{name}-degraded", {"photographs": len(crops), "test": test.name}, measure)
 
 
 def _outcome(
@@ -130,7 +130,7 @@ def _outcome(
             f"gives FMR {FMR:g} on all; balanced accuracy, since bins hold unequal shares of genuine pairs.",
             "Error versus discard: genuine pairs are dropped from the lowest quality on, that of a pair being the "
             "lower one of its two photographs; the threshold stays. Random discard leaves the FNMR as it is.",
-            "Response: crops spoiled in steps, and the norm of the spoiled over that of the same crop before.",
+            "Response: crops degraded in steps, and the norm of the degraded crop over that of the original.",
         ],
         quick=quick,
         seeds=seeds,
@@ -138,7 +138,7 @@ def _outcome(
         figures=judged.figures(),
         checks=judged.checks(),
         comparisons=judged.comparisons(test),
-        runs={name: result for name, result in faces.runs.done.items() if not name.endswith("-spoiled")},
+        runs={name: result for name, result in faces.runs.done.items() if not name.endswith("-degraded")},
         minutes=faces.runs.minutes,
         data={
             "test_set": test,

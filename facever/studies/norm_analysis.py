@@ -73,7 +73,7 @@ def score(embedder: Embedder, test: TestSet) -> NormScores:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the pairs say about the norm, with people drawn anew.
+    """What the pairs say about the norm, with bootstrap over identities.
 
     Attributes
     ----------

@@ -61,12 +61,12 @@ class Check:
 
 def verdict_of(checks: Sequence[Check]) -> str:
     """The verdict by `RULE`: "holds", "holds in part", "not seen at this scale" or "contradicted"."""
-    said = [check.speaks for check in checks]
-    if said and all(word == "for" for word in said):
+    summary = [check.speaks for check in checks]
+    if summary and all(word == "for" for word in summary):
         return "holds"
-    if "for" in said:
+    if "for" in summary:
         return "holds in part"
-    return "contradicted" if "against" in said else "not seen at this scale"
+    return "contradicted" if "against" in summary else "not seen at this scale"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Outcome:
         from facever.weights.metadata import versions
 
         checks = [{**asdict(check), "speaks": check.speaks} for check in self.checks]
-        told = {
+        record = {
             "study": self.study,
             "title": self.title,
             "quick": self.quick,
@@ -133,7 +133,7 @@ class Outcome:
             **self.data,
             "runs": dict(self.runs),
         }
-        return dict(_plain(told))
+        return dict(_plain(record))
 
 
 def in_epochs(count: int) -> str:

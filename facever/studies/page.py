@@ -46,7 +46,7 @@ def write_study(folder: Path, outcome: Outcome) -> Path:
 
 
 def _page(outcome: Outcome, drawings: list[Drawing], animation: bytes | None) -> str:
-    told = outcome.to_json()
+    record = outcome.to_json()
     return rendered(
         "study.html",
         outcome=outcome,
@@ -60,7 +60,7 @@ def _page(outcome: Outcome, drawings: list[Drawing], animation: bytes | None) ->
             ("seeds", ", ".join(map(str, outcome.seeds))),
             ("minutes of all runs", f"{outcome.minutes:.1f}"),
             *((key, _settings_text(value)) for key, value in outcome.settings.items()),
-            *told["versions"].items(),
+            *record["versions"].items(),
         ],
     )
 

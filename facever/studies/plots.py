@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facever.studies.outcome import Interval, Outcome
 
 DPI = 150
-# One for each of ten digits, told apart in light and dark.
+# One for each of ten digits, record apart in light and dark.
 TEN = (*SERIES, "#f08c00", "#868e96", "#d6336c", "#74b816")
 
 

@@ -22,7 +22,7 @@ class Options:
     out : Path
         Folder of its runs, results, plots and page.
     data : Path, optional
-        One folder of photographs a person, to train on.
+        One folder of photographs per person, to train on.
     lfw, pairs : Path, optional
         LFW's folder and its pair list, to test on.
     mnist : Path, optional

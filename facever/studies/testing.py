@@ -111,7 +111,7 @@ def drawn_pairs(paths: Sequence[Path], identities: Sequence[str], seed: int, cou
 
 
 def tested(embedder: Embedder, test: TestSet) -> tuple[dict[str, Any], NDArray[np.bool_]]:
-    """Figures of a network on a test set, and which pairs it decided rightly.
+    """Figures of a network on a test set, and which pairs it decided correctly.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def tested(embedder: Embedder, test: TestSet) -> tuple[dict[str, Any], NDArray[n
     every = evaluate_all(
         EmbeddingSet(names, vectors, norms.astype(np.float64), []), test.identities, replicates=REPLICATES
     )
-    told: dict[str, Any] = {
+    record: dict[str, Any] = {
         "accuracy": result.figures.accuracy,
         "accuracy_standard_error": result.figures.accuracy_standard_error,
         "accuracy_ci95": list(result.intervals["accuracy"]),
@@ -137,6 +137,6 @@ def tested(embedder: Embedder, test: TestSet) -> tuple[dict[str, Any], NDArray[n
     for far in FARS:
         tar = every.tar_at_far[float(far)]
         if tar is not None:
-            told[f"tar_at_far_{far}"] = tar
-            told[f"tar_at_far_{far}_ci95"] = list(every.tar_intervals[float(far)])
-    return told, result.correct
+            record[f"tar_at_far_{far}"] = tar
+            record[f"tar_at_far_{far}_ci95"] = list(every.tar_intervals[float(far)])
+    return record, result.correct

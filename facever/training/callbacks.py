@@ -1,4 +1,4 @@
-"""What a training tells whoever watches it."""
+"""Callbacks: progress of a training, for bars, logs and tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from facever.training.validation import Validation
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training stands. `share` in [0, 1] of the whole; rates since the last report."""
+    """Progress of a training. `share` in [0, 1] is the fraction done; rates are since the last report."""
 
     share: float
     step: int
@@ -24,16 +24,16 @@ class Progress:
 
 
 class Callback:
-    """What a training tells; this one keeps silent. Override what is of interest."""
+    """Receives the progress of a training; does nothing unless overridden."""
 
     def say(self, message: str) -> None:
-        """A line that the user should know."""
+        """A message for the user."""
 
     def cropping(self, done: int, total: int) -> None:
-        """So many of the photographs that were not in the cache have been detected and aligned."""
+        """`done` of the `total` photographs missing from the cache are detected and aligned."""
 
     def distillation(self, done: int, total: int) -> None:
-        """So many crops have been embedded by the teacher."""
+        """`done` of `total` crops are embedded by the teacher."""
 
     def progress(self, progress: Progress) -> None:
         """Every few steps."""

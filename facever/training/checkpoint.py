@@ -27,7 +27,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         If there is none, or it can't be read.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no checkpoint to go on from; train without --resume")
+        raise DataError(f"{path}: no checkpoint to resume; train without --resume")
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
@@ -35,8 +35,10 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def check_same(path: Path, kind: str, saved: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Raise DataError if a run that goes on was asked for something else than it began with."""
+    """Raise DataError if a resumed run is asked for something else than it started with."""
     changed = [key for key in asked if saved.get(key) != asked[key]]
     if changed:
         details = ", ".join(f"{key} {saved.get(key)!r} -> {asked[key]!r}" for key in changed)
-        raise DataError(f"{path}: the run began with other {kind} ({details}); train to another --out, or as before")
+        raise DataError(
+            f"{path}: the run started with other {kind} ({details}); choose another --out, or the same {kind}"
+        )

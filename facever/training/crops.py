@@ -102,7 +102,7 @@ class CropSet:
 
 
 def default_cache_folder() -> Path:
-    """Where crop caches lie unless a folder is named: below XDG_CACHE_HOME, or ~/.cache."""
+    """Default folder of crop caches: below XDG_CACHE_HOME, or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facever" / "crops"
 
 
@@ -122,7 +122,7 @@ def cut_crops(
     cache : Path
         Folder of all caches; each data set and alignment has one folder inside.
     progress : callable
-        Called with how many of the missing photographs are done, and how many they are.
+        Called with the number of missing photographs done, and their total.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def cut_crops(
                 store.add(relative[i], stamps[i], crop, "; ".join(photograph.problems))
                 progress(count, len(missing))
         finally:
-            store.commit()  # whatever there is, also when interrupted
+            store.commit()  # also when interrupted
 
     entries = [store.entries[name] for name in relative]
     keep = [i for i, entry in enumerate(entries) if entry["row"] is not None]
@@ -178,7 +178,7 @@ class _Store:
     """The two files of one cache folder.
 
     A file of pixels never changes once an index names it: new crops go to a new file, behind copies of the old ones, so
-    that trainings that read the old file at the same time are left in peace.
+    that trainings that read the old file at the same time are not disturbed.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], shape: tuple[int, int, int]) -> None:
@@ -196,7 +196,7 @@ class _Store:
             if index["settings"] == self.settings and pixels.stat().st_size == index["count"] * math.prod(self.shape):
                 self.entries, self.pixels, self.count = index["entries"], pixels, index["count"]
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # no cache, or a broken one: begin anew
+            pass  # no cache, or a broken one: start over
 
     def knows(self, name: str, stamp: list[int]) -> bool:
         return name in self.entries and self.entries[name]["stamp"] == stamp
@@ -227,7 +227,7 @@ class _Store:
         index = {"settings": self.settings, "pixels": self.pixels.name, "count": self.count, "entries": self.entries}
         write_json(self.folder / "index.json", index)
         if self._old is not None:
-            with suppress(OSError):  # in use elsewhere, on systems that mind
+            with suppress(OSError):  # in use elsewhere
                 self._old.unlink()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What a training is made with: crops of the people to train on, of those held out, and a teacher's word on them."""
+"""The data of a training: crops to train on, crops held out, and a teacher's embeddings."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ MARGIN = 8
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """`name` is the folder's. `targets` (m, k) is the teacher's embedding of each training crop, if there is one, and
-    (m + q, k) with those of q mixtures."""
+    """`name` is the folder's. `targets` (m + q, k): the teacher's embeddings of m training crops and q mixup pairs."""
 
     name: str
     training: CropSet
@@ -34,7 +33,7 @@ class TrainingData:
     mixup_pairs: MixupPairs | None = None
 
     def people(self) -> dict[str, int]:
-        """Enough to notice that the data changed between a checkpoint and its resume."""
+        """Counts by which a resumed run notices that the data changed."""
         return {
             "training_photographs": len(self.training),
             "training_identities": len(set(self.training.identities)),
@@ -85,9 +84,9 @@ def _targets(
 ) -> Tensor | None:
     if teacher is None:
         return None
-    alignment = read_info(teacher).alignment  # the teacher looks at crops of its own
+    alignment = read_info(teacher).alignment  # the teacher has its own alignment
     crops = cut_crops(folder, alignment, MARGIN, cache, str(device), workers, callback.cropping)
     crops = crops.of(sorted(set(training.identities)))
-    if crops.paths != training.paths:  # a face is found or not whatever the alignment
+    if crops.paths != training.paths:  # detection does not depend on the alignment
         raise DataError(f"{cache}: the crops of {alignment.name} show other photographs; clear this cache")
     return teacher_embeddings(teacher, crops, cache, device, callback.distillation, mixup_pairs)

@@ -1,8 +1,8 @@
 """A training on several processes, as `torchrun` starts them.
 
-Each takes `batch_size` photographs of every step, so a step sees batch_size times the number of processes; learning
-rates are what they are told (for twice the batch, twice the rate of SGD is the common rule: P. Goyal et al.,
-*Accurate, Large Minibatch SGD*, 2017). Gradients are the mean over the processes. The first one validates, logs, saves.
+Each takes `batch_size` photographs of every step, so a step sees batch_size times the number of processes. Learning
+rates stay as given (the common rule for SGD is to double the rate with the batch: P. Goyal et al., *Accurate, Large
+Minibatch SGD*, 2017). Gradients are averaged over the processes. The first one validates, logs and saves.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from facever.errors import FaceverError
 
-# The others wait while the first one detects and aligns, or validates.
+# The others wait while the first one detects, aligns or validates.
 PATIENCE = timedelta(hours=6)
-# Seconds in which gloo's threads let go of the last tensor that was summed. They need the interpreter's lock for it; a
-# thread that asks for the lock once the interpreter ends aborts the whole process.
+# Seconds in which gloo's threads release the last reduced tensor. They need the interpreter's lock for it, and a thread
+# that asks for it while the interpreter shuts down aborts the process.
 SETTLING = 0.5
 
 
@@ -47,7 +47,7 @@ class ProcessGroup:
             dist.barrier()
 
     def agree(self, share: float, stop: bool) -> tuple[float, bool]:
-        """The first one's share of the training, and whether any was told to stop."""
+        """The first process's share of the training, and whether any process is to stop."""
         if self.size == 1:
             return share, stop
         both = torch.tensor([share if self.first else 0.0, float(stop)], dtype=torch.float64)
@@ -82,7 +82,7 @@ def process_group() -> Iterator[ProcessGroup]:
     Raises
     ------
     ProcessLost
-        Where another one ended while this one was waiting for it.
+        If another process ended while this one waited for it.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -97,7 +97,7 @@ def process_group() -> Iterator[ProcessGroup]:
         raise
     except RuntimeError as error:
         raise ProcessLost(
-            f"another process of this training ended ({_first_line(error)}); start all again with --resume"
+            f"another process of this training ended ({_first_line(error)}); start them all again with --resume"
         ) from error
     finally:
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""From a trained network to a weights file with all that its users need."""
+"""Export: from a trained network to a weights file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WITH_US = "with facever"
 def weights_info(
     name: str, settings: TrainingSettings, data: TrainingData, alpha: float, normalization: Normalization
 ) -> WeightsInfo:
-    """The metadata of a training's weights, without thresholds. `alpha` is where it ended, if it was learned."""
+    """The metadata of a training's weights, without thresholds. `alpha` is its final value."""
     loss: dict[str, Any] = {"name": settings.loss}
     if settings.has_alpha:
         loss |= {"alpha": alpha, "learned": settings.alpha_learned}
@@ -44,7 +44,7 @@ def weights_info(
     seen, credit = [record], f"trained {WITH_US}"
     if settings.init:
         began_from = read_info(settings.init)
-        # A training in two parts, on the same photographs, is told as one.
+        # A training in two parts on the same photographs counts as one.
         seen = began_from.training_data + [each for each in seen if each not in began_from.training_data]
         credit = began_from.credit
         if not credit.endswith(WITH_US):
@@ -81,12 +81,12 @@ def evaluate_held_out(
     Parameters
     ----------
     pattern : str
-        Shell pattern of those on whom the weights are calibrated.
+        Shell pattern of the identities for the calibration.
 
     Returns
     -------
     calibration : Calibration
-        An empty one if nobody fits.
+        Empty if nobody matches.
     figures : dict
         As `facever.training.held_out.held_out_figures`, with the threshold for FAR 1e-3.
     """

@@ -31,7 +31,7 @@ class PairCosines:
 
 
 def pair_cosines(embeddings: NDArray[np.float32], identities: Sequence[str]) -> PairCosines:
-    """All pairs i < j. `embeddings` is float32 (n, d) of unit length; 2 n² bytes are held."""
+    """All pairs i < j. `embeddings` is float32 (n, d) of unit length; holds 2 n² bytes."""
     labels, names = labels_of(identities)
     person = np.array(labels, np.int64)
     groups = np.array(labels_of([group_of(name) for name in names])[0], np.int64)[person]

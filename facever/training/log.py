@@ -1,4 +1,4 @@
-"""The course of a training as a table: a row every few steps, validation beside the last row of its epoch."""
+"""The training log: a row every few steps, validation in the last row of its epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = [
 
 
 class TrainingLog:
-    """Rows of plain values, so that they travel in a checkpoint."""
+    """Rows of plain values, which also go into checkpoints."""
 
     def __init__(self, rows: list[dict[str, Any]] | None = None) -> None:
         self.rows = rows or []

@@ -1,4 +1,4 @@
-"""What a training step minimizes: the loss over identities, and whatever was asked for beside it."""
+"""The objective of a training step: the loss over identities, distillation and anchor."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from facever.training.settings import TrainingSettings
 
 
 class Objective(nn.Module):
-    """Network, loss over identities, agreement with a teacher and pull towards an initial network, as one function.
+    """Network, loss over identities, distillation and anchor, as one module.
 
-    One module, so that a wrapper that averages gradients over processes sees all parameters.
+    One module, so that the wrapper that averages gradients over processes sees all parameters.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Objective(nn.Module):
         The teacher's embeddings.
     initial : Initial, optional
     pull : Tensor of shape (m,)
-        The strength of the pull on each of the crops.
+        Weight of the anchor on each crop.
     """
 
     def __init__(
@@ -46,16 +46,16 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.settings, self.network, self.loss, self.distillation = settings, network, loss, distillation
-        # Not buffers: they don't change, and need not be sent from process to process.
+        # Not buffers: they are constant and need not be sent between processes.
         self._fixed = (targets, initial, anchor)
-        self._run: list[Callable[[Tensor], Tensor]] = [network]  # in a list, so that it isn't registered twice
+        self._run: list[Callable[[Tensor], Tensor]] = [network]  # in a list, so as not to register it twice
 
     def run_by(self, forward: Callable[[Tensor], Tensor]) -> None:
         """Compute features by `forward`, a compiled form of the network."""
         self._run = [forward]
 
     def forward(self, x: Tensor, labels: Tensor, rows: Tensor) -> LossOutput:  # (N, 3, H, W), (M,), (N,)
-        """The first M of the N crops have an identity; the others are mixtures, on which only the teacher is asked."""
+        """The first M of the N crops have an identity; the others are mixup, supervised only by the teacher."""
         s = self.settings
         targets, initial, anchor = self._fixed
         features = self._run[0](x)

@@ -1,4 +1,4 @@
-"""How a training is told to stop."""
+"""Stopping a training by signals."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def stopped_by_signal() -> Iterator[list[int]]:
-    """A list that a SIGINT or SIGTERM makes non-empty, so that the step in hand is finished first."""
+    """A list that SIGINT or SIGTERM makes non-empty; the current step can finish first."""
     received: list[int] = []
     names = (signal.SIGINT, signal.SIGTERM)
     try:
         before = [signal.signal(name, lambda number, frame: received.append(number)) for name in names]
-    except ValueError:  # not in the main thread: the caller minds the signals
+    except ValueError:  # not in the main thread: signals are the caller's
         yield received
         return
     try:

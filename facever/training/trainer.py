@@ -1,7 +1,7 @@
-"""One training step after another, and the state between two of them.
+"""Training steps, and the state between two of them.
 
-Everything random in a step follows from the seed and the step's number, so a state is parameters, optimizer and a
-number: a run that was interrupted and goes on equals one that was not (bit for bit in float32 on a processor).
+All randomness in a step follows from the seed and the step's number. So the state is parameters, optimizer and a
+number, and a resumed run equals an uninterrupted one, bit for bit in float32 on a CPU.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from facever.weights.records import Normalization
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """Mean loss of a batch, and the share of it whose identity the classifier named rightly."""
+    """Mean loss of a batch, and the classifier's accuracy on it."""
 
     loss: float
     accuracy: float
 
 
 class Trainer:
-    """Network, loss and optimizer on their way through a set of crops.
+    """Network, loss and optimizer over a set of crops.
 
     Parameters
     ----------
@@ -54,20 +54,20 @@ class Trainer:
         Of the training identities only.
     device : torch.device
     say : callable
-        Told in a line what the user should know.
+        Receives messages for the user.
     network : EmbeddingNetwork, optional
-        To train in place of the one that the settings name.
+        A network to train instead of the settings'.
     targets : Tensor of shape (m, k), optional
-        A teacher's embedding of each crop, of length 1, with which the network learns to agree; and of each mixture.
+        A teacher's unit embedding of each crop and mixup pair.
     mixtures : MixupPairs, optional
-        Of these crops, to stand in for the settings' share of a batch.
+        Pairs of these crops, for the settings' fraction of a batch.
     processes : ProcessGroup, optional
-        Those that train together; this one alone by default.
+        The processes that train together; by default this one alone.
 
     Raises
     ------
     WeightsError
-        If the settings' initial weights can't be begun from.
+        If the settings' initial weights can't be used.
     """
 
     def __init__(
@@ -129,9 +129,9 @@ class Trainer:
         seed = _seed_of(self.settings.seed, self.step, rank)
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed + 1)  # dropout
-        rows, pixels, of_nobody = self._mixed_in(rows, seed)
+        rows, pixels, mixup_rows = self._with_mixup(rows, seed)
         labels = torch.from_numpy(self.labels[rows]).to(self.device)
-        rows = np.concatenate([rows, of_nobody])
+        rows = np.concatenate([rows, mixup_rows])
         x = self.normalization(self.augment(torch.from_numpy(pixels).to(self.device), generator))
         self._small = progress < self.settings.progressive_resizing
         if self._small:
@@ -154,14 +154,14 @@ class Trainer:
         correct = (output.logits.argmax(1) == labels).float().mean()
         return StepResult(*self.processes.mean([output.loss.item(), correct.item()]))
 
-    def _mixed_in(
+    def _with_mixup(
         self, rows: NDArray[np.int64], seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
-        """The rows that stay, the crops with mixtures in place of the others, and the rows of those' targets."""
+        """The rows that stay, crops with mixup in place of the others, and the rows of the mixup's targets."""
         if self.mixup_pairs is None:
             return rows, self.crops.padded(rows), np.empty(0, np.int64)
         draw = np.random.default_rng(seed)
-        count = int(self.settings.mixup * len(rows))  # rounded down: somebody stays
+        count = int(self.settings.mixup * len(rows))  # rounded down, so that some rows stay
         stay = rows[np.sort(draw.permutation(len(rows))[count:])]
         chosen = draw.integers(len(self.mixup_pairs), size=count)
         pixels = np.concatenate([self.crops.padded(stay), self.mixup_pairs.of(self.crops, chosen)])
@@ -191,7 +191,7 @@ class Trainer:
     def embed(self, crops: CropSet, batch_size: int = 256) -> NDArray[np.float32]:
         """Unit embeddings, float32 (m, d), of crops as inference cuts them, without the mirror image.
 
-        By the average of the parameters, if one is kept; of halved crops as long as those are trained on.
+        By the EMA, if there is one; at half size as long as training is.
         """
         network = self.ema.network.eval()
         parts = []
@@ -211,11 +211,11 @@ class Trainer:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half)
 
     def _compiled(self) -> Callable[[Tensor], Tensor]:
-        """The network compiled, or as it is where no compiler is at hand or compiling fails."""
+        """The compiled network, or the network itself where there is no compiler or compilation fails."""
         if self.device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
-            self.say("no C++ compiler here, so training goes uncompiled (slower, the same result)")
+            self.say("no C++ compiler here: training is not compiled (slower, same result)")
             return self.network
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a remark on CUDA, of no use here
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a note on CUDA
         before = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         compiled = torch.compile(self.network, dynamic=False)
         alignment = self.crops.alignment
@@ -226,11 +226,11 @@ class Trainer:
                 with self._autocast():
                     features = compiled(x)
                 features.float().sum().backward()
-        except Exception as error:  # whatever a compiler throws, training goes on without it
-            self.say(f"torch.compile failed ({type(error).__name__}), so training goes uncompiled")
+        except Exception as error:  # a compiler may raise anything; training works without it
+            self.say(f"torch.compile failed ({type(error).__name__}): training is not compiled")
             return self.network
         finally:
-            # The trial must leave no trace: statistics of batch normalization and gradients are as they were.
+            # The trial must leave no trace in batch normalization's statistics and in gradients.
             for name, buffer in self.network.named_buffers():
                 buffer.copy_(before[name])
             self.network.zero_grad(set_to_none=True)
@@ -242,7 +242,7 @@ def _halved(x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H / 2, W / 2)
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:
-    """A seed of its own for every step of every process."""
+    """A distinct seed for every step of every process."""
     return int(
         np.random.SeedSequence([seed, step, rank] if rank else [seed, step]).generate_state(1, np.uint64)[0] >> 2
     )

@@ -18,12 +18,12 @@ PAIRS = 6000
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Verification of held-out people.
+    """Verification of held-out identities.
 
     Attributes
     ----------
     accuracy : float
-        On at most `PAIRS` pairs, half of them genuine, at the best threshold for them.
+        On at most `PAIRS` pairs, half of them genuine, at their best threshold.
     tar : float
         TAR at FAR 1e-3 over all pairs.
     tar_by_source : dict
@@ -50,7 +50,7 @@ def validate(
     embeddings : float32 ndarray of shape (n, d), unit length
     identities, sources : n str
     seed : int
-        Fixes the drawn pairs.
+        Of the drawn pairs.
     """
     labels, _ = labels_of(identities)
     genuine, impostor = pairwise_cosines(embeddings, np.array(labels, np.int64))

@@ -1,4 +1,4 @@
-"""Where a face's landmarks fall in a crop: the record in a weights file, and the named templates."""
+"""Alignment templates: the record in a weights file, and those with a name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILLS = ("black", "edge")
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Where the five landmarks fall in a crop, how large it is, and what stands outside the photograph.
+    """Where the five landmarks fall in a crop, its size, and its fill outside the photograph.
 
     Attributes
     ----------
@@ -42,9 +42,9 @@ class Alignment:
             raise ValueError(f"a crop of {self.height}x{self.width} pixels has no pixels")
 
     def padded(self, margin: int) -> Alignment:
-        """The same alignment with `margin` more pixels of the photograph on every side.
+        """The same alignment with `margin` more pixels on every side.
 
-        Its crops hold those of the unpadded one in their middle, but for rounding (one gray level here and there).
+        Its crops contain the unpadded ones in their middle, up to rounding by one gray level.
         """
         landmarks = tuple((x + margin, y + margin) for x, y in self.landmarks)
         return replace(
@@ -60,14 +60,14 @@ class Alignment:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Alignment:
-        """The alignment of a weights file. Raises KeyError, TypeError or ValueError for anything else."""
+        """From `to_json`. Raises KeyError, TypeError or ValueError for anything else."""
         landmarks = tuple((float(x), float(y)) for x, y in fields["landmarks"])
         name, height, width = str(fields["name"]), int(fields["height"]), int(fields["width"])
         return cls(name, height, width, landmarks, str(fields["fill"]))
 
 
-# The median of where MTCNN's landmarks fall in the chips that dlib itself cuts (600 photographs): it makes dlib's
-# network usable without dlib's own detector and its landmarks.
+# Median position of MTCNN's landmarks in the chips that dlib cuts (600 photographs). It makes dlib's network usable
+# without dlib's detector and landmarks.
 DLIB_150 = Alignment(
     "dlib-150x150", 150, 150, ((48.6, 46.7), (102.5, 46.7), (75.3, 78.9), (51.7, 105.9), (99.0, 106.2))
 )
@@ -82,7 +82,7 @@ FACE_112X96 = Alignment(
 
 
 def window(alignment: Alignment, name: str, share: float, down: float, height: int, width: int) -> Alignment:
-    """A tighter look at the same face.
+    """A tighter crop of the same face.
 
     Parameters
     ----------
@@ -100,14 +100,14 @@ def window(alignment: Alignment, name: str, share: float, down: float, height: i
     return Alignment(name, height, width, landmarks, alignment.fill)
 
 
-# Cut below the hairline, so that photographs that end just above the brows show little fill. See models/scratch.md.
+# Below the hairline: photographs that end just above the brows show little fill. See models/scratch.md.
 TIGHT_64X56 = window(DLIB_150, "tight-64x56", share=2 / 3, down=6.0, height=64, width=56)
 
-# dlib's template a little nearer and lower. dlib's network, unchanged, tells the tightly cut photographs apart better
-# so, and the others no worse (see models/default.md): it is where training on begins.
+# dlib's template, a little tighter and lower: dlib's network separates tightly cut photographs better this way, and
+# the others no worse (see models/default.md). `default` starts from it.
 CLOSE_150 = window(DLIB_150, "close-150x150", share=0.97, down=3.0, height=150, width=150)
 
-# For the Face-ResNet that learns from a teacher: tight as well, and finer.
+# For the distilled Face-ResNet: tight as well, at a higher resolution.
 NEAR_80 = window(DLIB_150, "near-80x80", share=0.8, down=3.0, height=80, width=80)
 
 ALIGNMENTS = {a.name: a for a in (DLIB_150, CLOSE_150, FACE_112X96, NEAR_80, TIGHT_64X56)}

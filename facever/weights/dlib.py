@@ -1,9 +1,8 @@
-"""dlib's serialised face network -> `resnet29`.
+"""dlib's serialized face network -> `resnet29`.
 
 dlib writes an integer as a control byte (low four bits: how many bytes follow; bit 7: sign) and little-endian bytes, a
-string as its length and its bytes, a tensor as a version (2), four dimensions and raw float32. Layers stand from the
-input to the output, each after its name; what else dlib keeps of a layer (learning rates, shapes of gradients) is
-not needed here.
+string as its length and its bytes, a tensor as a version (2), four dimensions and raw float32. Layers follow
+from input to output, each after its name; what else dlib stores of a layer is not needed here.
 """
 
 from __future__ import annotations

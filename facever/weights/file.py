@@ -1,7 +1,6 @@
-"""The weights file: parameters in safetensors, and in its metadata all that is needed to use them rightly.
+"""The weights file: parameters in safetensors, and in its metadata all that is needed to use them.
 
-Inference takes network, alignment and pixel normalization from here and nowhere else; the thresholds say which false
-accept rate they promise and on which data.
+Inference takes network, alignment and pixel normalization from here and nowhere else.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from facever.weights.shipped import find_weights
 def save_weights(path: Path, info: WeightsInfo, network: EmbeddingNetwork, half: bool = True) -> None:
     """Write a weights file, whole or not at all.
 
-    With `half`, kernels and matrices are stored as float16, which halves the file and costs no accuracy that shows
-    (benchmarks/results/half.json); per-channel vectors, few but sensitive, stay float32.
+    With `half`, kernels and matrices are stored as float16, which halves the file at no measurable loss of
+    accuracy (benchmarks/results/half.json); per-channel vectors, few but sensitive, stay float32.
     """
     state = {}
     for name, tensor in network.state_dict().items():
@@ -90,7 +89,9 @@ def _check_parameters(path: Path, network: str, state: dict[str, Tensor], expect
             shapes = f"{tuple(tensor.shape)} in place of {tuple(expected[name].shape)}"
             raise WeightsError(f"{path}: not the parameters of {network}: {name} has shape {shapes}")
         if not torch.isfinite(tensor).all():
-            raise WeightsError(f"{path}: {name} holds values that are not finite; the training went astray")
+            raise WeightsError(
+                f"{path}: {name} holds values that are not finite; the training diverged or the file is damaged"
+            )
 
 
 def _read(path: Path, tensors: bool = False) -> tuple[WeightsInfo, dict[str, Tensor]]:

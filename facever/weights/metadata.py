@@ -23,9 +23,8 @@ OPEN_LICENSES = frozenset({"CC0-1.0", "CC-BY-4.0", "MIT", "Apache-2.0", "BSD-2-C
 class WeightsInfo:
     """The metadata of a weights file.
 
-    `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`: from a cosine to a
-    likelihood ratio; None where it was not fitted, as in files written before there was one. `quality`: what the
-    feature's norm says of a photograph; None alike.
+    `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`, `quality`: None without a
+    calibration.
     """
 
     name: str
@@ -67,7 +66,7 @@ class WeightsInfo:
 
     @property
     def restricted(self) -> bool:
-        """Whether the license restricts use: neither an open one nor left open."""
+        """Whether the license restricts use."""
         return self.license not in OPEN_LICENSES
 
     def threshold(self, far: float) -> Threshold:
@@ -76,20 +75,20 @@ class WeightsInfo:
             if abs(threshold.far - far) <= 1e-9:
                 return threshold
         stored = ", ".join(f"{t.far:g}" for t in self.thresholds) or "none"
-        needed = impostors_needed(far)  # refuses what is no rate
+        needed = impostors_needed(far)  # raises for what is no rate
         raise WeightsError(
             f"the weights {self.name!r} hold no threshold for FAR {far:g} (stored: {stored}); give --threshold, or "
-            f"find one by facever calibrate, which takes {needed:,} pairs of different people: "
+            f"choose one by facever calibrate, which needs {needed:,} pairs of different people: "
             f"{people_needed(needed):,} people with a photograph each, or fewer with several"
         )
 
     def quality_to_decline_by(self) -> Quality:
-        """The record by which poor photographs may be declined. Raises WeightsError where there is none of use."""
-        useless = "they hold no record of quality" if self.quality is None else self.quality.why_useless()
+        """The record by which poor photographs may be declined. Raises WeightsError without a useful one."""
+        useless = "they hold no quality record" if self.quality is None else self.quality.why_useless()
         if self.quality is None or useless:
             raise WeightsError(
-                f"the weights {self.name!r} can't tell which photographs are too poor: {useless}; leave out "
-                "--min-quality, or make a record of people like yours by facever calibrate"
+                f"the weights {self.name!r} can't tell which photographs are too poor: {useless}; drop "
+                "--min-quality, or calibrate on people like yours by facever calibrate"
             )
         return self.quality
 
@@ -115,8 +114,8 @@ def with_thresholds(
     likelihood: Likelihood | None = None,
     quality: Quality | None = None,
 ) -> WeightsInfo:
-    """A copy of the metadata with other thresholds, and the likelihood that belongs to them, if any.
+    """A copy of the metadata with other thresholds and the likelihood that belongs to them.
 
-    Without another record of quality the one that is there stays, since it does not hang on the thresholds.
+    The quality record stays unless another is given: it does not depend on the thresholds.
     """
     return replace(info, thresholds=thresholds, likelihood=likelihood, quality=quality or info.quality)

@@ -38,22 +38,22 @@ class WeightsId:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A cosine from which on two faces count as the same person, and what it promises.
+    """A cosine at or above which two faces count as the same person, and what it promises.
 
     Attributes
     ----------
     far : float
-        The false accept rate aimed at.
+        The promised false accept rate.
     cosine : float
     source : str
         The people on whose pairs it was chosen.
     impostor_pairs : int
-        How many pairs of different people that were.
+        Number of their impostor pairs.
     tar : float
-        The share of those people's genuine pairs that it accepts.
+        TAR on their genuine pairs.
     cosine_interval, far_interval : (float, float), optional
-        95 % intervals over people drawn with replacement: of the cosine, chosen on them anew, and of the false accept
-        rate that this cosine has on them.
+        95 % intervals by a bootstrap over identities: of the cosine, chosen anew in each replicate, and of the false
+        accept rate of this cosine.
     """
 
     far: float
@@ -82,14 +82,14 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """A straight line from the cosine to the natural logarithm of the likelihood ratio: slope * cosine + offset.
+    """The natural logarithm of the likelihood ratio, linear in the cosine: slope * cosine + offset.
 
     Attributes
     ----------
     slope, offset : float
     cllr, min_cllr : float
-        In bits, of the scores it was fitted to: 0 is perfect, 1 says nothing. Their difference is what the straight
-        line loses against the best monotone map.
+        In bits, on the scores it was fitted to: 0 is perfect, 1 uninformative. Their difference is the loss of the
+        line against the best monotone map.
     source : str
         Whose pairs these were.
     genuine_pairs, impostor_pairs : int
@@ -112,7 +112,7 @@ class Likelihood:
         return self.slope * cosine + self.offset
 
     def probability(self, cosine: float, prior: float) -> float:
-        """Of the same person, if it was `prior` before the photographs were seen. Raises ValueError outside (0, 1)."""
+        """Posterior probability of the same person, for a prior in (0, 1). Raises ValueError outside."""
         if not 0 < prior < 1:
             raise ValueError(f"a prior is a probability between 0 and 1, not {prior}")
         return 1 / (1 + math.exp(-min(700.0, max(-700.0, self.log_ratio(cosine) + math.log(prior / (1 - prior))))))
@@ -124,23 +124,23 @@ JUDGED = DISCARD_SHARES.index(0.2)
 
 @dataclass(frozen=True, slots=True)
 class DiscardCheck:
-    """What it brings to leave out the photographs of the smallest norms.
+    """The effect of discarding the photographs of lowest norm.
 
     Attributes
     ----------
     fmr, threshold : float
-        The cosine that has this false match rate on all impostor pairs; it stays while photographs are left out.
+        The cosine with this false match rate on all impostor pairs; it stays fixed.
     genuine_pairs, impostor_pairs, people : int
         Of all photographs; the people are those with a genuine pair.
     discarded : floats
-        Shares of the photographs, the first 0.
+        Fractions of the photographs, the first 0.
     fnmr : floats or None
-        The false non-match rate of the pairs left after each; None where none is left.
+        The false non-match rate of the remaining pairs after each; None where none remains.
     fnmr_at_random : float or None
-        After as many photographs are left out at random: that of all, in expectation.
+        After discarding at random: that of all photographs, in expectation.
     saved_interval : (float, float) or None
-        95 %, over people drawn anew, of the FNMR at random minus that with 20 % of the photographs left out; None with
-        fewer than `MIN_PEOPLE` people.
+        95 %, by a bootstrap over identities, of the FNMR at random minus that after discarding 20 %; None with fewer
+        than `MIN_PEOPLE` people.
     """
 
     fmr: float
@@ -159,7 +159,7 @@ class DiscardCheck:
 
     @property
     def helps(self) -> bool:
-        """The rule: with 20 % left out, the FNMR is below that at random, by an interval that lies above zero."""
+        """Whether discarding 20 % lowers the FNMR below that at random, by an interval above zero."""
         return self.saved_interval is not None and self.saved_interval[0] > 0
 
     @classmethod
@@ -174,17 +174,17 @@ class DiscardCheck:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What norms are usual, and whether a small one says that a photograph is poor.
+    """The distribution of feature norms, and whether a low norm means a poor photograph.
 
     Attributes
     ----------
     percentiles : 101 floats
-        The norms below which 0, 1, ..., 100 % of the photographs lie.
+        Of the norms, from 0 to 100 %.
     source : str
         Whose photographs these were.
     photographs : int
     check : DiscardCheck or None
-        None where these people have too few pairs for it.
+        None with too few pairs.
     """
 
     percentiles: tuple[float, ...]
@@ -205,18 +205,18 @@ class Quality:
         return cls(norms, str(fields["source"]), int(fields["photographs"]), check and DiscardCheck.from_json(check))
 
     def percentile(self, norm: float) -> float:
-        """Where a norm lies among these, in [0, 100]: at or above k exactly if it is not below the k-th percentile."""
+        """The percentile of a norm, in [0, 100]: at or above k exactly if it is not below the k-th percentile."""
         return float(np.interp(norm, self.percentiles, np.arange(101.0)))
 
     def why_useless(self) -> str | None:
-        """Why no photograph may be declined by its norm; None where it may."""
+        """Why photographs can't be declined by their norm; None where they can."""
         if self.check is None:
-            return f"{self.source} have too few pairs to check whether a small norm means a poor photograph"
+            return f"{self.source} have too few pairs to check whether a low norm means a poor photograph"
         if self.check.helps:
             return None
         left, all_ = (_percent(rate) for rate in (self.check.fnmr[JUDGED], self.check.fnmr_at_random))
         return (
-            f"on {self.source}, leaving out the photographs of small norms helps no more than leaving out any: FNMR "
+            f"on {self.source}, discarding photographs of low norm helps no more than discarding at random: FNMR "
             f"{left} without the lowest {100 * DISCARD_SHARES[JUDGED]:g} %, {all_} at random"
         )
 

@@ -8,7 +8,7 @@ from facever.errors import WeightsError
 
 
 def shipped_folder() -> Path:
-    """Where the weights that come with facever lie: in the package, or at the top of the repository."""
+    """The folder of shipped weights: in the package, or at the top of the repository."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "models"
     return inside if inside.is_dir() else package.parent / "models"

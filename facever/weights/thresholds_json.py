@@ -1,4 +1,4 @@
-"""Thresholds, the likelihood line and the record of quality in a small JSON file, for weights that stay as they are."""
+"""A calibration as a small JSON file beside unchanged weights: thresholds, likelihood ratio, quality."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write_thresholds(
     line: Likelihood | None,
     quality: Quality | None = None,
 ) -> None:
-    """Write them with the hash of their weights, whole or not at all. Raises OutputError."""
+    """Write a calibration with the hash of its weights, whole or not at all. Raises OutputError."""
     value = {
         "format": FORMAT,
         "weights": {"name": name, "sha256": sha256_of(weights)},
@@ -35,13 +35,13 @@ def write_thresholds(
 
 
 def read_thresholds(path: Path, weights: Path, info: WeightsInfo) -> WeightsInfo:
-    """The metadata of weights with the file's thresholds in place of their own, and its record of quality, if any.
+    """The metadata of weights with the file's calibration in place of their own.
 
     Raises
     ------
     DataError
-        If the file can't be read, is none of these, or belongs to other weights: cosines of one network say nothing
-        about another.
+        If the file can't be read, is no calibration, or belongs to other weights: cosines of one network say nothing
+        about another's.
     """
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))

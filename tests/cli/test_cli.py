@@ -27,8 +27,10 @@ import pytest
 from command_line import Outcome, Terminal, facever, tinted_people
 from PIL import Image, ImageOps
 
-from facever import Verifier, __version__
+from facever import Verifier, __version__, verifier
 from facever.cli import app
+from facever.evaluation import calibrate
+from facever.files import sha256_of
 from facever.reports.tables import print_table
 from facever.weights.file import load_weights, save_weights
 from facever.weights.shipped import find_weights
@@ -227,7 +229,7 @@ def test_verify_tells_of_several_faces_and_takes_the_rule(photographs: Path, hop
     assert "2 faces found, the largest taken" in outcome.out
     assert "--faces" in outcome.err
     outcome = facever("verify", two, hopper, "--faces", "all")
-    assert "2 faces found, the most alike taken" in outcome.out
+    assert "2 faces found, the most similar taken" in outcome.out
     assert outcome.err == ""
 
 
@@ -276,6 +278,7 @@ def test_embed_in_json_is_one_object_with_the_counts(photographs: Path, tmp_path
         "with_face": 2,
         "without_face": 1,
         "unreadable": 1,
+        "undecodable": 0,
         "faces": 2,
         "file": str(out),
     }
@@ -296,13 +299,13 @@ def test_embed_without_a_single_face_still_writes_why_and_exits_with_3(blank: Pa
 def test_embed_leaves_nothing_behind_when_it_is_stopped(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException], code: int
 ) -> None:
-    whole = Verifier.embed_files
+    whole = verifier.process_files
 
-    def stopped(self: Verifier, paths: Any, *arguments: Any, **options: Any) -> Any:
-        yield next(whole(self, paths, *arguments, **options))
+    def stopped(paths: Any, job: Any, workers: Any) -> Any:
+        yield next(whole(paths, job, workers))
         raise failure
 
-    monkeypatch.setattr(Verifier, "embed_files", stopped)
+    monkeypatch.setattr(verifier, "process_files", stopped)
     out = tmp_path / "out"
     outcome = facever("embed", photographs, "-o", out / "faces.parquet")
     assert outcome.code == code
@@ -465,7 +468,7 @@ def test_eval_lfw_prints_a_table_of_names_and_values(small_lfw: Path, evaluated)
     assert table["pairs"] == "24 (12 genuine), 2 folds"
     assert table["photographs"] == "25, 1 without a detected face"
     assert table["accuracy"].startswith(f"{100 * evaluated[0].json['accuracy']:.2f} ± ")
-    assert table["TAR at FAR 0.001"] == "too few impostor pairs to say"
+    assert table["TAR at FAR 0.001"] == "too few impostor pairs"
 
 
 # ---- inspect -------------------------------------------------------------------------------------
@@ -498,7 +501,7 @@ def test_info_prints_a_row_for_each_fact() -> None:
 def test_info_in_json_is_one_object() -> None:
     outcome = facever("info", "default", "--json")
     told = outcome.json
-    assert (told["name"], told["format"]) == ("default", 1)
+    assert (told["name"], told["format"]) == ("default", 2)
     assert len(told["alignment"]["landmarks"]) == 5
     known = {"far", "cosine", "source", "impostor_pairs", "tar", "cosine_interval", "far_interval"}
     assert told["thresholds"][0].keys() == known
@@ -518,14 +521,14 @@ def test_a_table_on_a_terminal_takes_nothing_for_markup() -> None:
 def test_calibrate_stores_the_thresholds_of_the_people_given(
     portrait: Path, blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, embed_files = [], Verifier.embed_files
+    rows, whole = [], calibrate.process_files
 
-    def recorded(*arguments: Any, **options: Any) -> Any:
-        for row in embed_files(*arguments, **options):
+    def recorded(*arguments: Any) -> Any:
+        for row in whole(*arguments):
             rows.append(row)
             yield row
 
-    monkeypatch.setattr(Verifier, "embed_files", recorded)
+    monkeypatch.setattr(calibrate, "process_files", recorded)
     people = tmp_path / "people"
     tinted_people(people, portrait, 16, 3)  # 120 pairs of people of 9 pairs of photographs each: 1,080
     (people / "p00" / "broken.png").write_bytes(b"no picture")
@@ -536,8 +539,8 @@ def test_calibrate_stores_the_thresholds_of_the_people_given(
     left_out, *too_few = outcome.err.splitlines()
     assert left_out.startswith(f"photographs left out: 2, the first: {people}/p00/broken.png: not a picture")
     assert [line[:40] for line in too_few] == [
-        "left out: FAR 0.001 takes 10,000 pairs o",
-        "left out: FAR 0.0001 takes 100,000 pairs",
+        "skipped: FAR 0.001 needs 10,000 pairs of",
+        "skipped: FAR 0.0001 needs 100,000 pairs ",
     ]
     assert outcome.json["weights"] == str(out)
     (stored,) = outcome.json["thresholds"]
@@ -592,8 +595,9 @@ def test_a_copy_and_a_file_of_thresholds_give_the_same_answer(calibrated: tuple[
     copy, file = calibrated
     by_copy = facever("verify", hopper, hopper, "-w", copy, "--far", "0.02", "--json").json
     by_file = facever("verify", hopper, hopper, "--thresholds", file, "--far", "0.02", "--json").json
-    assert by_copy.pop("weights") == "mine"
-    assert by_file.pop("weights") == "default"
+    digests = {"mine": sha256_of(copy), "default": sha256_of(find_weights("default"))}
+    assert by_copy.pop("weights") == {"name": "mine", "sha256": digests["mine"]}
+    assert by_file.pop("weights") == {"name": "default", "sha256": digests["default"]}
     assert by_copy == by_file
     stored = json.loads(file.read_text())
     assert by_file["threshold"] == stored["thresholds"][0]["cosine"]
@@ -711,7 +715,11 @@ def test_convert_dlib_writes_weights_that_ask_for_a_threshold(dlib_file: Path, h
     [
         (["--alpha", "loose"], "loose"),
         (["--network", "vgg"], "vgg"),
-        (["--network-args", "{"], "settings don't work"),
+        (["--set", "network_arguments.vgg=1"], "vgg"),
+        (["--set", "emma=0.9"], "did you mean ema?"),
+        (["--set", "ema=often"], "ema is a number, not 'often'"),
+        (["--set", "ema"], "KEY=VALUE"),
+        (["--recipe", "sourdough"], "sourdough"),
         (["--epochs", "1", "--minutes", "2"], "either epochs or minutes"),
         (["--alignment", "wide"], "tight-64x56"),
         (["--device", "quantum"], "quantum"),
@@ -754,3 +762,19 @@ def test_an_answer_that_cannot_be_written_is_told_in_a_line(unbuffered: str) -> 
     assert done.returncode == 2
     assert done.stderr.startswith("facever: No space left on device; ")
     assert done.stderr.count("\n") == 1
+
+
+# ---- the license of weights ----------------------------------------------------------------------
+
+
+def test_the_first_verify_states_a_restricted_license_once(hopper: Path, tmp_path: Path) -> None:
+    first, second = (facever("verify", hopper, hopper, cache=tmp_path, quiet="") for _ in range(2))
+    assert "'default' are for non-commercial research only" in first.err and "--weights dlib" in first.err
+    assert first.err.count("\n") == 1
+    assert (first.out, second.err) == (second.out, "")
+
+
+def test_the_license_is_not_stated_where_it_is_switched_off_or_open(hopper: Path, tmp_path: Path) -> None:
+    assert facever("verify", hopper, hopper, "--quiet", cache=tmp_path / "a", quiet="").err == ""
+    assert facever("verify", hopper, hopper, cache=tmp_path / "b", quiet="1").err == ""
+    assert facever("verify", hopper, hopper, "--weights", "dlib", cache=tmp_path / "c", quiet="").err == ""

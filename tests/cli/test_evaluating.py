@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,8 +96,14 @@ def test_eval_all_writes_a_report_with_the_crops_of_the_worst_pairs(
     assert f"report: {page}" in done.err
     text = page.read_text()
     assert "All pairs of lfw_funneled" in text
-    assert "all 25 from the cache, so decode, detect, align and embed were not run" in text
+    assert "25 computed, 0 from the cache" in text  # the cache held no crops for the page
     assert text.count("data:image/jpeg") == 2 * (20 + 20)
+    again = facever("eval-all", lfw, "--report", tmp_path / "again", cache=filled[0])
+    assert again.code == 0
+    second = (tmp_path / "again" / "index.html").read_text()
+    assert "all 25 from the cache; decode, detect, align and embed did not run" in second
+    pictures = [re.findall(r"data:image/jpeg;base64,([^\"]+)", page) for page in (text, second)]
+    assert pictures[0] == pictures[1]
     assert json.loads((page.parent / "result.json").read_text())["impostor_pairs"] == 276
 
 
@@ -127,7 +134,7 @@ def test_thresholds_of_a_file_are_measured_in_place_of_the_weights_own(
 def test_thresholds_do_not_go_with_embeddings_made_elsewhere(lfw: Path, tmp_path: Path) -> None:
     done = facever("eval-lfw", lfw, "--thresholds", tmp_path / "t.json", "--embeddings", tmp_path / "e.npy")
     assert (done.code, done.out) == (2, "")
-    assert "leave one of them out" in done.err
+    assert "thresholds belong to weights" in done.err
 
 
 def test_eval_lfw_finds_lfw_where_scikit_learn_keeps_it(
@@ -168,7 +175,7 @@ def test_a_download_without_a_network_ends_in_one_line(tmp_path: Path, monkeypat
 def test_a_folder_and_a_download_are_one_too_many(lfw: Path) -> None:
     done = facever("eval-lfw", lfw, "--download")
     assert (done.code, done.out) == (2, "")
-    assert "leave out the folder" in done.err
+    assert "drop the folder" in done.err
 
 
 def test_embeddings_made_elsewhere_take_no_part_in_the_times(lfw: Path, tmp_path: Path) -> None:

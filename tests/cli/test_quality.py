@@ -112,7 +112,7 @@ def test_what_is_no_percentile_is_refused(photographs: tuple, file: Path, least:
     clear, poor, *_ = photographs
     refused = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--min-quality", least)
     assert refused.code == 2
-    assert "--min-quality is a percentile from 0 to 100" in refused.err
+    assert "--min-quality is a percentile in [0, 100]" in refused.err
     with pytest.raises(ValueError, match="percentile in"):
         Verifier.load(WEIGHTS, "cpu", calibration=file).verify(clear, poor, min_quality=float(least))
 

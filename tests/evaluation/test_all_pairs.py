@@ -8,8 +8,9 @@ import pytest
 
 from facever.datasets.external import ExternalEmbeddings
 from facever.datasets.pairs import Pair
+from facever.datasets.pairs import photographs as photographs_of
 from facever.errors import DataError
-from facever.evaluation import EmbeddingSet, StageTimes, evaluate_all, evaluate_external
+from facever.evaluation import EmbeddingSet, StageTimes, evaluate_all, evaluate_embedded, external_set
 from facever.reports.tables import all_pairs_rows, timing_rows
 from facever.weights.records import Threshold
 
@@ -51,7 +52,7 @@ def test_one_kind_of_pair_alone_is_refused(identities: list[str]) -> None:
 
 def test_embeddings_of_another_program_are_scored_by_the_same_code(tmp_path: Path) -> None:
     names = ["0.jpg", "10.jpg", "90.jpg"]
-    foreign = ExternalEmbeddings(tmp_path, names, 3 * photographs([0, 10, 90]).vectors)
+    external = ExternalEmbeddings(tmp_path, names, 3 * photographs([0, 10, 90]).vectors)
     pairs = [
         Pair(tmp_path / a, tmp_path / b, same, fold)
         for a, b, same, fold in [
@@ -61,7 +62,10 @@ def test_embeddings_of_another_program_are_scored_by_the_same_code(tmp_path: Pat
             ("10.jpg", "none.jpg", False, 1),
         ]
     ]
-    result = evaluate_external(foreign, pairs, tmp_path, ["a note"])
+    embedded = external_set(external, photographs_of(pairs), tmp_path)
+    assert embedded.names == [*names, "none.jpg"]
+    assert np.isnan(embedded.norms).all()
+    result = evaluate_embedded(pairs, embedded, [], ["a note"])
     cos10 = np.cos(np.radians(10))
     np.testing.assert_allclose(result.cosines, [cos10, 0, cos10, 0], atol=1e-6)
     assert result.images_without_face == ["none.jpg"]
@@ -126,13 +130,13 @@ def test_embeddings_that_are_no_numbers_are_counted_and_refused() -> None:
     [
         (None, "made elsewhere"),
         (StageTimes(dict.fromkeys(("decode", "detect"), 0.0), 0, 1200), "all 1,200 from the cache"),
-        (StageTimes({"decode": 1.25, "detect": 7.5}, 3, 1197), "3 made now, 1,197 from the cache"),
+        (StageTimes({"decode": 1.25, "detect": 7.5}, 3, 1197), "3 computed, 1,197 from the cache"),
     ],
 )
 def test_times_of_stages_are_told_for_what_was_run(times: StageTimes | None, says: str) -> None:
     rows = dict(timing_rows(times, 2.0, 11.0))
     assert says in rows["embeddings"]
-    assert rows["seconds in all"] == "11.0"
+    assert rows["seconds in total"] == "11.0"
     run = times is not None and times.embedded
     assert rows.get("seconds to detect") == ("7.5" if run else None)
     assert rows["seconds to score"].startswith("2.0")

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from facever.faces.cache import EmbeddingCache, PhotoEmbedding, keys_of
-from facever.faces.pipeline import Job, PhotoResult
+from facever.faces.detection import DetectorSettings, Face
+from facever.faces.pipeline import EmbeddedFace, Job, PhotoResult
 from facever.faces.sources import ImageBytes
-from facever.weights.alignment import TIGHT_64X56
+from facever.weights.records import WeightsId
 
-JOB = Job(TIGHT_64X56, Path("w"), rule="center")
+JOB = Job(output=Path("w"), rule="center")
+WEIGHTS = WeightsId("w", "1" * 64)
 
 
 def embedded(value: float) -> PhotoEmbedding:
@@ -35,15 +37,51 @@ def test_a_broken_cache_is_an_empty_one(tmp_path: Path) -> None:
     assert not cache.put({"a": embedded(1)})
 
 
-def test_the_key_follows_content_weights_and_settings_but_not_the_name(tmp_path: Path) -> None:
-    def key(data: bytes = b"x", weights: str = "w", job: Job = JOB) -> str | None:
-        return next(keys_of([ImageBytes("p", data)], job, weights))
+def test_the_key_follows_content_weights_precision_and_settings_but_no_name(tmp_path: Path) -> None:
+    def key(
+        data: bytes = b"x", weights: WeightsId = WEIGHTS, job: Job = JOB, precision: str = "fp32", name: str = "p"
+    ) -> str | None:
+        return next(keys_of([ImageBytes(name, data)], job, weights, precision))
 
     (tmp_path / "a.jpg").write_bytes(b"x")
-    assert key() == next(keys_of([tmp_path / "a.jpg"], JOB, "w")) == key(job=replace(JOB, device="cuda"))
-    others = [key(b"y"), key(weights="v"), key(job=replace(JOB, rule="largest")), key(job=replace(JOB, min_face=20))]
-    assert len({key(), *others}) == 5
-    assert next(keys_of([tmp_path / "none.jpg"], JOB, "w")) is None
+    assert key() == next(keys_of([tmp_path / "a.jpg"], JOB, WEIGHTS, "fp32")) == key(name="q")
+    assert key() == key(job=replace(JOB, device="cuda")) == key(job=replace(JOB, keep_crops=True))
+    assert key() == key(weights=replace(WEIGHTS, name="v")) == key(job=replace(JOB, output=Path("v")))
+    others = [
+        key(b"y"),
+        key(weights=replace(WEIGHTS, sha256="2" * 64)),
+        key(precision="bf16"),
+        key(job=replace(JOB, rule="largest")),
+        key(job=replace(JOB, center_fallback=True)),
+        key(job=replace(JOB, detector=DetectorSettings(min_face=20))),
+        key(job=replace(JOB, detector=DetectorSettings(thresholds=(0.5, 0.7, 0.7)))),
+    ]
+    assert len({key(), *others}) == 8
+    assert next(keys_of([tmp_path / "none.jpg"], JOB, WEIGHTS, "fp32")) is None
+
+
+def test_a_crop_is_given_to_those_who_ask_for_it_only(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "cache.sqlite")
+    assert cache.crop("a") is None
+    cache.put({"a": embedded(1), "b": replace(embedded(2), crop=b"a jpeg")})
+    assert (cache.crop("a"), cache.crop("b"), cache.crop("c")) == (None, b"a jpeg", None)
+    assert cache.get(["a", "b"], with_crops=True).keys() == {"b"}
+    assert {key: found.crop for key, found in cache.get(["a", "b"]).items()} == {"a": None, "b": None}
+
+
+def test_what_is_kept_of_a_photograph_is_its_first_face_or_the_center_crop() -> None:
+    def face(value: float, score: float) -> EmbeddedFace:
+        crop = np.full((8, 6, 3), 200, np.uint8) if score else None
+        box = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), score)
+        return EmbeddedFace(box, crop, np.full(4, value, np.float32), norm=value)
+
+    kept = PhotoEmbedding.of(PhotoResult("p", [face(1.0, 0.9), face(2.0, 0.8)], found=2))
+    assert kept is not None and kept.crop is not None
+    assert (kept.embedding[0], kept.norm, kept.score, kept.found) == (1.0, 1.0, 0.9, True)
+    assert kept.crop.startswith(b"\xff\xd8\xff")
+    fallback = PhotoEmbedding.of(PhotoResult("p", center=face(3.0, 0.0)))
+    assert fallback is not None
+    assert (fallback.norm, fallback.score, fallback.found, fallback.crop) == (3.0, 0.0, False, None)
 
 
 def test_a_photograph_without_anything_embedded_gives_none() -> None:

@@ -13,7 +13,8 @@ import torch
 from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 
-from facever.faces.detection import Detector, Face
+from facever.errors import SettingError
+from facever.faces.detection import Detector, DetectorSettings, Face
 from facever.faces.images import load_image
 
 Pixels = NDArray[np.uint8]
@@ -280,34 +281,35 @@ def test_small_faces_are_not_found_with_a_higher_smallest_face(data_folder: Path
     picture[300:450, 850:1000] = scaled(photograph, 0.6)
     widths = sorted(round(face.box[2] - face.box[0]) for face in detector_on().detect(picture))
     assert widths[0] == pytest.approx(58, rel=0.15) and widths[-1] == pytest.approx(291, rel=0.15)
-    (only,) = Detector(min_face=200).detect(picture)
+    (only,) = Detector(settings=DetectorSettings(min_face=200)).detect(picture)
     assert only.box[2] - only.box[0] == pytest.approx(291, rel=0.15)
 
 
 @pytest.mark.data
 def test_no_face_is_less_sure_than_the_last_threshold(data_folder: Path) -> None:
     photographs = lfw(data_folder, 60)
-    found = Detector(thresholds=(0.6, 0.7, 0.99)).detect_batch(photographs)
+    found = Detector(settings=DetectorSettings(thresholds=(0.6, 0.7, 0.99))).detect_batch(photographs)
     scores = [face.score for faces in found for face in faces]
     assert min(scores) > 0.99 and max(scores) <= 1
-    assert Detector(thresholds=(0.6, 0.7, 1.0)).detect_batch(photographs[:5]) == [[]] * 5
+    certain = Detector(settings=DetectorSettings(thresholds=(0.6, 0.7, 1.0)))
+    assert certain.detect_batch(photographs[:5]) == [[]] * 5
 
 
 @pytest.mark.parametrize("min_face", [11, 0, -40])
 def test_a_smallest_face_below_the_first_networks_window_is_refused(min_face: int) -> None:
-    with pytest.raises(ValueError, match="at least 12"):
-        Detector(min_face=min_face)
+    with pytest.raises(SettingError, match="at least 12"):
+        DetectorSettings(min_face=min_face)
 
 
 @pytest.mark.parametrize("thresholds", [(0.6, 0.7), (0.6, 0.7, 0.7, 0.7), (0.6, 0.7, 1.01), (-0.1, 0.7, 0.7)])
 def test_thresholds_must_be_three_probabilities(thresholds: tuple[float, float, float]) -> None:
-    with pytest.raises(ValueError, match="three probabilities"):
-        Detector(thresholds=thresholds)
+    with pytest.raises(SettingError, match="three probabilities"):
+        DetectorSettings(thresholds=thresholds)
 
 
 def test_a_threshold_that_is_not_a_number_is_refused() -> None:
-    with pytest.raises(ValueError, match="three probabilities"):
-        Detector(thresholds=(0.6, 0.7, float("nan")))
+    with pytest.raises(SettingError, match="three probabilities"):
+        DetectorSettings(thresholds=(0.6, 0.7, float("nan")))
 
 
 def test_a_face_is_moved_and_scaled_by_hand() -> None:

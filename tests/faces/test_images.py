@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import pickle
@@ -11,6 +12,7 @@ import sys
 import threading
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, features
 
+from facever.datasets.identities import read_identities
+from facever.datasets.lfw import read_lfw_pairs
 from facever.errors import DataError, FaceverError, ImageError
-from facever.faces.images import MAX_PIXELS, load_image
-from facever.faces.sources import PHOTOGRAPH_SUFFIXES, find_photographs
+from facever.faces import images
+from facever.faces.images import MAX_PIXELS, load_image, photograph_suffixes, undecodable_suffixes
+from facever.faces.sources import Folder, find_photographs, passed_over_note
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 ORIENTATION = 0x0112
+WITH_AVIF = pytest.param("AVIF", marks=pytest.mark.skipif(not features.check("avif"), reason="a Pillow without AVIF"))
 
 
 def encode(picture: Image.Image, format: str, **options: Any) -> bytes:
@@ -105,7 +111,10 @@ ORANGE, BLACK, WHITE = (200, 100, 0), (0, 0, 0), (255, 255, 255)
 
 @pytest.mark.parametrize(
     ("format", "options"),
-    [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("PPM", {}), ("GIF", {}), ("WEBP", {"lossless": True})],
+    [
+        *[("PNG", {}), ("BMP", {}), ("TIFF", {}), ("PPM", {}), ("GIF", {})],
+        *[("WEBP", {"lossless": True}), ("JPEG2000", {}), ("JPEG2000", {"no_jp2": True})],
+    ],
 )
 def test_every_lossless_format_gives_the_stored_colors_in_rgb_order(format: str, options: dict) -> None:
     picture = Image.fromarray(np.array([[ORANGE, BLACK]], dtype=np.uint8))
@@ -114,8 +123,9 @@ def test_every_lossless_format_gives_the_stored_colors_in_rgb_order(format: str,
     assert array.tolist() == pixels(ORANGE, BLACK)
 
 
-def test_jpeg_gives_the_stored_color_within_its_loss() -> None:
-    array = load_image(encode(Image.new("RGB", (20, 10), ORANGE), "JPEG", quality=95))
+@pytest.mark.parametrize("format", ["JPEG", WITH_AVIF])
+def test_a_lossy_format_gives_the_stored_color_within_its_loss(format: str) -> None:
+    array = load_image(encode(Image.new("RGB", (20, 10), ORANGE), format, quality=95))
     assert_is_rgb(array)
     assert array.shape == (10, 20, 3)
     assert np.abs(array.astype(int) - ORANGE).max() <= 3
@@ -326,10 +336,11 @@ def test_all_exif_orientations_are_turned_upright(format: str, options: dict, or
     assert array.tolist() == gray(UPRIGHT[orientation])
 
 
+@pytest.mark.parametrize("format", ["JPEG", WITH_AVIF])
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_all_exif_orientations_of_a_jpeg(orientation: int) -> None:
+def test_all_exif_orientations_of_a_lossy_format(orientation: int, format: str) -> None:
     blocks = np.array(STORED, dtype=np.uint8).repeat(16, axis=0).repeat(16, axis=1)
-    array = load_image(encode(Image.fromarray(blocks), "JPEG", quality=95, exif=exif(orientation)))
+    array = load_image(encode(Image.fromarray(blocks).convert("RGB"), format, quality=95, exif=exif(orientation)))
     centers = array[8::16, 8::16, 0].astype(int)  # one pixel of each block of 16 × 16
     assert centers.shape == np.shape(UPRIGHT[orientation])
     assert np.abs(centers - UPRIGHT[orientation]).max() <= 3
@@ -354,6 +365,94 @@ def test_broken_exif_is_ignored_in_silence(format: str, broken: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_image(content).shape == (10, 20, 3)
+
+
+# ---- HEIC ----------------------------------------------------------------------------------------
+
+# Written once by pillow-heif 1.8 (x265): each value of `STORED` a block of 16 × 16 with the color (value, 255 - value,
+# 40), orientation 6 both as a rotation of the container (irot), as telephones write it, and in the EXIF block.
+HEIC = base64.b64decode("""
+AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAchtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAADRpbG9jAAAAAERA
+AAIAAQAAAAAB7AABAAAAAAAAANYAAgAAAAACwgABAAAAAAAAACQAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQAC
+AABFeGlmAAAAAA5waXRtAAAAAAABAAABB2lwcnAAAADmaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAA
+AAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaA
+AAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAADAAAAABAAAAIAAAAAH////wAAAAAv///+AAAAACAAAAEHBpeGkAAAAAAwgICAAAAAlpcm90AwAA
+ABlpcG1hAAAAAAAAAAEAAQaBAgMFhIYAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAAAQJtZGF0AAAA0igBrw7gNIIMVOfSzf//iWf//zI+n9/2jJpd
+YpN/FxFVL9YTyHgaMf6I8QJLfFx2Hrhn/5e/EHay6HXeGw1VcmkJk3UTpYXIvZPNf+8Z81mx44ZvuOw/7XSMt++OI+mDeAZTWxjn8wzBw+IYpGM045Sx
+YyIJJcvFYeB8MCIcW7Pg+bVzPqM2KT/k3BkKbqxU6bS5ZF29N1bDpp7L9n5qjG0YmqqT8ufX10A9MEW0XYIRl2rqpP4FCVdrzEBRNj2kOQO1Dbi9fPBa
+PFwkCmj2NzjjngAAAAZFeGlmAABNTQAqAAAACAABARIAAwAAAAEABgAAAAAAAA==
+""")
+
+
+@pytest.fixture
+def without_heic() -> Iterator[None]:
+    """As where the extra `heic` was not installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pi_heif", None)
+        patch.delitem(Image.OPEN, "HEIF", raising=False)  # registered by an earlier test
+        images._formats.cache_clear()
+        yield
+    images._formats.cache_clear()
+
+
+def test_a_heic_photograph_is_decoded_and_turned_upright_once() -> None:
+    pytest.importorskip("pi_heif")
+    array = load_image(HEIC)
+    assert_is_rgb(array)
+    assert array.shape == (48, 32, 3)
+    values = np.array(UPRIGHT[6])
+    expected = np.stack([values, 255 - values, np.full_like(values, 40)], axis=2)
+    assert np.abs(array[8::16, 8::16].astype(int) - expected).max() <= 3
+
+
+def test_a_heic_photograph_beyond_the_limit_is_refused_by_its_header() -> None:
+    pytest.importorskip("pi_heif")
+    with pytest.raises(ImageError, match="1,536 pixels, and the limit is 1,535"):
+        load_image(HEIC, max_pixels=48 * 32 - 1)
+
+
+def test_a_damaged_heic_photograph_is_called_damaged() -> None:
+    pytest.importorskip("pi_heif")
+    for length in (14, len(HEIC) // 2, len(HEIC) - 1):
+        assert "damaged or cut off" in refusal(HEIC[:length]).cause
+
+
+def test_without_the_extra_a_heic_photograph_is_refused_with_the_remedy(without_heic: None) -> None:
+    for content in (HEIC, HEIC[:100]):
+        cause = refusal(content).cause
+        assert cause == "a HEIC picture; pip install 'facever[heic]' to read HEIC and HEIF, or convert to JPEG"
+
+
+def test_without_the_extra_a_folder_passes_heic_photographs_over_and_counts_them(
+    without_heic: None, tmp_path: Path
+) -> None:
+    touch(tmp_path, "ann/a.jpg", "ann/b.HEIC", "ann/c.heif", "ben/.d.heic", "ben/e.hif", "ben/f.txt")
+    found = find_photographs(tmp_path)
+    assert found.paths == [tmp_path / "ann" / "a.jpg"]
+    assert found.errors == []
+    heic = [tmp_path / name for name in ("ann/b.HEIC", "ann/c.heif", "ben/e.hif")]
+    assert found.passed_over == heic
+    note = passed_over_note(found.passed_over)
+    assert note is not None
+    assert note.startswith(f"3 photographs passed over (.heic, .heif, .hif), the first: {heic[0]}; ")
+    assert "pip install 'facever[heic]'" in note
+    people = read_identities(tmp_path)
+    assert (people.paths, people.passed_over) == (found.paths, heic)
+
+
+def test_without_the_extra_a_data_set_of_heic_alone_is_refused_with_the_remedy(
+    without_heic: None, tmp_path: Path
+) -> None:
+    touch(tmp_path, "ann/b.heic", "ben/c.heic")
+    with pytest.raises(DataError, match=r"2 photographs passed over \(\.heic\).*facever\[heic\]"):
+        read_identities(tmp_path)
+
+
+def test_with_the_extra_nothing_is_passed_over(tmp_path: Path) -> None:
+    pytest.importorskip("pi_heif")
+    touch(tmp_path, "a.heic")
+    assert find_photographs(tmp_path) == Folder([tmp_path / "a.heic"], [], [])
+    assert passed_over_note([]) is None
 
 
 # ---- arrays --------------------------------------------------------------------------------------
@@ -583,13 +682,9 @@ def test_a_file_that_is_not_a_picture(content: bytes) -> None:
     assert refusal(content).cause == "not a picture, or in a format that can't be read; convert it to JPEG or PNG"
 
 
-def test_heic_is_named() -> None:
-    cause = refusal(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)).cause
-    assert cause == "a HEIC picture, which can't be read; convert it to JPEG or PNG"
-
-
 def test_a_picture_cut_in_its_header_is_called_damaged_and_not_foreign() -> None:
-    for format in ("JPEG", "PNG", "GIF", "TIFF", "WEBP"):
+    formats = ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "JPEG2000", *(["AVIF"] if features.check("avif") else [])]
+    for format in formats:
         content = encode(Image.new("RGB", (8, 8), ORANGE), format)
         assert "damaged or cut off" in refusal(content[:14]).cause, format
 
@@ -673,6 +768,9 @@ WHOLE = {
     "TIFF": encode(NOISE, "TIFF", exif=exif(6)),
     "BMP": encode(NOISE, "BMP"),
     "PPM": encode(NOISE, "PPM"),
+    "JPEG 2000": encode(NOISE, "JPEG2000"),
+    **({"AVIF": encode(NOISE, "AVIF", exif=exif(6))} if features.check("avif") else {}),
+    **({"HEIC": HEIC} if "HEIF" in images._formats() else {}),
 }
 
 
@@ -693,7 +791,8 @@ def test_a_file_cut_at_any_length_loads_or_is_refused(kind: str) -> None:
     content = WHOLE[kind]
     assert loads_or_refuses(content)
     loaded = [length for length in range(len(content)) if loads_or_refuses(content[:length])]
-    frames = 2 if kind in ("APNG", "GIF") else 1  # the first frame may be whole in the first half
+    # The first frame may be whole in the first half, and JPEG 2000 begins with a coarse picture.
+    frames = 2 if kind in ("APNG", "GIF", "JPEG 2000") else 1
     assert not [length for length in loaded if length < len(content) / (2 * frames)]
 
 
@@ -776,28 +875,44 @@ def touch(folder: Path, *names: str) -> None:
 
 def test_photographs_are_found_below_the_folder_in_order(tmp_path: Path) -> None:
     touch(tmp_path, "b.jpg", "a.PNG", "ann/2.jpeg", "ann/1.webp", "ann/old/0.tif", "Zoe/x.gif")
-    found, errors = find_photographs(tmp_path)
+    found = find_photographs(tmp_path)
     names = ["Zoe/x.gif", "a.PNG", "ann/1.webp", "ann/2.jpeg", "ann/old/0.tif", "b.jpg"]
-    assert found == [tmp_path / name for name in names]
-    assert errors == []
+    assert found == Folder([tmp_path / name for name in names], [], [])
 
 
 def test_every_photograph_suffix_counts_and_nothing_else(tmp_path: Path) -> None:
-    wanted = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "tif", "tiff", "gif", "ppm", "pgm"]
-    assert {f".{suffix}" for suffix in wanted} == PHOTOGRAPH_SUFFIXES
-    touch(tmp_path, *[f"a.{suffix}" for suffix in wanted], "notes.txt", "jpg", "a.jpg.part", "a.heic")
-    found, _ = find_photographs(str(tmp_path))
-    assert [path.name for path in found] == sorted(f"a.{suffix}" for suffix in wanted)
+    wanted = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "tif", "tiff", "gif", "ppm", "pgm", "jp2", "j2k"]
+    optional = {"AVIF": ["avif"], "HEIF": ["heic", "heif", "hif"]}
+    absent = [suffix for name, each in optional.items() if name not in images._formats() for suffix in each]
+    wanted += [suffix for each in optional.values() for suffix in each if suffix not in absent]
+    assert {f".{suffix}" for suffix in wanted} == photograph_suffixes()
+    assert {f".{suffix}" for suffix in absent} == undecodable_suffixes()
+    touch(tmp_path, *[f"a.{suffix}" for suffix in wanted], "notes.txt", "jpg", "a.jpg.part")
+    found = find_photographs(str(tmp_path))
+    assert [path.name for path in found.paths] == sorted(f"a.{suffix}" for suffix in wanted)
+
+
+def test_folders_of_people_and_lfws_list_take_the_same_suffixes(tmp_path: Path) -> None:
+    suffixes = sorted(photograph_suffixes())
+    for suffix in suffixes:
+        touch(tmp_path, f"Ann{suffix}/Ann{suffix}_0001{suffix}", f"Ann{suffix}/Ann{suffix}_0002{suffix}")
+    assert {path.suffix for path in read_identities(tmp_path).paths} == set(suffixes)
+    people = [f"Ann{suffix}" for suffix in suffixes]
+    genuine = [f"{name}\t1\t2" for name in people]
+    impostors = [f"{a}\t1\t{b}\t2" for a, b in zip(people, people[1:] + people[:1], strict=True)]
+    (tmp_path / "pairs.txt").write_text("\n".join([f"1\t{len(people)}", *genuine, *impostors]) + "\n")
+    pairs = read_lfw_pairs(tmp_path / "pairs.txt", tmp_path)
+    assert {path.suffix for pair in pairs for path in (pair.path_a, pair.path_b)} == set(suffixes)  # type: ignore[union-attr]
 
 
 def test_hidden_files_and_folders_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", ".b.jpg", "._a.jpg", ".jpg", ".thumbnails/c.jpg", "sub/.git/d.jpg")
-    assert find_photographs(tmp_path) == ([tmp_path / "a.jpg"], [])
+    assert find_photographs(tmp_path) == Folder([tmp_path / "a.jpg"], [], [])
 
 
 def test_a_hidden_folder_that_was_asked_for_is_searched(tmp_path: Path) -> None:
     touch(tmp_path, ".private/a.jpg")
-    assert find_photographs(tmp_path / ".private") == ([tmp_path / ".private/a.jpg"], [])
+    assert find_photographs(tmp_path / ".private") == Folder([tmp_path / ".private/a.jpg"], [], [])
 
 
 def test_links_to_folders_are_not_followed_and_links_to_files_are(tmp_path: Path) -> None:
@@ -806,16 +921,16 @@ def test_links_to_folders_are_not_followed_and_links_to_files_are(tmp_path: Path
     (folder / "ann" / "loop").symlink_to(folder, target_is_directory=True)
     (folder / "elsewhere").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (folder / "c.jpg").symlink_to(tmp_path / "elsewhere" / "b.jpg")
-    assert find_photographs(folder) == ([folder / "ann" / "a.jpg", folder / "c.jpg"], [])
+    assert find_photographs(folder) == Folder([folder / "ann" / "a.jpg", folder / "c.jpg"], [], [])
 
 
 def test_an_empty_folder_has_no_photographs(tmp_path: Path) -> None:
-    assert find_photographs(tmp_path) == ([], [])
+    assert find_photographs(tmp_path) == Folder([], [], [])
 
 
 def test_a_folder_named_like_a_photograph_is_a_folder(tmp_path: Path) -> None:
     touch(tmp_path, "x.jpg/a.jpg")
-    assert find_photographs(tmp_path) == ([tmp_path / "x.jpg" / "a.jpg"], [])
+    assert find_photographs(tmp_path) == Folder([tmp_path / "x.jpg" / "a.jpg"], [], [])
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
@@ -851,10 +966,10 @@ def test_an_unreadable_folder_below_is_named_and_the_rest_found(
 ) -> None:
     touch(tmp_path, "a/1.jpg", "locked/2.jpg", "z/3.jpg")
     lock(tmp_path / "locked", monkeypatch)
-    found, errors = find_photographs(tmp_path)
-    assert found == [tmp_path / "a/1.jpg", tmp_path / "z/3.jpg"]
-    assert [error.source for error in errors] == [str(tmp_path / "locked")]
-    assert errors[0].cause == "the folder can't be read (Permission denied); check its access rights"
+    found = find_photographs(tmp_path)
+    assert found.paths == [tmp_path / "a/1.jpg", tmp_path / "z/3.jpg"]
+    assert [error.source for error in found.errors] == [str(tmp_path / "locked")]
+    assert found.errors[0].cause == "the folder can't be read (Permission denied); check its access rights"
 
 
 @pytest.mark.skipif(AS_ROOT, reason="root may read everything")
@@ -862,11 +977,11 @@ def test_a_folder_below_without_permission(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "locked/2.jpg")
     (tmp_path / "locked").chmod(0)
     try:
-        found, errors = find_photographs(tmp_path)
+        found = find_photographs(tmp_path)
     finally:
         (tmp_path / "locked").chmod(0o700)
-    assert found == [tmp_path / "a.jpg"]
-    assert [error.source for error in errors] == [str(tmp_path / "locked")]
+    assert found.paths == [tmp_path / "a.jpg"]
+    assert [error.source for error in found.errors] == [str(tmp_path / "locked")]
 
 
 def test_an_unreadable_folder_itself_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

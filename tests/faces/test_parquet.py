@@ -21,7 +21,7 @@ from facever.faces.parquet import write_embeddings
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.alignment import FACE_112X96
 from facever.weights.metadata import WeightsInfo
-from facever.weights.records import Normalization, Quality, Threshold
+from facever.weights.records import Normalization, Quality, Threshold, WeightsId
 
 INFO = WeightsInfo(
     name="made up",
@@ -36,6 +36,7 @@ INFO = WeightsInfo(
     credit="nobody",
     thresholds=[Threshold(0.001, 0.5, "strangers", 20_000, 0.9)],
 )
+WEIGHTS = WeightsId("made up", "1" * 64)
 
 
 def embedded(start: float, score: float = 0.75, norm: float = 2.5) -> EmbeddedFace:
@@ -57,7 +58,7 @@ def some(root: Path) -> list[PhotoResult]:
 
 def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
-    counts = write_embeddings(file, some(tmp_path), tmp_path, INFO, 4)
+    counts = write_embeddings(file, some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
     assert (counts.photographs, counts.with_face, counts.without_face, counts.unreadable) == (4, 2, 1, 1)
     assert counts.faces == 3
     nothing = dict.fromkeys(("face", "box", "landmarks", "score", "norm", "quality", "embedding"))
@@ -103,13 +104,13 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
 def test_the_quality_is_the_percentile_of_the_norm_where_the_weights_hold_one(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
     record = Quality(tuple(k / 25 for k in range(101)), "strangers", 500)  # 1.5 * 25 and 2.5 * 25
-    write_embeddings(file, some(tmp_path), tmp_path, replace(INFO, quality=record), 4)
+    write_embeddings(file, some(tmp_path), tmp_path, replace(INFO, quality=record), WEIGHTS, 4)
     assert pq.read_table(file)["quality"].to_pylist() == [62.5, 37.5, 62.5, None, None]
 
 
 def test_columns_have_fixed_types_and_sizes(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
-    write_embeddings(file, some(tmp_path), tmp_path, INFO, 4)
+    write_embeddings(file, some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
     single = pa.float32()
     assert dict(zip(pq.read_schema(file).names, pq.read_schema(file).types, strict=True)) == {
         "path": pa.string(),
@@ -126,9 +127,10 @@ def test_columns_have_fixed_types_and_sizes(tmp_path: Path) -> None:
 
 def test_the_file_tells_which_weights_and_versions_made_it(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
-    write_embeddings(file, some(tmp_path), tmp_path, INFO, 4)
+    write_embeddings(file, some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
     told = json.loads(pq.read_schema(file).metadata[b"facever"])
     assert WeightsInfo.from_json(told["weights"]) == INFO
+    assert told["weights"]["sha256"] == WEIGHTS.sha256
     assert told["versions"]["numpy"] == np.__version__
 
 
@@ -136,16 +138,26 @@ def test_rows_are_written_as_they_come_and_none_is_lost(tmp_path: Path, monkeypa
     monkeypatch.setattr(embeddings_file, "ROWS_A_GROUP", 2)
     file = tmp_path / "out.parquet"
     photographs = (PhotoResult(f"{i}.jpg", [embedded(i)], found=1) for i in range(5))
-    assert write_embeddings(file, photographs, tmp_path, INFO, 4).faces == 5
+    assert write_embeddings(file, photographs, tmp_path, INFO, WEIGHTS, 4).faces == 5
     assert pq.ParquetFile(file).num_row_groups == 3
     table = pq.read_table(file)
     assert table["path"].to_pylist() == [f"{i}.jpg" for i in range(5)]
     assert [row[0] for row in table["box"].to_pylist()] == [0, 1, 2, 3, 4]
 
 
+def test_photographs_that_can_not_be_decoded_here_are_counted_among_the_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embeddings_file, "is_undecodable", lambda path: path.suffix == ".heic")
+    broken = [PhotoResult(name, problems=["why"], readable=False) for name in ("a.heic", "b.jpg")]
+    empty = PhotoResult("c.heic", problems=["no face found"])  # it was decoded
+    counts = write_embeddings(tmp_path / "out.parquet", [*broken, empty], tmp_path, INFO, WEIGHTS, 4)
+    assert (counts.photographs, counts.without_face, counts.unreadable, counts.undecodable) == (3, 1, 2, 1)
+
+
 def test_a_face_that_could_not_be_aligned_stands_beside_those_that_could(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
-    write_embeddings(file, [PhotoResult("a.jpg", [embedded(0)], 2, ["a.jpg: one line"])], tmp_path, INFO, 4)
+    write_embeddings(file, [PhotoResult("a.jpg", [embedded(0)], 2, ["a.jpg: one line"])], tmp_path, INFO, WEIGHTS, 4)
     assert pq.read_table(file).select(["face", "error"]).to_pylist() == [
         {"face": 0, "error": None},
         {"face": None, "error": "a.jpg: one line"},
@@ -154,7 +166,7 @@ def test_a_face_that_could_not_be_aligned_stands_beside_those_that_could(tmp_pat
 
 def test_a_photograph_outside_the_folder_keeps_its_whole_path(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
-    write_embeddings(file, [PhotoResult("/elsewhere/a.jpg", [embedded(0)], 1)], tmp_path, INFO, 4)
+    write_embeddings(file, [PhotoResult("/elsewhere/a.jpg", [embedded(0)], 1)], tmp_path, INFO, WEIGHTS, 4)
     assert pq.read_table(file)["path"].to_pylist() == ["/elsewhere/a.jpg"]
 
 
@@ -165,7 +177,7 @@ def test_bytes_that_are_no_text_become_replacement_characters_in_paths_and_error
         file.touch()
     except OSError:
         pytest.skip("this file system takes text only")
-    write_embeddings(file, [PhotoResult(name, problems=[f"{name}: no face found"])], tmp_path, INFO, 4)
+    write_embeddings(file, [PhotoResult(name, problems=[f"{name}: no face found"])], tmp_path, INFO, WEIGHTS, 4)
     with file.open("rb") as opened:
         (row,) = pq.read_table(opened).to_pylist()
     assert row["path"] == "caf\ufffd.jpg"
@@ -176,8 +188,8 @@ def test_bytes_that_are_no_text_become_replacement_characters_in_paths_and_error
 
 
 def test_no_photographs_leave_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no photographs in it; name a folder of JPEG") as refusal:
-        write_embeddings(tmp_path / "out.parquet", [], tmp_path / "photographs", INFO, 4)
+    with pytest.raises(DataError, match="no photographs in it; name a folder that holds some") as refusal:
+        write_embeddings(tmp_path / "out.parquet", [], tmp_path / "photographs", INFO, WEIGHTS, 4)
     assert str(refusal.value).startswith(f"{tmp_path / 'photographs'}: ")
     assert list(tmp_path.iterdir()) == []
 
@@ -195,7 +207,7 @@ def test_an_interruption_midway_leaves_the_older_file_as_it_was(
         raise interruption
 
     with pytest.raises(interruption):
-        write_embeddings(file, interrupted(), tmp_path, INFO, 4)
+        write_embeddings(file, interrupted(), tmp_path, INFO, WEIGHTS, 4)
     assert file.read_text() == "the older file"
     assert list(tmp_path.iterdir()) == [file]
 
@@ -207,7 +219,7 @@ def test_a_full_disk_is_an_output_error_that_names_the_file(tmp_path: Path, monk
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     file = tmp_path / "out.parquet"
     with pytest.raises(OutputError, match="No space left on device") as refusal:
-        write_embeddings(file, some(tmp_path), tmp_path, INFO, 4)
+        write_embeddings(file, some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
     assert str(refusal.value).startswith(f"{file}: ")
     assert list(tmp_path.iterdir()) == []
 
@@ -218,7 +230,7 @@ def test_a_limit_on_the_size_of_files_is_an_output_error_too(tmp_path: Path) -> 
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
     try:
         with pytest.raises(OutputError, match=r"out\.parquet: can't be written"):
-            write_embeddings(tmp_path / "out.parquet", some(tmp_path), tmp_path, INFO, 4)
+            write_embeddings(tmp_path / "out.parquet", some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
@@ -226,10 +238,10 @@ def test_a_limit_on_the_size_of_files_is_an_output_error_too(tmp_path: Path) -> 
 
 def test_a_missing_folder_is_made_and_a_device_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "new" / "folder" / "out.parquet"
-    write_embeddings(file, some(tmp_path), tmp_path, INFO, 4)
+    write_embeddings(file, some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
     assert pq.read_metadata(file).num_rows == 5
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(OutputError, match="device or pipe; name a file"):
-        write_embeddings(pipe, some(tmp_path), tmp_path, INFO, 4)
+        write_embeddings(pipe, some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
     assert pipe.is_fifo()

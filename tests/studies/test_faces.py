@@ -220,7 +220,7 @@ def test_a_training_that_was_interrupted_goes_on_and_one_interrupted_in_its_test
         return faces.Faces(options(tmp_path, people, cache), stopper, Runs(tmp_path)), stopper
 
     settings = faces.face_settings(loss="softmax", epochs=4)
-    with pytest.raises(Interrupted, match="run a; the same command goes on"):
+    with pytest.raises(Interrupted, match="run a; the same command resumes it"):
         study(after=2)[0]("a", settings)
     assert not (tmp_path / "runs" / "a.json").exists()
 
@@ -232,7 +232,7 @@ def test_a_training_that_was_interrupted_goes_on_and_one_interrupted_in_its_test
         patch.setattr(faces, "tested", refuse)
         with pytest.raises(KeyboardInterrupt):
             again("a", settings)
-    assert any("goes on after" in line for line in stopper.said)
+    assert any("resumed after" in line for line in stopper.said)
     monkeypatch.setattr(faces, "train", refuse)  # no training any more
     told = study(after=None)[0]("a", settings)
     assert 0 <= told["held-out people"]["accuracy"] <= 1
@@ -240,13 +240,13 @@ def test_a_training_that_was_interrupted_goes_on_and_one_interrupted_in_its_test
 
 def test_lfws_photographs_are_cut_as_every_command_cuts_them(lfw: Path, cache: Path, tmp_path: Path) -> None:
     from facever import Verifier
-    from facever.evaluation import embed_each
+    from facever.evaluation import PhotoEmbedder
 
     alignment = ALIGNMENTS["tight-64x56"]
     found = testing.lfw_set(options(tmp_path, lfw, cache, lfw=lfw), alignment, Callback())
     assert found is not None and len(found.paths) == 8
     weights = Path(__file__).parents[2] / "models" / "scratch.safetensors"
-    expected = embed_each(Verifier.load(weights, "cpu"), found.paths, workers=1).vectors
+    expected = PhotoEmbedder(Verifier.load(weights, "cpu"), workers=1)(found.paths).vectors
     vectors, _ = Embedder.load(weights, "cpu")(found.crops)
     # The one without a face, too: its center crop.
     np.testing.assert_allclose(vectors, expected, atol=2e-3)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from samples import noise
 
 from facever.datasets.identities import read_identities
 from facever.errors import DataError, OutputError
@@ -34,7 +37,7 @@ def cut(root: Path, cache: Path, alignment: Alignment = TIGHT_64X56) -> tuple[Cr
 def test_the_inner_crops_are_what_inference_cuts(few: Path, tmp_path: Path) -> None:
     crops, _ = cut(few, tmp_path / "cache")
     paths = [few / path for path in crops.paths]
-    expected = [p.faces[0].crop for p in process_files(paths, Job(TIGHT_64X56, rule="center"))]
+    expected = [p.faces[0].crop for p in process_files(paths, Job(output=TIGHT_64X56, rule="center"))]
     assert len(crops) == 8
     assert crops.crops.shape[1:] == (64 + 16, 56 + 16, 3)
     difference = np.abs(crops.inner(slice(None)).astype(int) - np.stack(expected))
@@ -125,3 +128,20 @@ def test_a_part_holds_the_photographs_of_its_people(few: Path, tmp_path: Path) -
     part = crops.of(["person_2"])
     assert set(part.identities) == {"person_2"}
     np.testing.assert_array_equal(part.inner(slice(None)), crops.inner(slice(None))[4:])
+
+
+def test_a_part_keeps_the_sources_of_its_people_and_one_without_has_none() -> None:
+    crops = replace(noise(), sources={"person_1": "a", "person_2": "b"})
+    assert crops.row_sources() == ["", "", "a", "a", "b", "b", "", ""]
+    assert crops.of(["person_2", "person_3"]).row_sources() == ["b", "b", "", ""]
+    assert noise().row_sources() == [""] * 8
+
+
+def test_the_digest_is_that_of_all_pixels_in_order() -> None:
+    crops = noise(600)  # more than are read at once
+    assert crops.digest() == hashlib.sha256(crops.crops.tobytes()).hexdigest()
+    assert crops.of(["person_1"]).digest() == hashlib.sha256(crops.crops[2:4].tobytes()).hexdigest()
+    for row in (0, 301, 599):
+        changed = crops.crops.copy()
+        changed[row, 0, 0, 0] ^= 1
+        assert replace(crops, crops=changed).digest() != crops.digest()

@@ -76,7 +76,7 @@ def test_the_parts_of_a_batch_are_those_of_the_whole() -> None:
     trainers = [trainer(4, FakeProcesses(rank, 2)) for rank in range(2)]
     whole = trainer(8)
     assert trainers[0].steps_per_epoch == whole.steps_per_epoch
-    assert trainers[0].order.rows(3).tolist() == whole.order.rows(3).tolist()
+    assert trainers[0].sampler.rows(3).tolist() == whole.sampler.rows(3).tolist()
     assert {trainer.batch_size for trainer in trainers} == {4}
 
 
@@ -88,10 +88,12 @@ class FakeProcesses(ProcessGroup):
 
 
 def train_command(people: Path, out: Path, cache: Path, *more: str) -> list[str]:
-    small = '{"widths": [8], "depths": [0], "stem": 4, "embedding_size": 8}'
-    options = ["--network-args", small, "--batch-size", "4", "--held-out", "0.3", "--no-compile", "--device", "cpu"]
-    where = ["--out", str(out), "--cache", str(cache), "--precision", "fp32", "--workers", "1"]
-    return ["-m", "facever", "train", str(people), *options, *where, *more]
+    small = "network_arguments={widths = [8], depths = [0], stem = 4, embedding_size = 8}"
+    settings = [small, "held_out=0.3", "compile=false", "precision=fp32"]
+    options = ["--batch-size", "4", "--device", "cpu", "--workers", "1"]
+    where = ["--out", str(out), "--cache", str(cache)]
+    each = [text for setting in settings for text in ("--set", setting)]
+    return ["-m", "facever", "train", str(people), *options, *each, *where, *more]
 
 
 def test_a_training_on_two_processes_writes_one_result(people: Path, tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_when_one_process_is_killed_the_other_ends_clearly_and_both_go_on(people
     assert "another process of this training ended" in said and "--resume" in said
     assert "Traceback" not in said
     both = two_until_they_train([*command, "--resume"], tmp_path)
-    assert "goes on after" in (tmp_path / "0.txt").read_text()
+    assert "resumed after" in (tmp_path / "0.txt").read_text()
     both[1].terminate()  # told to one, it is agreed on by both
     assert [process.wait(120) for process in both] == [130, 130], (tmp_path / "0.txt").read_text()
 

@@ -39,7 +39,9 @@ def test_each_source_is_judged_by_the_same_threshold_and_supported_rates_only() 
     easy = on_circle(*np.repeat(np.arange(100) * 3.6, 2))
     hard = on_circle(*np.zeros(200))
     names = [f"{source}_{i // 2}" for source in ("easy", "hard") for i in range(200)]
-    figures = held_out_figures(np.concatenate([easy, hard]), names, threshold=math.cos(math.radians(1.8)))
+    sources = ["easy"] * 200 + ["hard"] * 200
+    figures = held_out_figures(np.concatenate([easy, hard]), names, sources, threshold=math.cos(math.radians(1.8)))
+    assert figures.keys() == {"easy", "hard"}
     assert figures["easy"]["people"] == figures["hard"]["people"] == 100
     assert (figures["easy"]["genuine"], figures["easy"]["strangers"]) == (100, 200 * 199 // 2 - 100)
     assert set(figures["easy"]["tar"]) == {"0.01", "0.001"}  # 19,800 strangers: 1.98 expected at 1e-4
@@ -53,7 +55,7 @@ def test_each_source_is_judged_by_the_same_threshold_and_supported_rates_only() 
 def test_sources_without_pairs_of_both_kinds_are_left_out_and_the_score_is_the_sources_mean() -> None:
     embeddings = on_circle(0, 0, 90, 90, 45, 50)
     names = ["a_1", "a_1", "a_2", "a_2", "b_1", "b_1"]
-    found = tar_by_source(embeddings, names, far=0.5)
+    found = tar_by_source(embeddings, names, ["a"] * 4 + ["b"] * 2, far=0.5)
     assert found == {"a": 1.0}
     assert Validation(0.9, 0.3, {"a": 0.8, "b": 0.4}).score == pytest.approx(0.6)
     assert Validation(0.9, 0.3, {}).score == 0.3

@@ -30,15 +30,27 @@ def test_a_mixture_is_the_weighted_mean_of_two_crops() -> None:
 
 def test_people_of_one_source_are_mixed_and_each_source_as_often() -> None:
     identities = [f"kin_{i // 3}" for i in range(30)] + [f"celeba_{i // 2}" for i in range(300)]
-    drawn = draw_mixup_pairs(identities, seed=3)
+    sources = ["kin"] * 30 + ["celeba"] * 300
+    drawn = draw_mixup_pairs(identities, sources, seed=3)
     assert len(drawn) == A_PHOTOGRAPH * 330
     assert drawn.share.min() >= LEAST and drawn.share.max() <= MOST
     of_kin = drawn.first < 30
     assert ((drawn.second < 30) == of_kin).all()
     assert of_kin.mean() == pytest.approx(0.5, abs=0.05)  # 1,320 draws: 0.05 is 3.6 standard errors
-    again = draw_mixup_pairs(identities, seed=3)
+    again = draw_mixup_pairs(identities, sources, seed=3)
     assert (again.first == drawn.first).all() and (again.share == drawn.share).all()
-    assert (draw_mixup_pairs(identities, seed=4).first != drawn.first).any()
+    assert (draw_mixup_pairs(identities, sources, seed=4).first != drawn.first).any()
+
+
+def test_people_of_one_source_whatever_their_names_are_mixed_as_often_as_each_other() -> None:
+    identities = ["Ann_A"] * 60 + ["Ann_B"] * 20 + ["Bob_C"] * 20  # the names' first parts are no sources
+    drawn = draw_mixup_pairs(identities, [""] * 100, seed=1)
+    people = np.repeat([0, 1, 2], [60, 20, 20])
+    for rows in (drawn.first, drawn.second):
+        shares = np.bincount(people[rows]) / len(drawn)
+        assert shares == pytest.approx(np.full(3, 1 / 3), abs=0.09)  # 400 draws: 0.09 is 3.8 standard errors
+    crossed = (people[drawn.first] == 2) != (people[drawn.second] == 2)
+    assert crossed.mean() == pytest.approx(4 / 9, abs=0.1)  # one of the two is Bob
 
 
 def test_identities_are_asked_of_photographs_alone_and_the_teacher_of_all() -> None:
@@ -58,7 +70,7 @@ def test_identities_are_asked_of_photographs_alone_and_the_teacher_of_all() -> N
 
 
 def test_without_a_teacher_there_is_nobody_to_judge_mixtures() -> None:
-    with pytest.raises(ValueError, match="mixed faces are for a teacher"):
+    with pytest.raises(ValueError, match="mixup faces are supervised by a teacher"):
         replace(MIXED, teacher=None)
-    with pytest.raises(ValueError, match="mixed is a share"):
+    with pytest.raises(ValueError, match=r"mixup is in \[0, 1\)"):
         replace(MIXED, mixup=1.0)

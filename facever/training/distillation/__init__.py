@@ -1,1 +1,1 @@
-"""Learning from finished weights: a teacher, mixup for it, an anchor to where training began."""
+"""Learning from trained weights: a teacher, mixup for it, an anchor to the initial embedding."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def anchor_weights(identities: Sequence[str], weights: Mapping[str, float]) -> Tensor:
-    """How strongly each row is pulled: the weight of the first pattern that fits its identity, or 0. (n,)"""
+    """Weight of the anchor on each row, (n,): that of the first pattern that matches its identity, or 0."""
     by_name = {
         name: next((weight for pattern, weight in weights.items() if fnmatchcase(name, pattern)), 0.0)
         for name in set(identities)
@@ -20,7 +20,7 @@ def anchor_weights(identities: Sequence[str], weights: Mapping[str, float]) -> T
 
 
 def anchor_loss(features: Tensor, targets: Tensor, strengths: Tensor, of_branches: Sequence[float] = (1.0,)) -> Tensor:
-    """The mean over a batch of strength · sum_b w_b |f_b/|f_b| - t|², f_b the feature's parts as long as t.
+    """The mean over a batch of weight · sum_b w_b |f_b/|f_b| - t|², f_b the feature's parts as long as t.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def anchor_loss(features: Tensor, targets: Tensor, strengths: Tensor, of_branche
     targets : Tensor of shape (N, k), unit length
     strengths : Tensor of shape (N,)
     of_branches : sequence of float
-        w_b, for the first parts of k components; the others are free.
+        w_b, for the first parts of k components; the others have no anchor.
     """
     parts = features.float().split(targets.shape[1], dim=1)
     distances = [w * (F.normalize(part) - targets).square().sum(1) for w, part in zip(of_branches, parts, strict=False)]

@@ -1,4 +1,4 @@
-"""A teacher: finished weights whose embeddings of the training photographs a student learns to agree with.
+"""Distillation from a teacher: a student learns to match its embeddings of the training crops.
 
 A. Romero et al., *FitNets: Hints for Thin Deep Nets*, 2015 (a feature through a linear head), and F. Tung, G. Mori,
 *Similarity-Preserving Knowledge Distillation*, 2019 (the batch's matrix of similarities).
@@ -28,21 +28,21 @@ from facever.training.crops import CropSet
 from facever.training.distillation.mixup import MixupPairs
 from facever.weights.shipped import find_weights
 
-# Where the teacher looks, in pixels of its crop, right and down. Each view is embedded with its mirror image, too.
+# Shifts of the teacher's views, in pixels of its crop, right and down. Each view is averaged with its mirror image.
 VIEWS = ((0, 0), (-4, -4), (4, 4))
 BATCH = 64
 
 
 class DistillationLoss(nn.Module):
-    """How far a student is from its teacher.
+    """The distance of a student from its teacher.
 
     |h(f) - t|² + similarity_weight · mean_ij (s_i·s_j - t_i·t_j)², with s = f/|f|, t the teacher's embedding without
-    its center, and h(f) the student's feature through a linear head, of length 1; both terms are means over the batch.
+    its mean, and h(f) the student's feature through a linear head, unit length; both terms are means over the batch.
 
     Parameters
     ----------
     student_size, teacher_size : int
-        Components of the two embeddings.
+        Embedding sizes.
     similarity_weight : float, >= 0
     """
 
@@ -67,19 +67,19 @@ def teacher_embeddings(
     progress: Callable[[int, int], None] = lambda done, total: None,
     mixup_pairs: MixupPairs | None = None,
 ) -> Tensor:
-    """The teacher's average over several views of each crop, without the mean over all, of length 1. float32 (m, k)
+    """The teacher's mean embedding over several views of each crop, centered, unit length. float32 (m, k)
 
-    With the mean, which all photographs share, a student learns little else for long. Behind them, (m + q, k), what it
-    says of mixtures, of each in one view.
+    Centered, because a student otherwise learns little but the mean for long. With mixup pairs (m + q, k): theirs, from
+    one view each, follow.
 
-    Computed once for the same weights and photographs, and kept in the folder of the crop caches.
+    Computed once for the same weights and crops, and kept in the folder of the crop caches.
 
     Parameters
     ----------
     weights : str
         As for `facever.weights.shipped.find_weights`.
     crops : CropSet
-        Cut by the teacher's alignment.
+        By the teacher's alignment.
     mixtures : MixupPairs, optional
         Of those crops.
 
@@ -99,9 +99,9 @@ def teacher_embeddings(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What the teacher is shown: `total` pictures, which `pixels` gives with their margin, each in some views.
+    """What the teacher embeds: `total` pictures, which `pixels` gives with their margin, each in some views.
 
-    `key`: what the embeddings depend on, for the cache.
+    `key`: all that the embeddings depend on, for the cache.
     """
 
     key: dict[str, Any]

@@ -1,0 +1,42 @@
+"""Sphinx: `sphinx-build -W --keep-going -b html docs build/docs`. Nothing is fetched while it builds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facever import __version__
+
+project = "facever"
+author = "the facever developers"
+copyright = author
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+# Records and cards lie outside docs/; a link to one is a download.
+exclude_patterns = ["model-table.md"]
+
+html_theme = "furo"
+html_title = f"facever {version}"
+html_show_sphinx = False
+html_copy_source = False
+
+# In docstrings, single backticks are code.
+default_role = "code"
+autodoc_typehints = "none"  # the numpydoc sections have them
+autodoc_member_order = "bysource"
+autodoc_class_signature = "mixed"
+autosummary_generate = False
+numpydoc_show_class_members = False
+numpydoc_show_inherited_class_members = False
+numpydoc_xref_param_type = False
+
+
+def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep |x|, a length, from being read as a substitution."""
+    lines[:] = [line.replace("|", r"\|") if "``" not in line and "`" not in line else line for line in lines]
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", escape_bars, priority=900)  # after numpydoc

@@ -1,0 +1,130 @@
+"""Write the pages that are made from the program: `python docs/generate.py`.
+
+- `command-line.md`, from the help of every command;
+- `model-table.md`, from the weights files and the records of their evaluations.
+
+`tests/test_docs.py` makes both again and compares.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+WIDTH = 100
+
+COMMAND_LINE = """\
+# Command line
+
+Every command prints its result on stdout and everything else on stderr. `--json` prints one JSON object instead, for
+scripts. Weights go by name (`default`, `dlib`, `face-resnet`, `scratch`; see [Models](models.md)) or by the path of a
+weights file.
+
+This page is the output of `--help`, written by `python docs/generate.py`.
+"""
+
+ENVIRONMENT = """\
+## Environment
+
+`FACEVER_QUIET=1`
+: leaves out the note on the license of weights.
+
+`XDG_CACHE_HOME`
+: holds the caches, in its folder `facever`: embeddings of evaluations, crops of trainings. `~/.cache` by default.
+"""
+
+
+def command_line() -> str:
+    """The page of all commands."""
+    from facever.cli import COMMANDS, app
+
+    group: Any = typer.main.get_command(app)
+    summaries = {name: command.help.strip().partition("\n")[0] for name, command in group.commands.items()}
+    rows = [f"| [`{name}`](#{name}) | {summaries[name]} |" for commands in COMMANDS.values() for name in commands]
+    sections = [COMMAND_LINE, "\n".join(["| command | |", "| --- | --- |", *rows, ""])]
+    whole = help_text("facever", group)
+    listed = re.compile(r"^Commands:\n(?:  .*\n)+\n", re.MULTILINE)  # the table says it in full
+    sections.append(_section("facever", listed.sub("", whole)))
+    for panel, commands in COMMANDS.items():
+        sections.append(f"## {panel}\n")
+        sections += [_section(name, help_text(f"facever {name}", group.commands[name])) for name in commands]
+    return "\n".join([*sections, ENVIRONMENT])
+
+
+def _section(title: str, text: str) -> str:
+    level = "##" if title == "facever" else "###"
+    return f"{level} {title}\n\n```text\n{text}\n```\n"
+
+
+def help_text(called: str, command: Any) -> str:
+    """The help of a command as plain text: no boxes, no colors, one width, whatever the terminal is."""
+    was, command.rich_markup_mode = command.rich_markup_mode, None
+    try:
+        context = command.context_class(
+            command,
+            info_name=called,
+            terminal_width=WIDTH,
+            max_content_width=WIDTH,
+            help_option_names=["-h", "--help"],
+        )
+        text: str = command.get_help(context)
+    finally:
+        command.rich_markup_mode = was
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def model_table() -> str:
+    """The table of shipped weights."""
+    from facever.weights.file import load_weights
+    from facever.weights.shipped import find_weights, shipped_weights
+
+    by_accuracy = sorted(shipped_weights(), key=lambda name: -_record(name, "lfw")["accuracy"])
+    rows = [
+        "| weights | network | d | parameters | file | LFW, 10 folds | LFW, all pairs: TAR at FAR 1e-3, 1e-4, 1e-5 "
+        "| license |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in sorted(by_accuracy, key=lambda name: name != "default"):
+        info, network = load_weights(name)
+        lfw, every = _record(name, "lfw"), _record(name, "all-pairs")
+        rows.append(
+            "| "
+            + " | ".join(
+                [
+                    f"[`{name}`](../models/{name}.md)",
+                    f"`{info.network}`",
+                    f"{network.embedding_size}",
+                    f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} M",
+                    f"{find_weights(name).stat().st_size / 1e6:.0f} MB",
+                    f"{100 * lfw['accuracy']:.2f} ± {100 * lfw['accuracy_standard_error']:.2f} %",
+                    ", ".join(f"{every['tar_at_far'][far]:.3f}" for far in ("0.001", "0.0001", "1e-05")),
+                    info.license.partition(",")[0],
+                ]
+            )
+            + " |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _record(weights: str, name: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((ROOT / "records" / weights / f"{name}.json").read_text(encoding="utf-8"))
+    return record
+
+
+PAGES = {"command-line.md": command_line, "model-table.md": model_table}
+
+
+def main() -> None:
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
+        print(DOCS / name)
+
+
+if __name__ == "__main__":
+    main()
