@@ -5,37 +5,72 @@ from facever import Verifier
 verifier = Verifier.load("default")
 answer = verifier.verify("a.jpg", "b.jpg")
 print(answer.same, answer.cosine)
+
+for result in verifier.embed_folder("photographs/"):
+    print(result.source, len(result.faces))
+
+`evaluate_pairs` and `evaluate_folder` are the protocols of `eval-lfw` and `eval-all`; `train` is that of `train`, with
+settings from `make_settings`.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from facever.errors import FaceverError, ImageError, NoFaceError, PoorPhotographError, WeightsError
-    from facever.verifier import Verifier
+    from facever.errors import (
+        AlignmentError,
+        DataError,
+        FaceverError,
+        ImageError,
+        NoFaceError,
+        OutputError,
+        PoorPhotographError,
+        SettingError,
+        WeightsError,
+    )
+    from facever.evaluation import ModelOptions, evaluate_folder, evaluate_pairs
+    from facever.training import TrainingSettings, make_settings, train
+    from facever.verifier import Answer, Verifier
 
 __all__ = [
+    "AlignmentError",
+    "Answer",
+    "DataError",
     "FaceverError",
     "ImageError",
+    "ModelOptions",
     "NoFaceError",
+    "OutputError",
     "PoorPhotographError",
+    "SettingError",
+    "TrainingSettings",
     "Verifier",
     "WeightsError",
     "__version__",
+    "evaluate_folder",
+    "evaluate_pairs",
+    "make_settings",
+    "train",
 ]
+
+_MODULES = {
+    "Answer": "verifier",
+    "Verifier": "verifier",
+    "ModelOptions": "evaluation",
+    "evaluate_folder": "evaluation",
+    "evaluate_pairs": "evaluation",
+    "TrainingSettings": "training",
+    "make_settings": "training",
+    "train": "training",
+}
 
 
 def __getattr__(name: str) -> Any:
     # torch takes seconds to import, so it comes with the first use of what needs it.
-    if name == "Verifier":
-        from facever.verifier import Verifier
-
-        return Verifier
-    if name in __all__:
-        from facever import errors
-
-        return getattr(errors, name)
-    raise AttributeError(f"module 'facever' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'facever' has no attribute {name!r}")
+    return getattr(import_module(f"facever.{_MODULES.get(name, 'errors')}"), name)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.errors import NoFaceError, PoorPhotographError, SettingError, WeightsError
+from facever.errors import NoFaceError, PoorPhotographError, SettingError
 from facever.faces.detection import DetectorSettings
 from facever.faces.device import choose_device, computes_in_bf16
 from facever.faces.embedder import Embedder
-from facever.faces.images import HEIC_REMEDY, ImageInput, load_image
+from facever.faces.images import ImageInput, load_image
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Decoded, EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
 from facever.faces.sources import find_photographs
@@ -79,10 +79,9 @@ class Answer:
 class Verifier:
     """Are these two photographs of the same person?
 
-    Create it with `Verifier.load` and keep it: loading takes longer than answering.
-
-    Two photographs are compared in float32, so that an answer near the threshold is the same on every CPU; many are
-    embedded in `precision`, which by default is bfloat16 where that is faster.
+    Create it with `Verifier.load` and keep it: loading takes longer than answering. Two photographs are compared in
+    float32, so that an answer near the threshold is the same on every CPU; many are embedded in `precision`, which by
+    default is bfloat16 where that is faster.
     """
 
     def __init__(self, pipeline: Pipeline, job: Job, weights: WeightsId, info: WeightsInfo) -> None:
@@ -122,7 +121,7 @@ class Verifier:
         """
         path = find_weights(weights)
         chosen = choose_device(device)
-        computes_in_bf16(precision, chosen)  # refuses what is none
+        computes_in_bf16(precision, chosen)  # refuses an unknown one
         embedder = Embedder.load(path, chosen, "fp32" if precision == "auto" else precision)
         info = embedder.info if calibration is None else read_thresholds(Path(calibration), path, embedder.info)
         job = Job(output=path, device=str(chosen), detector=detector, precision=precision)
@@ -251,27 +250,21 @@ class Verifier:
         """
         job = self.job(rule)
         found = find_photographs(folder)
-        broken = [PhotoResult(error.source, problems=[str(error)], readable=False) for error in found.errors]
-        for path in found.passed_over:
-            problem = f"{path}: can't be decoded here; {HEIC_REMEDY}"
-            broken.append(PhotoResult(str(path), problems=[problem], readable=False))
+        broken = [PhotoResult(error.source, problems=[str(error)], readable=False) for error in found.all_errors()]
         return chain(broken, through(process_files(found.paths, job, workers), len(found.paths)))
 
     def _check(self, faces: str, threshold: float | None, prior: float | None, min_quality: float | None) -> None:
         check_rule(faces)
         if threshold is not None and not -1 <= threshold <= 1:
             raise SettingError(f"is a cosine in [-1, 1], not {threshold}", "threshold")
-        if prior is not None and not 0 < prior < 1:
-            raise SettingError(f"is a probability between 0 and 1, not {prior}", "prior")
+        if prior is not None:
+            if not 0 < prior < 1:
+                raise SettingError(f"is a probability between 0 and 1, not {prior}", "prior")
+            self.info.likelihood_for_prior()
         if min_quality is not None:
             if not 0 <= min_quality <= 100:
                 raise SettingError(f"is a percentile in [0, 100], not {min_quality}", "min_quality")
             self.info.quality_to_decline_by()
-        if prior is not None and self.info.likelihood is None:
-            raise WeightsError(
-                f"the weights {self.info.name!r} hold no likelihood ratio, so a prior gives no probability; fit one by "
-                "facever calibrate"
-            )
 
     def _quality(self, norm: float) -> float | None:
         return None if self.info.quality is None else self.info.quality.percentile(norm)

@@ -39,7 +39,7 @@ def embed(
 
     from facever.errors import NoFaceError
     from facever.faces.detection import DetectorSettings
-    from facever.faces.images import HEIC_REMEDY
+    from facever.faces.formats import HEIC_REMEDY
     from facever.faces.parquet import write_embeddings
     from facever.files import check_writable
     from facever.verifier import Verifier

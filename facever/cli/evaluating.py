@@ -33,7 +33,7 @@ def evaluate(
     import numpy as np
 
     from facever.errors import SettingError
-    from facever.evaluation import evaluate_list
+    from facever.evaluation import evaluate_pairs
     from facever.files import check_writable
     from facever.reports.pairs_page import SavedScores, wanted_crops, write_pairs_report
     from facever.reports.scores import write_scores
@@ -45,7 +45,7 @@ def evaluate(
         if file is not None:
             check_writable(file)
     others = [SavedScores.read(path) for path in compare or []]
-    evaluation = evaluate_list(title, listed, root, options, through, keep_crops=report is not None)
+    evaluation = evaluate_pairs(title, listed, root, options, through, keep_crops=report is not None)
     result, name = evaluation.result, evaluation.model.weights.name
     if scores is not None:
         write_scores(scores, root, result)

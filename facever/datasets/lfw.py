@@ -25,7 +25,7 @@ from typing import NamedTuple, NoReturn
 
 from facever.datasets.pairs import Pair
 from facever.errors import DataError, reason_of
-from facever.faces.images import photograph_suffixes
+from facever.faces.formats import photograph_suffixes
 
 
 class _Picture(NamedTuple):

@@ -7,7 +7,7 @@ from facever.evaluation.all_pairs import AllPairsResult, evaluate_all
 from facever.evaluation.calibrate import calibrate_folder, calibrate_pairs
 from facever.evaluation.embedded import EmbeddingSet, PhotoEmbedder, StageTimes, external_set, name_below
 from facever.evaluation.pairs import PairsResult, ThresholdCheck, evaluate_embedded, people_of
-from facever.evaluation.run import Evaluation, ModelOptions, evaluate_folder, evaluate_list
+from facever.evaluation.run import Evaluation, ModelOptions, evaluate_folder, evaluate_pairs
 
 __all__ = [
     "AllPairsResult",
@@ -23,7 +23,7 @@ __all__ = [
     "evaluate_all",
     "evaluate_embedded",
     "evaluate_folder",
-    "evaluate_list",
+    "evaluate_pairs",
     "external_set",
     "name_below",
     "people_of",

@@ -127,7 +127,7 @@ class Evaluation(Generic[Result]):
         }
 
 
-def evaluate_list(
+def evaluate_pairs(
     title: str,
     listed: PairList,
     root: Path,
@@ -182,7 +182,7 @@ def evaluate_folder(
     Raises
     ------
     DataError, WeightsError
-        As `evaluate_list`.
+        As `evaluate_pairs`.
     """
     start = time.monotonic()
     people = read_identities(folder, only=only)

@@ -6,13 +6,11 @@ a report. The number of pixels is read from the header and checked before memory
 
 from __future__ import annotations
 
-import contextlib
 import io
 import re
 import stat
 import threading
 import warnings
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from facever.errors import ImageError, reason_of
+from facever.faces.formats import decodable_formats, unidentified_cause
 
 ImageArray = NDArray[np.uint8]
 # What `load_image` takes.
@@ -30,29 +29,9 @@ ImageInput = str | Path | bytes | NDArray[Any]
 MAX_PIXELS = 80_000_000
 """The default limit on H · W: an RGB array of 240 MB, and below the size at which Pillow begins to warn."""
 
-# What Pillow may try on a file of unknown origin, with the suffixes by which a folder's photographs are known. Its
-# other decoders are seldom needed for photographs, and one of them (EPS) starts another program.
-_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe"),
-    "PNG": (".png",),
-    "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "GIF": (".gif",),
-    "BMP": (".bmp",),
-    "PPM": (".ppm", ".pgm"),
-    "JPEG2000": (".jp2", ".j2k"),
-    "AVIF": (".avif",),
-    "HEIF": (".heic", ".heif", ".hif"),
-}
-_JPEG_2000 = (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*", *_JPEG_2000)
-_AVIF_BRANDS = frozenset({b"avif", b"avis"})
-_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-
 _ORIENTATION = 0x0112  # EXIF
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF
 
-HEIC_REMEDY = "pip install 'facever[heic]' to read HEIC and HEIF, or convert to JPEG"
 _EMPTY = "the file is empty; copy or download it again"
 
 
@@ -132,7 +111,7 @@ def _open_file(path: Path, name: str) -> BinaryIO:
 
 def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
     try:
-        with _quiet_pillow, Image.open(file, formats=_formats()) as picture:
+        with _quiet_pillow, Image.open(file, formats=decodable_formats()) as picture:
             _check_pixels(picture.width * picture.height, max_pixels, name)
             if picture.mode == "F":
                 raise ImageError(name, "floating point pixels; save it with 8 or 16 bits a channel")
@@ -144,33 +123,13 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
     except Image.DecompressionBombError as error:
         raise ImageError(name, _bomb_cause(error, max_pixels)) from error
     except UnidentifiedImageError as error:
-        raise ImageError(name, _unidentified_cause(file)) from error
+        file.seek(0)
+        raise ImageError(name, unidentified_cause(file.read(12))) from error
     except MemoryError as error:
         raise ImageError(name, "not enough memory to decode it; scale it down first") from error
     except Exception as error:  # on broken files Pillow raises nearly anything, KeyError included
         cause = f"damaged or cut off ({reason_of(error)}); copy or export it again"
         raise ImageError(name, cause) from error
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    """The formats that can be decoded here: AVIF depends on Pillow's build, HEIF on the extra `heic`."""
-    Image.init()
-    with contextlib.suppress(ImportError):
-        import pi_heif
-
-        pi_heif.register_heif_opener()
-    return tuple(each for each in _SUFFIXES if each in Image.OPEN)
-
-
-def photograph_suffixes() -> frozenset[str]:
-    """Suffixes, in lower case, of the photographs that can be decoded here."""
-    return frozenset(suffix for name in _formats() for suffix in _SUFFIXES[name])
-
-
-def undecodable_suffixes() -> frozenset[str]:
-    """Suffixes, in lower case, of photographs in a format that is known but can't be decoded here."""
-    return frozenset(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes) - photograph_suffixes()
 
 
 def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
@@ -274,18 +233,6 @@ def _bomb_cause(error: Image.DecompressionBombError, max_pixels: int) -> str:
     numbers = re.findall(r"\d+", str(error))
     limit = max_pixels if Image.MAX_IMAGE_PIXELS is None else min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)
     return _too_many_pixels_cause(f"{int(numbers[0]):,}" if numbers else "too many", limit)
-
-
-def _unidentified_cause(file: BinaryIO) -> str:
-    file.seek(0)
-    head = file.read(12)
-    brand = head[8:] if head[4:8] == b"ftyp" else b""
-    if brand in _HEIC_BRANDS and "HEIF" not in _formats():
-        return f"a HEIC picture; {HEIC_REMEDY}"
-    of_a_box = brand in _HEIC_BRANDS or (brand in _AVIF_BRANDS and "AVIF" in _formats())
-    if head.startswith(_SIGNATURES) or of_a_box or (head[:4] == b"RIFF" and head[8:] == b"WEBP"):
-        return "damaged or cut off (its header can't be read); copy or export it again"
-    return "not a picture, or in a format that can't be read; convert it to JPEG or PNG"
 
 
 class _QuietPillow:

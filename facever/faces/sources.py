@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facever.errors import DataError, ImageError, reason_of
-from facever.faces.images import HEIC_REMEDY, ImageArray, load_image, photograph_suffixes, undecodable_suffixes
+from facever.faces.formats import HEIC_REMEDY, photograph_suffixes, undecodable_suffixes
+from facever.faces.images import ImageArray, load_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,12 @@ class Folder:
     paths: list[Path]
     errors: list[ImageError]
     passed_over: list[Path]
+
+    def all_errors(self) -> list[ImageError]:
+        """Why folders and photographs are left out."""
+        return self.errors + [
+            ImageError(str(path), f"can't be decoded here; {HEIC_REMEDY}") for path in self.passed_over
+        ]
 
 
 def find_photographs(folder: str | Path) -> Folder:

@@ -82,6 +82,15 @@ class WeightsInfo:
             f"{people_needed(needed):,} people with a photograph each, or fewer with several"
         )
 
+    def likelihood_for_prior(self) -> Likelihood:
+        """The line that turns a prior into a probability. Raises WeightsError where there is none."""
+        if self.likelihood is None:
+            raise WeightsError(
+                f"the weights {self.name!r} hold no likelihood ratio, so a prior gives no probability; fit one by "
+                "facever calibrate"
+            )
+        return self.likelihood
+
     def quality_to_decline_by(self) -> Quality:
         """The record by which poor photographs may be declined. Raises WeightsError without a useful one."""
         useless = "they hold no quality record" if self.quality is None else self.quality.why_useless()

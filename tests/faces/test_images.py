@@ -26,8 +26,9 @@ from PIL import Image, ImageFile, features
 from facever.datasets.identities import read_identities
 from facever.datasets.lfw import read_lfw_pairs
 from facever.errors import DataError, FaceverError, ImageError
-from facever.faces import images
-from facever.faces.images import MAX_PIXELS, load_image, photograph_suffixes, undecodable_suffixes
+from facever.faces import formats
+from facever.faces.formats import photograph_suffixes, undecodable_suffixes
+from facever.faces.images import MAX_PIXELS, load_image
 from facever.faces.sources import Folder, find_photographs, passed_over_note
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -390,9 +391,9 @@ def without_heic() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "pi_heif", None)
         patch.delitem(Image.OPEN, "HEIF", raising=False)  # registered by an earlier test
-        images._formats.cache_clear()
+        formats.decodable_formats.cache_clear()
         yield
-    images._formats.cache_clear()
+    formats.decodable_formats.cache_clear()
 
 
 def test_a_heic_photograph_is_decoded_and_turned_upright_once() -> None:
@@ -770,7 +771,7 @@ WHOLE = {
     "PPM": encode(NOISE, "PPM"),
     "JPEG 2000": encode(NOISE, "JPEG2000"),
     **({"AVIF": encode(NOISE, "AVIF", exif=exif(6))} if features.check("avif") else {}),
-    **({"HEIC": HEIC} if "HEIF" in images._formats() else {}),
+    **({"HEIC": HEIC} if "HEIF" in formats.decodable_formats() else {}),
 }
 
 
@@ -883,7 +884,7 @@ def test_photographs_are_found_below_the_folder_in_order(tmp_path: Path) -> None
 def test_every_photograph_suffix_counts_and_nothing_else(tmp_path: Path) -> None:
     wanted = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "tif", "tiff", "gif", "ppm", "pgm", "jp2", "j2k"]
     optional = {"AVIF": ["avif"], "HEIF": ["heic", "heif", "hif"]}
-    absent = [suffix for name, each in optional.items() if name not in images._formats() for suffix in each]
+    absent = [suffix for name, each in optional.items() if name not in formats.decodable_formats() for suffix in each]
     wanted += [suffix for each in optional.values() for suffix in each if suffix not in absent]
     assert {f".{suffix}" for suffix in wanted} == photograph_suffixes()
     assert {f".{suffix}" for suffix in absent} == undecodable_suffixes()

@@ -21,7 +21,6 @@ from facever.training.ema import EMA
 from facever.training.initial import Initial
 from facever.training.optimizer import make_optimizer
 from facever.training.sampler import Sampler, even_shares
-from facever.training.settings import parse_anchor
 from facever.training.trainer import Trainer
 from facever.weights.alignment import FACE_112X96, Alignment
 from facever.weights.file import save_weights
@@ -140,11 +139,11 @@ def test_each_branch_is_pulled_as_strongly_as_it_is_told() -> None:
 
 
 def test_the_first_pattern_that_fits_says_how_strong_the_pull_is() -> None:
-    weights = parse_anchor(["kin_F1*=0", "kin_*=1.5"])
+    weights = {"kin_F1*": 0.0, "kin_*": 1.5}
     assert anchor_weights(["kin_F1_MID1", "kin_F2_MID1", "celeba_3"], weights).tolist() == [0.0, 1.5, 0.0]
-    for text in ("kin", "=3", "kin_*=much"):
-        with pytest.raises(ValueError):
-            parse_anchor([text])
+    for anchor, told in (({"kin_*": "much"}, "a number"), ({"kin_*": -1.0}, "at least 0"), (["kin_*"], "a table")):
+        with pytest.raises(ValueError, match=told):
+            settings(init="dlib", anchor=anchor)
 
 
 def test_the_pull_is_on_the_first_branch_and_leaves_the_second_free(crops: CropSet, single: Path) -> None:
@@ -166,7 +165,7 @@ def test_what_is_frozen_stays_and_a_pattern_that_fits_nothing_is_refused(crops: 
     begun.train_step(0.0)
     for name, parameter in begun.network.named_parameters():
         assert torch.equal(parameter, before[name]) == name.startswith(("stem", "trunk.0.")), name
-    with pytest.raises(ValueError, match="no parameter of resnet29_twin fits 'root"):
+    with pytest.raises(ValueError, match="no parameter of resnet29_twin matches 'root"):
         make_optimizer(settings(freeze=["root*"]), begun.network, [])
 
 
@@ -193,7 +192,7 @@ def test_weights_of_another_size_or_network_can_not_be_begun_from(crops: CropSet
     with pytest.raises(WeightsError, match=r"takes crops of .*--alignment small"):
         Initial(str(single), larger, torch.device("cpu"))
     initial = Initial(str(single), crops, torch.device("cpu"))
-    with pytest.raises(WeightsError, match="training of another network"):
+    with pytest.raises(WeightsError, match="can't initialize another network"):
         initial.start(build_network("resnet29", embedding_size=4, input_size=(103, 103)))
 
 
@@ -212,13 +211,13 @@ def test_a_moving_average_by_hand() -> None:
     with torch.no_grad():
         parameter.add_(1.0)
     average.update(1)  # at the first step the decay is (1 + 1) / (10 + 1)
-    averaged = dict(average.averaged.named_parameters())[name]
+    averaged = dict(average.network.named_parameters())[name]
     assert averaged.numpy() == pytest.approx((start + 9 / 11).numpy(), abs=1e-6)
     average.update(1000)
     assert averaged.numpy() == pytest.approx((start + 1 - 0.9 * 2 / 11).numpy(), abs=1e-6)
     kept = EMA(network, 0.0)
     kept.update(1)
-    assert kept.averaged is network
+    assert kept.network is network
 
 
 def test_gradients_are_cut_to_the_length_asked_for(crops: CropSet, single: Path) -> None:
@@ -230,20 +229,35 @@ def test_gradients_are_cut_to_the_length_asked_for(crops: CropSet, single: Path)
 
 def test_even_sampling_draws_sources_and_people_alike() -> None:
     names = ["a_1"] * 90 + ["a_2"] * 10 + ["b_1"] * 3
-    shares = even_shares(names)
+    shares = even_shares(names, ["a"] * 100 + ["b"] * 3)
     by_name = {name: sum(s for s, n in zip(shares, names, strict=True) if n == name) for name in set(names)}
     assert by_name == pytest.approx({"a_1": 0.25, "a_2": 0.25, "b_1": 0.5})
-    order = Sampler(names, 10, True, 0)
+    order = Sampler(len(names), 10, 0, shares)
     drawn = Counter(names[row] for step in range(10 * 50) for row in order.rows(step))
     assert drawn["b_1"] / drawn.total() == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.parametrize("sampling", ["plain", "even"])
+def test_the_trainer_draws_by_the_sources_of_its_crops(crops: CropSet, single: Path, sampling: str) -> None:
+    known = replace(crops, sources={name: name[0] for name in crops.identities})
+    drawn = trainer(known, init=str(single), sampling=sampling).sampler.shares
+    if sampling == "plain":
+        assert drawn is None
+    else:
+        assert drawn is not None
+        # Two sources; a's two people have four photographs each, b's two have two.
+        assert dict(zip(crops.identities, drawn, strict=True)) == pytest.approx(
+            {"a_0": 1 / 16, "a_1": 1 / 16, "b_0": 1 / 8, "b_1": 1 / 8}
+        )
+
+
 def test_plain_sampling_takes_each_row_once_an_epoch_and_depends_on_the_seed() -> None:
-    order = Sampler([str(i) for i in range(20)], 5, False, 7)
+    order = Sampler(20, 5, 7)
     first, second = ([order.rows(step).tolist() for step in range(k, k + 4)] for k in (0, 4))
     assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(20))
     assert first != second
-    assert [Sampler([str(i) for i in range(20)], 5, False, 7).rows(4).tolist()] == second[:1]
+    assert [Sampler(20, 5, 7).rows(4).tolist()] == second[:1]
+    assert Sampler(20, 5, 8).rows(4).tolist() != second[0]
 
 
 def test_the_papers_network_trains_at_its_full_size() -> None:
