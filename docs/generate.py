@@ -97,7 +97,7 @@ def model_table() -> str:
             "| "
             + " | ".join(
                 [
-                    f"[`{name}`](../models/{name}.md)",
+                    f"`{name}`",
                     f"`{info.network}`",
                     f"{network.embedding_size}",
                     f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} M",

@@ -39,6 +39,11 @@ def cosine(a: Scores, b: Scores) -> Scores:
     ------
     ValueError
         If the shapes differ or have no axis.
+
+    Examples
+    --------
+    >>> cosine(np.array([[1.0, 0.0], [0.6, 0.8]]), np.array([[0.6, 0.8], [0.6, 0.8]])).tolist()
+    [0.6, 1.0]
     """
     if a.shape != b.shape or a.ndim == 0:
         raise ValueError(f"two arrays of equal shape (..., d) are needed, not {a.shape} and {b.shape}")
@@ -56,6 +61,11 @@ def decide(cosines: Scores, threshold: float) -> npt.NDArray[np.bool_]:
     Returns
     -------
     ndarray of bool, of the same shape
+
+    Examples
+    --------
+    >>> decide(np.array([0.31, 0.52, 0.74]), 0.52).tolist()
+    [False, True, True]
     """
     # Compared in float64: numpy would else round the threshold to float32 scores, possibly onto one of them.
     return np.asarray(np.greater_equal(cosines, threshold, signature="dd->?"))
@@ -85,6 +95,15 @@ def threshold_at_far(impostor_cosines: Scores, far: float, *, min_false_accepts:
     ------
     DataError
         If `far` is out of range, a cosine is not finite, or there are too few impostor pairs.
+
+    Examples
+    --------
+    One of four impostors may pass, so the threshold lies just above the second highest:
+
+    >>> impostors = np.array([0.1, 0.2, 0.3, 0.9])
+    >>> threshold = threshold_at_far(impostors, 0.25, min_false_accepts=0)
+    >>> 0.3 < threshold < 0.3000001, far_at_threshold(impostors, threshold)
+    (True, 0.25)
     """
     needed = impostors_needed(far, min_false_accepts)
     scores = checked_scores(impostor_cosines)
@@ -118,6 +137,11 @@ def impostors_needed(far: float, min_false_accepts: int = MIN_FALSE_ACCEPTS) -> 
     ------
     DataError
         If `far` is out of range.
+
+    Examples
+    --------
+    >>> impostors_needed(0.001)
+    10000
     """
     if not 0.0 < far < 1.0:
         raise DataError(f"FAR {far} is out of range; give a share between 0 and 1, such as 0.001")
@@ -126,7 +150,13 @@ def impostors_needed(far: float, min_false_accepts: int = MIN_FALSE_ACCEPTS) -> 
 
 
 def people_needed(impostor_pairs: int) -> int:
-    """Return how many people with one photograph each make so many pairs: the least n with n (n - 1) / 2 of them."""
+    """Return how many people with one photograph each make so many pairs: the least n with n (n - 1) / 2 of them.
+
+    Examples
+    --------
+    >>> people_needed(10_000)
+    142
+    """
     n = (1 + math.isqrt(8 * impostor_pairs + 1)) // 2
     return n if n * (n - 1) // 2 >= impostor_pairs else n + 1
 

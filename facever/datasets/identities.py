@@ -99,7 +99,13 @@ def read_dropped(file: Path) -> list[str]:
 
 
 def group_of(identity: str) -> str:
-    """What a split keeps together: the family, where the name gives it, else the identity."""
+    """What a split keeps together: the family, where the name gives it, else the identity.
+
+    Examples
+    --------
+    >>> group_of("fiw_F0012_MID3"), group_of("George_W_Bush")
+    ('fiw_F0012', 'George_W_Bush')
+    """
     match = _FAMILY.match(identity)
     return match["family"] if match else identity
 
@@ -114,6 +120,11 @@ def split_identities(identities: Iterable[str], share: float, seed: int = 0) -> 
     ----------
     share : float in [0, 1)
         Approximate fraction of the groups to hold out; 0 holds out none.
+
+    Examples
+    --------
+    >>> split_identities([f"person_{i}" for i in range(6)], share=0.3)
+    (['person_0', 'person_3', 'person_4', 'person_5'], ['person_1', 'person_2'])
     """
     if not 0 <= share < 1:
         raise ValueError(f"the fraction held out is in [0, 1), not {share}")
@@ -132,7 +143,13 @@ def _fraction(text: str) -> float:
 
 
 def matching(identities: Iterable[str], pattern: str) -> list[str]:
-    """The names that match a shell pattern, each once, sorted."""
+    """The names that match a shell pattern, each once, sorted.
+
+    Examples
+    --------
+    >>> matching(["celeba_2", "fiw_1", "celeba_1"], "celeba_*")
+    ['celeba_1', 'celeba_2']
+    """
     return sorted(name for name in set(identities) if fnmatchcase(name, pattern))
 
 

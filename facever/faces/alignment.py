@@ -34,6 +34,13 @@ def similarity_transform(source: Sequence[Any] | NDArray[Any], target: Sequence[
     ------
     AlignmentError
         If the points are not finite, all equal, or collinear.
+
+    Examples
+    --------
+    Twice as large, and moved by (3, 1):
+
+    >>> (similarity_transform([[0, 0], [1, 0], [0, 1]], [[3, 1], [5, 1], [3, 3]]).round(6) + 0).tolist()
+    [[2.0, 0.0, 3.0], [0.0, 2.0, 1.0]]
     """
     p, q = np.asarray(source, np.float64), np.asarray(target, np.float64)
     if p.shape != q.shape or p.ndim != 2 or p.shape[1] != 2 or len(p) < 2:

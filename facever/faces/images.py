@@ -36,7 +36,7 @@ _EMPTY = "the file is empty; copy or download it again"
 
 
 def load_image(
-    source: str | Path | bytes | NDArray,
+    source: str | Path | bytes | NDArray[Any],
     *,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
@@ -162,7 +162,7 @@ def _reduce_to_8_bits(picture: Image.Image, name: str) -> Image.Image:
     return Image.fromarray(_scale_to_8_bits(levels, white))
 
 
-def _scale_to_8_bits(levels: NDArray, white: int) -> NDArray[np.uint8]:
+def _scale_to_8_bits(levels: NDArray[Any], white: int) -> NDArray[np.uint8]:
     """Map 0 … `white` to 0 … 255, rounded to the nearest; `white` is at most 65535."""
     return ((levels.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
 
@@ -187,7 +187,7 @@ def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uin
     return np.array(pixels, order="C")
 
 
-def _from_array(array: NDArray, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> NDArray[np.uint8]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         cause = f"an array of shape {array.shape}; give (H, W) or (H, W, C) of 1, 3 or 4 channels, channels last"
         raise ImageError(name, cause)
@@ -202,7 +202,7 @@ def _from_array(array: NDArray, name: str, max_pixels: int) -> NDArray[np.uint8]
     return np.array(pixels, order="C")
 
 
-def _array_to_8_bits(array: NDArray, name: str) -> NDArray[np.uint8]:
+def _array_to_8_bits(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     kind, size = array.dtype.kind, array.dtype.itemsize
     if (kind, size) == ("u", 1):
         return np.asarray(array)

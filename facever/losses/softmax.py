@@ -73,7 +73,14 @@ def parse_alpha(text: str) -> tuple[float, bool]:
 
 
 def l2_normalize(features: Tensor) -> Tensor:
-    """Features (..., d) scaled to unit length, eps 1e-12 under the root; a zero vector stays zero."""
+    """Features (..., d) scaled to unit length, eps 1e-12 under the root; a zero vector stays zero.
+
+    Examples
+    --------
+    >>> l2_normalize(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6000, 0.8000],
+            [0.0000, 0.0000]])
+    """
     return features * torch.rsqrt(features.square().sum(-1, keepdim=True) + EPSILON)
 
 

@@ -39,6 +39,11 @@ def best_threshold(cosines: Scores, same: Bools) -> float:
         If the shapes differ.
     DataError
         If a score is not finite or a kind of pair is missing.
+
+    Examples
+    --------
+    >>> best_threshold(np.array([0.9, 0.8, 0.2, 0.1]), np.array([True, True, False, False]))
+    0.5
     """
     cosines, same = checked_pairs(cosines, same)
     values, inverse = np.unique(cosines.astype(np.float64), return_inverse=True)  # (m,) ascending, (n,)

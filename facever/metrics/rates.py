@@ -42,6 +42,11 @@ def equal_error_rate(cosines: Scores, same: Bools) -> float:
         If the shapes differ.
     DataError
         If a score is not finite or a kind of pair is missing.
+
+    Examples
+    --------
+    >>> equal_error_rate(np.array([0.9, 0.4, 0.5, 0.1]), np.array([True, True, False, False]))
+    0.5
     """
     from sklearn.metrics import roc_curve
 
@@ -74,6 +79,11 @@ def tar_at_far(genuine_cosines: Scores, impostor_cosines: Scores, far: float) ->
     ------
     DataError
         If `far` is out of range, or there is no score of a kind or one that is not finite.
+
+    Examples
+    --------
+    >>> tar_at_far(np.array([0.25, 0.8, 0.9]), np.array([0.1, 0.2, 0.3, 0.7]), 0.25)
+    0.6666666666666666
     """
     return tar_at_threshold(genuine_cosines, threshold_at_far(impostor_cosines, far, min_false_accepts=0))
 
@@ -98,6 +108,11 @@ def d_prime(genuine_cosines: Scores, impostor_cosines: Scores) -> float:
     -------
     float
         Infinite where neither varies and the means differ; NaN where there is a single score of a kind.
+
+    Examples
+    --------
+    >>> d_prime(np.array([6.0, 7.0, 8.0]), np.array([1.0, 2.0, 3.0]))
+    5.0
     """
     genuine, impostor = (checked_scores(s).astype(np.float64) for s in (genuine_cosines, impostor_cosines))
     if min(genuine.size, impostor.size) < 2:

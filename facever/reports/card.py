@@ -20,7 +20,7 @@ from facever.networks import EmbeddingNetwork
 from facever.reports.training_curve import training_curve
 from facever.weights.file import load_weights
 
-WORDS = ("summary", "intended", "unfit", "data", "figures", "limits")
+WORDS = ("license_tag", "datasets", "summary", "intended", "unfit", "data", "figures", "limits")
 TRAINING_WORDS = ("command", "training")
 
 
@@ -37,8 +37,9 @@ def write_card(
     Parameters
     ----------
     about : Path
-        TOML with what only a person knows: `summary`, `intended`, `unfit`, `data`, `figures`, `limits` (a list), and
-        for a training `command` and `training`.
+        TOML with what only a person knows: `license_tag` (a model hub's, such as "cc0-1.0", or "other"), `datasets` (a
+        list of tags), `summary`, `intended`, `unfit`, `data`, `figures`, `limits` (a list), and for a training
+        `command` and `training`.
     training : Path, optional
         The folder that `facever train` wrote.
     evaluations : sequence of Path
@@ -94,7 +95,7 @@ def write_card(
     try:
         text = environment.get_template("card.md").render(fields)
     except jinja2.UndefinedError as error:
-        raise DataError(f"{training}: its training.json lacks what a card tells ({error})") from error
+        raise DataError(f"{training}: its training.json lacks what a card needs ({error})") from error
     written = [card]
     write_bytes(card, text.encode())
     if curve is not None and training is not None:
@@ -123,7 +124,7 @@ def multiply_adds(network: EmbeddingNetwork) -> int:
 
 
 class _Evaluation:
-    """What a card tells of one result of eval-lfw or eval-all."""
+    """What a card shows of one result of eval-lfw or eval-all."""
 
     def __init__(self, path: Path) -> None:
         self.file = path.name
@@ -168,11 +169,13 @@ def _with_interval(value: float, interval: Sequence[float] | None) -> str:
 
 
 def _held_out_rows(held_out: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    def share(figures: Mapping[str, Any], key: str) -> str:
+        return f"{figures[key]:.4f}" if key in figures else ""
+
     def row(name: str, value: Any) -> tuple[str, list[str]]:
         return name, [value(figures) for figures in held_out.values()]
 
     fars = sorted({far for figures in held_out.values() for far in figures["tar"]}, key=float, reverse=True)
-    share = lambda figures, key: f"{figures[key]:.4f}" if key in figures else ""  # noqa: E731
     rows = [
         row("people, photographs", lambda f: f"{f['people']:,}, {f['photographs']:,}"),
         row(

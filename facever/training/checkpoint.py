@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,27 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"{path}: no checkpoint to resume; train without --resume")
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
         raise DataError(f"{path}: not a whole checkpoint ({type(error).__name__}); train without --resume") from error
+    if not isinstance(state, dict):
+        raise DataError(f"{path}: not a whole checkpoint (a {type(state).__name__}); train without --resume")
+    return state
+
+
+def check_kinds(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    """Raise KeyError for a value that is missing, TypeError for one of another type than `isinstance` takes."""
+    for key, kind in kinds.items():
+        if not isinstance(values[key], kind):
+            raise TypeError(f"{key} is of type {type(values[key]).__name__}")
 
 
 def check_same(path: Path, kind: str, saved: dict[str, Any], asked: dict[str, Any]) -> None:
     """Raise DataError if a resumed run is asked for something else than it started with."""
-    changed = [key for key in asked if saved.get(key) != asked[key]]
+    changed = [key for key in {**asked, **saved} if key not in asked or saved.get(key) != asked[key]]
     if changed:
-        details = ", ".join(f"{key} {saved.get(key)!r} -> {asked[key]!r}" for key in changed)
+        details = ", ".join(f"{key} {saved.get(key)!r} -> {asked.get(key)!r}" for key in changed)
         raise DataError(
-            f"{path}: the run started with other {kind} ({details}); choose another --out, or the same {kind}"
+            f"{path}: the run started with other {kind} ({details}); choose another --out, or --resume with the same "
+            f"{kind}"
         )

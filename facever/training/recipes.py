@@ -77,7 +77,7 @@ def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
         key, mark, value = text.partition("=")
         if not mark:
             raise SettingError(f"--set takes KEY=VALUE, such as ema=0.998, not {text!r}")
-        for written in (value, json.dumps(value)):
+        for written in (value, json.dumps(value, ensure_ascii=False)):
             try:
                 parsed = tomllib.loads(f"{key} = {written}")
                 break

@@ -18,7 +18,7 @@ from facever.files import write_bytes, write_json
 from facever.metrics.calibration import CALIBRATED_FARS
 from facever.reports.training_curve import training_curve
 from facever.training.callbacks import Callback, Progress
-from facever.training.checkpoint import check_same, load_checkpoint, save_checkpoint
+from facever.training.checkpoint import check_kinds, check_same, load_checkpoint, save_checkpoint
 from facever.training.data import TrainingData
 from facever.training.distributed import ProcessGroup
 from facever.training.errors import Diverged
@@ -133,6 +133,7 @@ class Session:
         path = self.out / CHECKPOINT
         state = load_checkpoint(path, self.device)
         try:
+            _check_state(state)
             check_same(path, "settings", state["settings"], self.settings.to_json())
             check_same(path, "photographs", state["people"], self.data.people())
             self.trainer.restore(state["trainer"])
@@ -226,3 +227,16 @@ class Session:
         info = weights_info(self.out.name, self.settings, self.data, trainer.loss.alpha_value, trainer.normalization)
         export_weights(self.out / WEIGHTS, info, self.best["network"])
         return info
+
+
+def _check_state(state: dict[str, Any]) -> None:
+    """Raise KeyError, TypeError or ValueError for what a session can't continue from."""
+    number = int | float
+    tables, numbers = dict.fromkeys(("settings", "people", "trainer"), dict), {"minutes": number, "loss": number}
+    check_kinds(state, {**tables, **numbers, "log": list, "window": list, "best": dict | None})
+    for row in state["log"]:
+        check_kinds(row, {"step": int, "loss": number})
+    for loss, accuracy in state["window"]:
+        check_kinds({"loss": loss, "accuracy": accuracy}, {"loss": number, "accuracy": number})
+    if state["best"] is not None:
+        check_kinds(state["best"], {"accuracy": number, "tar": number, "score": number, "network": dict})

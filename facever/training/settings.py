@@ -169,6 +169,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_types(self.augmentation, "augmentation.")
         _check_ranges(self)
 
     @property

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 from torch import Tensor
 
-from facever.losses import BranchLoss, CenterLoss, L2Softmax, LossOutput, Softmax, alpha_lower_bound, l2_normalize
+from facever.losses import (
+    BranchLoss,
+    CenterLoss,
+    L2Softmax,
+    LossOutput,
+    Softmax,
+    alpha_lower_bound,
+    check_alpha,
+    l2_normalize,
+    parse_alpha,
+)
 
 
 def a_batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -476,6 +486,70 @@ def test_without_a_bound_alpha_goes_where_it_is_driven() -> None:
 def test_a_bound_without_meaning_is_refused(arguments: dict[str, float], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         L2Softmax(**{"embedding_size": 5, "num_classes": 10, **arguments})  # type: ignore[arg-type]
+
+
+def test_alpha_is_a_number_or_learned() -> None:
+    assert parse_alpha("24") == (24.0, False)
+    assert parse_alpha("learned") == (4.0, True)
+    for text in ("-1", "0", "nan", "inf"):
+        with pytest.raises(ValueError, match=f"must be positive, not {float(text)}"):
+            parse_alpha(text)
+    for text in ("big", ""):
+        with pytest.raises(ValueError, match=f"alpha is a number or 'learned', not '{text}'"):
+            parse_alpha(text)
+
+
+def test_a_bound_is_a_probability_for_a_learned_alpha() -> None:
+    check_alpha(4.0)
+    check_alpha(4.0, learned=True, bound=0.9)
+    with pytest.raises(ValueError, match="for a learned alpha, and alpha is fixed at 4"):
+        check_alpha(4.0, bound=0.9)
+    for bound in (0.0, 1.0, math.nan):
+        with pytest.raises(ValueError, match=f"a probability between 0 and 1, not {bound}"):
+            check_alpha(4.0, learned=True, bound=bound)
+
+
+# For 100 classes the bound at p = 0.9 is log(9 · 98) = 6.782, at p = 0.5 it is log(98) = 4.585.
+@pytest.mark.parametrize(
+    ("loss", "lines"),
+    [
+        (L2Softmax(3, 100, 16.0), ["alpha fixed at 16; lower bound for C = 100, p = 0.9: 6.78"]),
+        (
+            L2Softmax(3, 100, 2.5),
+            [
+                "alpha fixed at 2.5; lower bound for C = 100, p = 0.9: 6.78",
+                "warning: alpha 2.5 lies below the bound; no class can reach probability 0.9",
+            ],
+        ),
+        (L2Softmax(3, 100, learned=True), ["alpha learned from 4; lower bound for C = 100, p = 0.9: 6.78"]),
+        (
+            L2Softmax(3, 100, learned=True, alpha_bound=0.5),
+            ["alpha learned from 4.585; lower bound for C = 100, p = 0.5: 4.58, enforced"],
+        ),
+        (L2Softmax(3, 2, 0.1), []),
+        (Softmax(3, 100), []),
+        (CenterLoss(Softmax(3, 100)), []),
+        (CenterLoss(L2Softmax(3, 100, 16.0)), ["alpha fixed at 16; lower bound for C = 100, p = 0.9: 6.78"]),
+        (
+            BranchLoss([L2Softmax(3, 100, 16.0) for _ in range(2)]),
+            ["alpha fixed at 16; lower bound for C = 100, p = 0.9: 6.78"],
+        ),
+    ],
+)
+def test_a_loss_tells_its_alpha_beside_the_bound_and_warns_of_one_below(loss: Softmax, lines: list[str]) -> None:
+    assert loss.describe() == lines
+
+
+def test_centers_move_by_the_whole_batch_where_a_part_is_held() -> None:
+    features, labels = a_batch(torch.float32)
+    whole = CenterLoss(Softmax(5, 4), rate=0.5)
+    whole(features, labels)
+    parts = CenterLoss(Softmax(5, 4), rate=0.5, gather=lambda part: features if part.is_floating_point() else labels)
+    parts(features[:2], labels[:2])
+    alone = CenterLoss(Softmax(5, 4), rate=0.5)
+    alone(features[:2], labels[:2])
+    assert torch.equal(parts.centers, whole.centers)
+    assert not torch.equal(alone.centers, whole.centers)
 
 
 def test_the_loss_of_branches_is_the_mean_of_each_ones_own() -> None:

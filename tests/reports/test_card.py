@@ -15,6 +15,8 @@ from facever.weights.records import Normalization, Threshold
 
 ARGUMENTS = {"widths": [8], "depths": [0], "stem": 4, "embedding_size": 6, "input_size": [64, 56]}
 ABOUT = """
+license_tag = "other"
+datasets = ["white-noise", "snow"]
 summary = "For trying."
 intended = "Trying."
 unfit = "All else."
@@ -90,8 +92,22 @@ def test_a_card_tells_what_the_records_hold(made: dict[str, Path]) -> None:
     ):
         assert part in text, part
     assert "0.001 | None" not in text
-    assert "![Course of the training](card.svg)" in text
+    assert "![Training curve](card.svg)" in text
     assert made["card.md"].with_suffix(".svg").read_text().startswith("<?xml")
+
+
+def test_a_card_begins_with_the_front_matter_of_a_model_hub(made: dict[str, Path]) -> None:
+    _, front, body = card_of(made).split("---\n", 2)
+    assert front.splitlines() == [
+        "license: other",
+        'license_name: "CC0"',
+        "library_name: facever",
+        "pipeline_tag: image-feature-extraction",
+        "tags: [face-verification, face-recognition, l2-softmax]",
+        "datasets: [white-noise, snow]",
+        "metrics: [accuracy, roc_auc, tar_at_far]",
+    ]
+    assert body.lstrip().startswith("# `tiny`")
 
 
 def test_all_pairs_stand_beside_the_folds(made: dict[str, Path], tmp_path: Path) -> None:
@@ -139,7 +155,7 @@ def test_every_table_row_has_as_many_cells_as_its_head(made: dict[str, Path]) ->
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("about.toml", 'summary = "no more"', "lacks intended"),
+        ("about.toml", 'summary = "no more"', "lacks license_tag, datasets, intended"),
         ("about.toml", "not toml", "can't be read as TOML"),
         ("lfw.json", '{"a": 1}', "not a result of eval-lfw"),
         ("lfw.json", "[]", "not a record"),

@@ -4,10 +4,12 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,20 +17,22 @@ import torch
 
 from facever import Verifier
 from facever.cli.train import train as train_command
-from facever.errors import DataError, FaceverError, OutputError
+from facever.errors import DataError, FaceverError, OutputError, SettingError
 from facever.faces.embedder import Embedder
 from facever.losses import CenterLoss, L2Softmax, Softmax
 from facever.reports.training_curve import training_curve
-from facever.training import TrainingSettings, train
+from facever.training import TrainingSettings, make_settings, train
 from facever.training.callbacks import Callback, Progress
 from facever.training.crops import CropSet
-from facever.training.data import prepare
-from facever.training.run import Interrupted
-from facever.training.settings import LOSSES, parse_alpha
+from facever.training.data import TrainingData, prepare
+from facever.training.errors import Diverged, Interrupted
+from facever.training.settings import LossName
 from facever.training.trainer import Trainer
-from facever.training.validation import validate
+from facever.training.validation import Validation, validate
 from facever.weights.alignment import ALIGNMENTS
 from facever.weights.file import load_weights
+
+LOSSES = get_args(LossName)
 
 # A network so small that a step takes milliseconds.
 SETTINGS = TrainingSettings(
@@ -54,6 +58,7 @@ class Recorder(Callback):
     def __init__(self, stop_after: int | None = None) -> None:
         self.said: list[str] = []
         self.seen: list[Progress] = []
+        self.validations: list[Validation] = []
         self.stop_after = stop_after
 
     def say(self, message: str) -> None:
@@ -62,7 +67,8 @@ class Recorder(Callback):
     def progress(self, progress: Progress) -> None:
         self.seen.append(progress)
 
-    def validated(self, epoch, validation, best) -> None:
+    def validated(self, epoch: int, validation: Validation, best: bool) -> None:
+        self.validations.append(validation)
         if self.stop_after == epoch:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -204,6 +210,97 @@ def test_a_checkpoint_that_is_cut_short_or_a_pickle_of_other_things_is_refused(
             train(SETTINGS, people, tmp_path / "out", cache, "cpu", resume=True)
 
 
+@pytest.fixture(scope="module")
+def stopped(people: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingSettings, Path]:
+    """The settings and the checkpoint of a training that was stopped after its first epoch."""
+    settings = replace(SETTINGS, ema=0.9, epochs=2)
+    out = tmp_path_factory.mktemp("stopped") / "out"
+    with pytest.raises(Interrupted):
+        train(settings, people, out, cache, "cpu", callback=Recorder(stop_after=1))
+    return settings, out / "checkpoint.pt"
+
+
+def resume_with(
+    change: Callable[[dict[str, Any]], Any],
+    stopped: tuple[TrainingSettings, Path],
+    people: Path,
+    cache: Path,
+    out: Path,
+) -> None:
+    """Resume from the checkpoint as `change` leaves or returns it."""
+    settings, checkpoint = stopped
+    state = torch.load(checkpoint, weights_only=True)
+    changed = change(state)
+    out.mkdir()
+    torch.save(state if changed is None else changed, out / "checkpoint.pt")
+    train(settings, people, out, cache, "cpu", resume=True)
+
+
+TOP = ("settings", "people", "trainer", "log", "best", "minutes", "loss", "window")
+TRAINER = ("network", "loss", "optimizer", "ema", "distillation", "step")
+
+
+def put(value: Any, *path: str) -> Callable[[dict[str, Any]], None]:
+    def change(state: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            state = state[key]
+        state[path[-1]] = value
+
+    return change
+
+
+def drop(*path: str) -> Callable[[dict[str, Any]], None]:
+    def change(state: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            state = state[key]
+        del state[path[-1]]
+
+    return change
+
+
+DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a list": lambda state: [state],
+    "a tensor": lambda state: torch.zeros(3),
+    "empty": lambda state: {},
+    **{f"no {key}": drop(key) for key in TOP},
+    **{f"{key} of another type": put(5j, key) for key in TOP},
+    **{f"{key} is none": put(None, key) for key in TOP if key != "best"},
+    **{f"no trainer's {key}": drop("trainer", key) for key in TRAINER if key != "distillation"},
+    **{f"trainer's {key} of another type": put("much", "trainer", key) for key in TRAINER if key != "distillation"},
+    "an unknown setting": put(0.5, "settings", "mixed"),
+    "a setting missing": drop("settings", "ema"),
+    "a setting of another type": put("much", "settings", "alpha"),
+    "augmentation of another type": put([1, 2], "settings", "augmentation"),
+    "a count of people missing": drop("people", "training_photographs"),
+    "a parameter missing": drop("trainer", "network", "dense.weight"),
+    "a parameter of another shape": put(torch.zeros(2, 2), "trainer", "network", "dense.weight"),
+    "an unknown parameter": put(torch.zeros(2), "trainer", "ema", "more"),
+    "an optimizer without groups": put([], "trainer", "optimizer", "param_groups"),
+    "rows of the log that are none": put([1, 2], "log"),
+    "a best without its network": drop("best", "network"),
+    "a best without its score": drop("best", "score"),
+    "a best score that is no number": put("much", "best", "score"),
+    "losses that are no numbers": put([("much", None)], "window"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_refused_with_the_remedy(
+    damage: str, stopped: tuple[TrainingSettings, Path], people: Path, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"checkpoint.*--resume") as refusal:
+        resume_with(DAMAGE[damage], stopped, people, cache, tmp_path / "out")
+    assert str(tmp_path / "out" / "checkpoint.pt") in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_whole_checkpoint_is_resumed(
+    stopped: tuple[TrainingSettings, Path], people: Path, cache: Path, tmp_path: Path
+) -> None:
+    resume_with(lambda state: None, stopped, people, cache, tmp_path / "out")
+    assert (tmp_path / "out" / "weights.safetensors").exists()
+
+
 def test_the_bound_of_alpha_is_told_and_a_lower_alpha_warned_of(people: Path, cache: Path, tmp_path: Path) -> None:
     recorder = Recorder()
     train(replace(SETTINGS, epochs=1, alpha=1.0), people, tmp_path / "out", cache, "cpu", callback=recorder)
@@ -300,7 +397,7 @@ def test_without_held_out_people_the_last_weights_are_exported(people: Path, cac
 
 def test_a_training_that_diverges_ends_with_the_remedy(people: Path, cache: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, learning_rate=1e30, warmup=0.0, loss="softmax", epochs=20)
-    with pytest.raises(DataError, match="--learning-rate"):
+    with pytest.raises(Diverged, match="--learning-rate"):
         train(settings, people, tmp_path / "out", cache, "cpu")
 
 
@@ -365,13 +462,21 @@ def test_the_command_hands_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_p
         raise FaceverError("enough")
 
     monkeypatch.setattr("facever.training.train", remember)
-    options = {"alpha_bound": 0.95, "alpha_decay": 0.0, "center_weight": 0.01, "center_rate": 0.3}
+    more = {"alpha_decay": 0.0, "center_weight": 0.01, "center_rate": 0.3}
+    assignments = [f"{key}={value}" for key, value in more.items()]
     with pytest.raises(FaceverError, match="enough"):
-        train_command(tmp_path, loss="l2-center", alpha="learned", **options)
-    expected = {"loss": "l2-center", "alpha": 4.0, "alpha_learned": True, **options}
+        train_command(tmp_path, loss="l2-center", alpha="learned", alpha_bound=0.95, set_=assignments)
+    expected = {"loss": "l2-center", "alpha": 4.0, "alpha_learned": True, "alpha_bound": 0.95, **more}
     assert expected.items() <= given[0].to_json().items()
-    with pytest.raises(FaceverError, match="alpha_bound is for a learned alpha, and alpha is fixed at 16"):
+    with pytest.raises(FaceverError, match="enough"):
+        train_command(tmp_path, recipe="face-resnet", epochs=2, seed=3, set_=["augmentation.cut=0.5", "seed=4"])
+    recipe = make_settings("face-resnet")
+    augmentation = replace(recipe.augmentation, cut=0.5)
+    assert given[1] == replace(recipe, epochs=2, minutes=None, seed=3, augmentation=augmentation)
+    with pytest.raises(SettingError, match="alpha_bound is for a learned alpha, and alpha is fixed at 16"):
         train_command(tmp_path, alpha_bound=0.9)
+    with pytest.raises(SettingError, match="--alpha: alpha is a number or 'learned', not 'big'"):
+        train_command(tmp_path, alpha="big")
 
 
 def test_the_learning_rate_rises_and_falls_as_a_cosine() -> None:
@@ -379,14 +484,6 @@ def test_the_learning_rate_rises_and_falls_as_a_cosine() -> None:
     # Half of the way up; the top; half of the cosine; the end.
     rates = [settings.learning_rate_at(share) for share in (0.05, 0.1, 0.55, 1.0)]
     assert rates == pytest.approx([0.1, 0.2, 0.1, 0.0])
-
-
-def test_alpha_is_a_number_or_learned() -> None:
-    assert parse_alpha("24") == (24.0, False)
-    assert parse_alpha("learned") == (4.0, True)
-    for text in ("-1", "nan", "inf", "big"):
-        with pytest.raises(ValueError):
-            parse_alpha(text)
 
 
 def test_trained_on_with_the_same_photographs_the_weights_name_them_once(
@@ -422,10 +519,48 @@ def test_the_last_network_is_kept_where_it_was_asked_for(people: Path, cache: Pa
         assert torch.allclose(tensor, saved[name].to(tensor.dtype), atol=1e-3), name
 
 
+def test_the_sources_that_the_data_folder_names_reach_crops_of_both_sides(people: Path, tmp_path: Path) -> None:
+    data, names = tmp_path / "data", [f"person_{i}" for i in range(8)]
+    for name in names:
+        (data / name).mkdir(parents=True)
+        for shot in ("0.png", "1.png"):
+            shutil.copy(people / name / shot, data / name / shot)
+
+    def prepared(**changes: Any) -> TrainingData:
+        settings = replace(SETTINGS, **changes)
+        return prepare(settings, data, tmp_path / "cache", torch.device("cpu"), 1, Callback())
+
+    def sources_of(data: TrainingData) -> dict[str, str]:
+        sides = (data.training, data.held_out)
+        return {name: s for side in sides for name, s in zip(side.identities, side.row_sources(), strict=True)}
+
+    assert sources_of(prepared()) == dict.fromkeys(names, "")
+    assert sources_of(prepared(sources="(?P<source>[^_]+)_")) == dict.fromkeys(names, "person")
+    named = {name: "ab"[i % 2] for i, name in enumerate(names)}
+    (data / "sources.csv").write_text("\n".join(["identity,source", *map(",".join, named.items())]))
+    assert sources_of(prepared()) == named
+    (data / "sources.csv").write_text("identity,source\nperson_0,a\n")
+    with pytest.raises(DataError, match="names no source for 7 identities, the first: person_1"):
+        prepared()
+
+
+def test_validation_and_record_are_told_by_source(people: Path, cache: Path, tmp_path: Path) -> None:
+    for pattern, source in (("", ""), ("(?P<source>person)_", "person")):
+        recorder, out = Recorder(), tmp_path / f"of {source}"
+        train(replace(SETTINGS, sources=pattern, epochs=1), people, out, cache, "cpu", callback=recorder)
+        (validation,) = recorder.validations
+        assert validation.tar_by_source.keys() == {source}
+        assert validation.score == validation.tar_by_source[source] == validation.tar
+        assert json.loads((out / "training.json").read_text())["held_out"].keys() == {source}
+        with (out / "log.csv").open() as file:
+            assert float(list(csv.DictReader(file))[-1]["validation_score"]) == pytest.approx(validation.score)
+
+
 def test_validation_of_perfectly_parted_people_is_perfect_and_of_one_person_not_possible() -> None:
     embeddings = np.repeat(np.eye(4, dtype=np.float32), 5, axis=0)
     names = [name for name in "abcd" for _ in range(5)]
-    validation = validate(embeddings, names, 0)
+    validation = validate(embeddings, names, [""] * 20, 0)
     assert validation is not None
     assert (validation.accuracy, validation.tar) == (1.0, 1.0)
-    assert validate(embeddings[:5], names[:5], 0) is None
+    assert (validation.tar_by_source, validation.score) == ({"": 1.0}, 1.0)
+    assert validate(embeddings[:5], names[:5], [""] * 5, 0) is None

@@ -13,6 +13,7 @@ from samples import NETWORK, SETTINGS, noise
 from facever.faces.embedder import Embedder
 from facever.networks import build_network
 from facever.training import train
+from facever.training.crops import CropSet
 from facever.training.distillation.mixup import MixupPairs
 from facever.training.distillation.teacher import VIEWS, DistillationLoss, teacher_embeddings
 from facever.training.trainer import Trainer
@@ -59,6 +60,29 @@ def test_the_teacher_is_asked_once_and_again_for_other_photographs(teacher: Path
     for file in tmp_path.iterdir():
         file.write_bytes(b"not a whole file")
     assert torch.equal(ask(noise()), first)
+
+
+@pytest.mark.parametrize("row", [1, 64, 129])
+def test_the_teacher_is_asked_again_after_one_pixel_of_any_crop_changed(
+    teacher: Path, tmp_path: Path, row: int
+) -> None:
+    told: list[int] = []
+
+    def ask(crops: CropSet, cache: str = "cache") -> torch.Tensor:
+        tell = lambda done, total: told.append(done)  # noqa: E731
+        return teacher_embeddings(str(teacher), crops, tmp_path / cache, torch.device("cpu"), tell)
+
+    crops = noise(130)
+    first = ask(crops)
+    pixels = crops.crops.copy()
+    pixels[row, 40, 36, 1] ^= 255  # in the middle, so that every view sees it
+    told.clear()
+    changed = ask(replace(crops, crops=pixels))
+    assert told[-1] == 130
+    assert not torch.equal(changed[row], first[row])
+    assert torch.equal(changed, ask(replace(crops, crops=pixels), "fresh"))
+    told.clear()
+    assert torch.equal(ask(crops), first) and told == []  # both are kept
 
 
 def test_the_teachers_word_on_mixtures_follows_that_on_photographs(teacher: Path, tmp_path: Path) -> None:
