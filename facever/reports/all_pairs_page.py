@@ -1,4 +1,4 @@
-"""The report of all pairs of a folder: `index.html`, which stands alone, and `result.json` with the figures."""
+"""The report of all pairs of a folder: `index.html`, self-contained, and `result.json` with the figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADLINE = 1e-3
 
 
 def wanted_names(result: AllPairsResult) -> list[str]:
-    """The photographs of which `write_all_pairs_report` shows the crops, by name."""
+    """The photographs whose crops `write_all_pairs_report` shows, by name."""
     pairs = [*result.most_alike, *result.least_alike]
     return list(dict.fromkeys(name for a, b, _ in pairs for name in (a, b)))
 
@@ -38,11 +38,11 @@ def write_all_pairs_report(
     Parameters
     ----------
     title, model : str
-        Of the folder and of what was evaluated.
+        Names of the folder and of the model.
     crops : mapping from name to uint8 ndarray (H, W, 3)
-        At least of `wanted_names(result)`; others show a blank.
+        At least those of `wanted_names(result)`; others are blank.
     made : mapping
-        Settings, versions and times, as they are to be printed.
+        Settings, versions and times, as printed.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def _page(
     if far is not None:
         low, high = result.tar_intervals[far]
         headline = f"TAR {100 * (result.tar_at_far[far] or 0.0):.2f} % at FAR {far:g}"
-        note = f"95 % interval {100 * low:.2f} to {100 * high:.2f} %, over {result.people:,} bootstrap over identities"
+        note = f"95 % interval {100 * low:.2f} to {100 * high:.2f} %, bootstrap over {result.people:,} identities"
     rows = [row for row in all_pairs_rows(result, model)[1:] if not row[0].startswith(("TAR", "alike"))]
     return rendered(
         "all_pairs.html",

@@ -1,4 +1,4 @@
-"""What the program sees in a photograph, drawn for a person."""
+"""Detected faces and their aligned crops, drawn onto a photograph."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def draw_faces(image: ImageArray, faces: Sequence[EmbeddedFace]) -> Image.Image:
     ----------
     image : uint8 ndarray of shape (H, W, 3), RGB
     faces : sequence of EmbeddedFace
-        With embeddings or without; then no norm is written.
+        With embeddings or without; without, no norm is shown.
     """
     scale = min(1.0, LARGEST / max(image.shape[:2]))
     photograph = Image.fromarray(image)
@@ -59,7 +59,7 @@ def _label(
     color: str,
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
 ) -> None:
-    """Text on its color, above the corner where there is room."""
+    """Text on a colored background, above the corner where there is room."""
     box = draw.textbbox(corner, text, font=font)
     height = box[3] - corner[1] + 2
     y = corner[1] - height if corner[1] >= height else corner[1]

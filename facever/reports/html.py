@@ -1,4 +1,4 @@
-"""What all pages share: the template engine, pairs of crops, pictures inside the page."""
+"""Shared by all pages: the template engine, pairs of crops, embedded pictures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from facever.faces.cache import jpeg
 
-NO_FACE = "In these no face was found. Their pairs count like all others."
+NO_FACE = "No face was found in these. Their pairs count like all others."
 
 
 def rendered(template: str, **values: Any) -> str:
-    """The page by its template; every value is escaped, and one that is missing is an error."""
+    """The page by its template; every value is escaped, and a missing one is an error."""
     environment = Environment(
         loader=PackageLoader("facever.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -33,5 +33,5 @@ def shown_pair(
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """A picture inside the page; `kind` as in image/png."""
+    """A picture as a data URL; `kind` as in image/png."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,4 +1,4 @@
-"""The report of an evaluation: `index.html`, which stands alone, and `result.json`, with which others are compared."""
+"""The report of an evaluation: `index.html`, self-contained, and `result.json`, for comparison with other models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SavedScores:
 
     @classmethod
     def read(cls, path: Path) -> SavedScores:
-        """From a `result.json`, or the folder that it lies in. Raises DataError."""
+        """From a `result.json` or its folder. Raises DataError."""
         path = path / "result.json" if path.is_dir() else path
         try:
             scores = json.loads(path.read_text(encoding="utf-8"))["scores"]
@@ -46,7 +46,7 @@ class SavedScores:
 
 
 def wanted_crops(result: PairsResult) -> list[Any]:
-    """The photographs of which `write_pairs_report` shows the crops: those of the worst errors."""
+    """The photographs whose crops `write_pairs_report` shows: those of the worst errors."""
     pairs = [result.pairs[i] for indices in _worst(result).values() for i in indices]
     return list(dict.fromkeys(photograph for pair in pairs for photograph in (pair.path_a, pair.path_b)))
 
@@ -66,15 +66,15 @@ def write_pairs_report(
     Parameters
     ----------
     title, model : str
-        Of the protocol and of what was evaluated.
+        Names of the protocol and of the model.
     root : Path
         Photographs are named by their paths below it.
     crops : mapping from photograph to uint8 ndarray (H, W, 3)
-        At least of `wanted_crops(result)`; others show a blank.
+        At least those of `wanted_crops(result)`; others are blank.
     made : mapping
-        Settings, versions and times, as they are to be printed.
+        Settings, versions and times, as printed.
     others : sequence of SavedScores
-        Models to draw on the same axes and to test against, on the same pairs.
+        Models to compare with, on the same pairs and axes.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def _page(
     plots += [calibration(models[0], result.likelihood)] if result.likelihood else []
     plots += [found] if (found := quality(result.norms, result.correct)) else []
     low, high = result.intervals["accuracy"]
-    drawn = "pairs taken as independent" if result.people is None else f"{result.people:,} bootstrap over identities"
+    drawn = "pairs taken as independent" if result.people is None else f"bootstrap over {result.people:,} identities"
     return rendered(
         "evaluation.html",
         title=title,
@@ -146,7 +146,7 @@ def _page(
 
 
 def _worst(result: PairsResult) -> dict[str, list[int]]:
-    """The pairs decided wrongly that lie farthest on the wrong side."""
+    """The wrong decisions farthest from the threshold."""
     same = np.array([pair.same for pair in result.pairs])
     accepts = np.flatnonzero(~same & ~result.correct)
     rejects = np.flatnonzero(same & ~result.correct)
@@ -168,7 +168,7 @@ def _shown(
 
 
 def _comparison(own: SavedScores, other: SavedScores, result: PairsResult) -> list[dict[str, Any]]:
-    """This model minus the other: accuracy by McNemar's test, TAR by the bootstrap over people."""
+    """This model minus the other: accuracy by McNemar's test, TAR by a bootstrap over identities."""
     test = mcnemar(other.correct, own.correct)
     gain = 100 * (own.correct.mean() - other.correct.mean())
     rows = [
@@ -177,7 +177,7 @@ def _comparison(own: SavedScores, other: SavedScores, result: PairsResult) -> li
             "what": "accuracy",
             "difference": f"{gain:+.2f} %: {test.only_second} pairs right only here, {test.only_first} only there",
             "real": test.p_value < 0.05,
-            "verdict": f"{'yes' if test.p_value < 0.05 else 'not shown'} (McNemar, p = {test.p_value:.2g})",
+            "verdict": f"{'' if test.p_value < 0.05 else 'not '}significant (McNemar, p = {test.p_value:.2g})",
         }
     ]
     fars = tuple(far for far, tar in result.figures.tar_at_far.items() if tar is not None)
@@ -189,7 +189,7 @@ def _comparison(own: SavedScores, other: SavedScores, result: PairsResult) -> li
                 "what": found.figure,
                 "difference": f"{found.difference:+.4f} ({low:+.4f} to {high:+.4f})",
                 "real": found.real,
-                "verdict": "yes (interval without zero)" if found.real else "not shown",
+                "verdict": "significant (interval without zero)" if found.real else "not significant",
             }
         )
     return rows

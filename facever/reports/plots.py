@@ -1,4 +1,4 @@
-"""Plots of an evaluation as SVG text that takes the colors of the page around it."""
+"""Plots of an evaluation as SVG that inherits the page's colors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Drawn in this color, which occurs nowhere else, and then made the page's text color, in light and dark.
+# A unique color, replaced by the page's text color, light or dark.
 INK = "#010203"
 SERIES = ("#0a7cff", "#e8590c", "#2f9e44", "#9c36b5", "#e03131", "#1098ad")
 
@@ -27,7 +27,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class ScoredPairs:
-    """A model's scores of some pairs, (n,) each; `counts` says for how many pairs each stands, one by default."""
+    """A model's scores of some pairs, (n,) each; `counts` are weights, 1 by default."""
 
     name: str
     cosines: Floats
@@ -41,7 +41,7 @@ class ScoredPairs:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A picture for the page: SVG text, and what it shows in words for who can't see it."""
+    """A plot for the page: SVG and alternative text."""
 
     title: str
     svg: str
@@ -76,14 +76,14 @@ def det(models: Sequence[ScoredPairs]) -> Plot:
         floor = 0.5 / model.weights[model.same].sum()
         axes.step(*_thinned(np.maximum(far, _least(model)), np.maximum(miss, floor)), where="post", color=color)
         crossing = int(np.argmin(np.abs(miss - far)))
-        summary.append(f"{model.name}: both rates meet near {max(far[crossing], miss[crossing]):.4f}")
+        summary.append(f"{model.name}: equal error rate near {max(far[crossing], miss[crossing]):.4f}")
     axes.set(xscale="log", yscale="log")
     _legend(axes, models)
     return Plot("DET", svg_text(figure), f"False reject rate over false accept rate. {'; '.join(summary)}.")
 
 
 def histograms(model: ScoredPairs, threshold: float | None) -> Plot:
-    """Genuine and impostor cosines, each as a density, with the threshold if there is one."""
+    """Densities of genuine and impostor cosines, with the threshold if there is one."""
     figure, axes = new_axes("cosine", "density")
     bins = np.linspace(model.cosines.min(), model.cosines.max() + 1e-9, 60).tolist()
     for kind, chosen, color in (("impostor", ~model.same, SERIES[1]), ("genuine", model.same, SERIES[0])):
@@ -98,7 +98,7 @@ def histograms(model: ScoredPairs, threshold: float | None) -> Plot:
 
 
 def calibration(model: ScoredPairs, line: Likelihood, bins: int = 12) -> Plot:
-    """Share of genuine pairs over the probability that the likelihood ratio gives, both kinds weighted alike."""
+    """Share of genuine pairs over the probability by the likelihood ratio, both kinds weighted equally."""
     figure, axes = new_axes("probability by the likelihood ratio, prior ½", "share of genuine pairs")
     log_ratio = line.slope * model.cosines + line.offset
     probability = 1 / (1 + np.exp(-np.clip(log_ratio, -60, 60)))
@@ -112,12 +112,12 @@ def calibration(model: ScoredPairs, line: Likelihood, bins: int = 12) -> Plot:
     axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", alpha=0.5)
     axes.plot(mean, share, "o-", color=SERIES[0])
     worst = float(np.abs(mean - share).max())
-    text = f"Calibration: the points stand at most {worst:.2f} off the diagonal. Cllr {line.cllr:.3f} bits."
+    text = f"Calibration: at most {worst:.2f} off the diagonal. Cllr {line.cllr:.3f} bits."
     return Plot("Calibration", svg_text(figure), text)
 
 
 def quality(norms: Floats, correct: Bools, bins: int = 5) -> Plot | None:
-    """Accuracy of pairs in bins of as many pairs, by the lower norm of the two; None where norms are not known."""
+    """Accuracy in bins of equal count, by the lower norm of a pair; None where norms are unknown."""
     if not np.isfinite(norms).all() or len(norms) < bins:
         return None
     order = np.argsort(norms, kind="stable")
@@ -132,7 +132,7 @@ def quality(norms: Floats, correct: Bools, bins: int = 5) -> Plot | None:
 
 
 def _least(model: ScoredPairs) -> float:
-    """Where a FAR of zero is drawn on a logarithmic axis: half of what one false accept makes."""
+    """Where a FAR of 0 is plotted on a logarithmic axis: half of one false accept."""
     return float(0.5 / model.weights[~model.same].sum())
 
 
@@ -140,13 +140,13 @@ def _median(model: ScoredPairs, kind: Bools) -> float:
     values, weights = model.cosines[kind], model.weights[kind]
     order = np.argsort(values)
     total = np.cumsum(weights[order])
-    # The mean of the two in the middle where their number is even.
+    # The mean of the middle two where their number is even.
     middle = np.searchsorted(total, [total[-1] / 2, np.nextafter(total[-1] / 2, np.inf)])
     return float(values[order][middle].mean())
 
 
 def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """A curve with one point for each step that can be seen: a thousandth of either axis, x being logarithmic."""
+    """A curve thinned to visible steps: a thousandth of either axis, x being logarithmic."""
     cells = np.stack([np.round(np.log10(x) * 250), np.round(y * 1000), np.round(np.log10(np.maximum(y, 1e-9)) * 250)])
     changed = np.append(True, (np.diff(cells, axis=1) != 0).any(axis=0))
     changed[-1] = True
@@ -176,14 +176,14 @@ def _legend(axes: Axes, models: Sequence[ScoredPairs]) -> None:
 
 
 def svg_text(figure: Figure) -> str:
-    """The drawing as an <svg> element: text as text, no fixed size, ink in the page's color, the same every time."""
+    """The figure as an <svg> element: text as text, no fixed size, the page's text color, deterministic."""
     import matplotlib as mpl
 
     for axes in figure.axes:
         legend = axes.get_legend()
         for text in legend.get_texts() if legend else []:
             text.set_color(INK)
-    # Without a fixed salt the ids in it would differ from run to run; two drawings on a page must not share them.
+    # A fixed salt makes its ids deterministic; two drawings on a page must not share them.
     salt = figure.axes[0].get_ylabel() + figure.axes[0].get_xlabel()
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):

@@ -12,7 +12,7 @@ from facever.files import atomic_write
 def write_scores(path: Path, root: Path, result: PairsResult) -> None:
     """Write a row per pair: path_a, path_b (below the root), same, fold, cosine, without_face. Raises OutputError."""
     without = set(result.images_without_face)
-    # Names that are not UTF-8 are written as their bytes, so that they can be opened again.
+    # Names that are not UTF-8 are written as their bytes, so that the files can still be opened.
     with (
         atomic_write(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,

@@ -21,11 +21,11 @@ def roc_text(
     Parameters
     ----------
     cosines, same : ndarray of shape (n,)
-        Both kinds of pair must be there.
+        Both kinds of pair must occur.
     width, height : int
         In characters and lines; at most `WIDEST` characters are used.
     counts : ndarray of shape (n,), optional
-        How many pairs each score stands for; one by default.
+        Weights of the scores, 1 by default.
     """
     import plotext
     from sklearn.metrics import roc_curve
@@ -34,10 +34,10 @@ def roc_text(
     far, tar, _ = roc_curve(same, cosines, sample_weight=weights)
     least = max(-7, math.floor(math.log10(1 / weights[~same].sum())))
     x = np.linspace(least, 0, 4 * WIDEST)  # logarithms of FAR
-    # A FAR of exactly 10**x is reached in spite of rounding.
+    # So that rounding does not lose a FAR of exactly 10**x.
     y = tar[np.searchsorted(far, 10**x * (1 + 1e-9), side="right") - 1]
     figure = plotext.figure
-    figure.clear()  # plotext draws into one figure for the whole process
+    figure.clear()  # plotext has one figure for the whole process
     figure.theme("colorless")
     figure.plot_size(min(width, WIDEST), height)
     figure.draw(figure.signal(x.tolist(), y.tolist()).lines())

@@ -1,4 +1,4 @@
-"""The course of a training as a picture, drawn from its log."""
+"""The training curve, drawn from its log."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def training_curve(log: Path) -> str:
-    """Loss, how well held-out people were verified, and a learned alpha, over the minutes of a training. SVG text.
+    """Loss, validation score and a learned alpha over the minutes of a training, as SVG.
 
     Parameters
     ----------
     log : Path
-        The log.csv that a training leaves.
+        The log.csv of a training.
 
     Raises
     ------
     DataError
-        If it is no such log.
+        If it is not such a log.
     """
     from matplotlib.figure import Figure
 
@@ -38,7 +38,7 @@ def training_curve(log: Path) -> str:
         validated = [(float(r["minutes"]), float(r[column])) for r in rows if r[column]]
     except (OSError, KeyError, ValueError, IndexError) as error:
         raise DataError(f"{log}: not the log of a training ({error!r})") from error
-    learned = max(alpha) > min(alpha)  # never so where a loss has none: then it is not a number
+    learned = max(alpha) > min(alpha)  # empty, so NaN, for a loss without alpha
     figure = Figure(figsize=(7, 4.5 if learned else 3), layout="constrained")
     panels = figure.subplots(1 + learned, sharex=True, squeeze=False, height_ratios=[2, 1][: 1 + learned])[:, 0]
     axes = panels[0]
@@ -65,6 +65,6 @@ def svg_file(figure: Figure) -> str:
     import matplotlib as mpl
 
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "facever"}):  # else the ids in it differ from run to run
+    with mpl.rc_context({"svg.hashsalt": "facever"}):  # makes its ids deterministic
         figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
     return buffer.getvalue()

@@ -1,10 +1,10 @@
-"""The claims of the L2-softmax paper as studies that anyone can run: one file a study, over the training and the
-evaluation that users have.
+"""The claims of the L2-softmax paper as reproducible studies, a module each, on top of facever's own training and
+evaluation.
 
 R. Ranjan, C. D. Castillo, R. Chellappa, *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
 
-A study gives an `Outcome`: figures with intervals, and a verdict that follows from them by a stated rule.
-`facever.studies.page` makes plots and a page of it.
+A study returns an `Outcome`: figures with intervals, and a verdict that follows from them by a stated rule.
+`facever.studies.page` plots it and writes its page.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STUDIES = ("digits", "losses", "alpha", "norm")
 
 
 def run_study(name: str, options: Options, callback: Callback) -> Outcome:
-    """Run a study, or what of it was not yet done in `options.out`.
+    """Run a study, except for the runs that `options.out` holds already.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def run_study(name: str, options: Options, callback: Callback) -> Outcome:
     OutputError
         If the folder can't be written.
     Interrupted
-        If it was record to stop; the same call goes on.
+        If it was stopped by a signal; the same call resumes.
     """
     if name not in STUDIES:
         raise DataError(f"there is no study {name!r}; there are {', '.join(STUDIES)}")

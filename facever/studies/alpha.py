@@ -1,4 +1,4 @@
-"""The sweep of alpha, its lower bound, and a learned alpha's course.
+"""The sweep of alpha, its lower bound, and how a learned alpha develops.
 
 Ranjan et al. 2017, section 4.3 (the bound) and 5.1 (accuracy over alpha, fixed and learned).
 """
@@ -27,7 +27,7 @@ EPOCHS, QUICK_EPOCHS = 8, 1
 ALPHAS, QUICK_ALPHAS = (1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0), (1.0, 16.0)
 STARTS, QUICK_STARTS = (4.0, 16.0, 64.0), (4.0,)
 P = 0.9
-# What the theory is drawn for, and over which alpha.
+# Numbers of classes and values of alpha for which the theory is plotted.
 CLASSES = (10, 100, 1000, 10_000, 100_000)
 THEORY_ALPHAS = tuple(float(alpha) for alpha in np.arange(0.5, 24.01, 0.5))
 SOFTMAX = "softmax"
@@ -70,7 +70,7 @@ def theory() -> dict[str, Any]:
     Returns
     -------
     dict
-        "alpha": the grid; "classes": a record for each C with "alpha_low", "measured" (simplex), "how" it was had,
+        "alpha": the grid; "classes": a record for each C with "alpha_low", "measured" (simplex), "how" it was computed,
         "bound", "measured_at_alpha_low" and, for small C, "axes_at_alpha_low" (directions both ways along each axis,
         the arrangement that the bound takes).
     """
@@ -117,7 +117,7 @@ def _outcome(
     faces: Faces, models: dict[str, dict[str, Any]], alphas: Sequence[float], seeds: list[int], epochs: int, quick: bool
 ) -> Outcome:
     test = faces.test_names[0]
-    # Held-out people differ from seed to seed: then their pairs are put one behind the other.
+    # Held-out people differ from seed to seed, so their pairs are concatenated.
     sets = [faces.lfw or faces.held_out(face_settings(epochs=1, seed=seed)) for seed in seeds]
     pairs = [pair for each in sets for pair in each.pairs]
 
@@ -132,7 +132,7 @@ def _outcome(
     below = [fixed(alpha) for alpha in alphas if alpha <= bound / 2]
     above = [fixed(alpha) for alpha in alphas if bound <= alpha <= 3.5 * bound]
     learned = next(model for model in models if model.startswith("learned"))
-    how = f"people of {test} drawn anew, {len(seeds)} training{'s' if len(seeds) > 1 else ''} a model"
+    how = f"bootstrap over identities of {test}, {len(seeds)} training{'s' if len(seeds) > 1 else ''} a model"
 
     def check(what: str, ours: list[str], theirs: list[str]) -> Check:
         gap, ends = people_difference([correct(m) for m in ours], [correct(m) for m in theirs], pairs)
@@ -177,9 +177,9 @@ def _outcome(
             f"{FACE_SETTINGS['learning_rate']:g}: fixed alpha {', '.join(f'{a:g}' for a in alphas)}, softmax, and "
             "alpha learned from several starts, with the weight decay of all other weights and with none.",
             f"alpha_low for C = {', '.join(f'{c:,}' for c in told)} and p = {P:g}: {bound:.2f}. Far below means up to "
-            f"half of it, above means from it to 3.5 times. No check hangs on other values.",
+            f"half of it, above means from it to 3.5 times. No check depends on other values.",
             "Theory: the probability of the right class for a feature alpha · w, with class directions w at the "
-            "corners of a regular simplex, the arrangement that sets them farthest apart. Up to 1,000 classes the "
+            "corners of a regular simplex, the arrangement of largest distance. Up to 1,000 classes the "
             "directions are written out and the softmax is computed; above, the exact structure of the simplex is used "
             "(all wrong classes have cosine −1/(C − 1)), since C × C cosines would not fit into memory.",
             "The paper's bound takes directions both ways along each axis, with cosine 0 to all but one, and leaves "
@@ -207,7 +207,7 @@ def _figure(name: str, values: list[float], intervals: list[Any], test: str) -> 
     if len(values) > 1:
         return Figure(name, float(np.mean(values)), t_interval(values), over_seeds(len(values)))
     low, high = intervals[0]
-    return Figure(name, values[0], (low, high), f"people of {test} drawn anew, one training")
+    return Figure(name, values[0], (low, high), f"bootstrap over identities of {test}, one training")
 
 
 def _training_classes(faces: Faces, seeds: list[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The pictures of the study of alpha: accuracy over alpha, a learned alpha's course, and the theory."""
+"""Plots of the study of alpha: accuracy over alpha, a learned alpha during training, and the theory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from facever.studies.plots import Curve, Drawing, curves, file_name, metrics_of,
 
 
 def drawings(outcome: Outcome) -> list[Drawing]:
-    """Each metric over fixed alpha, all models, the courses, and the probability of the right class."""
+    """Metrics over fixed alpha and of all models, learned alphas over the steps, the probability of the right class."""
     found = []
     for key in metrics_of(outcome, SOFTMAX):
         found.append(_over_alpha(outcome, key))

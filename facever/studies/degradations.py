@@ -21,13 +21,13 @@ def blurred(crops: Crops, sigma: float) -> Crops:
 
 
 def noisy(crops: Crops, deviation: float) -> Crops:
-    """White noise of so many gray levels, the same for every call."""
+    """White noise with this standard deviation in gray levels, the same for every call."""
     noise = np.random.default_rng(0).normal(0, deviation, crops.shape)
     return np.asarray(np.clip(np.round(crops + noise), 0, 255), np.uint8)
 
 
 def shrunk(crops: Crops, share: float) -> Crops:
-    """Scaled down to so much of both sides, by averaging, and up again."""
+    """Scaled down to this fraction of both sides, by averaging, and up again."""
     if share == 1:
         return crops
     height, width = crops.shape[1:3]
@@ -41,13 +41,13 @@ def shrunk(crops: Crops, share: float) -> Crops:
 
 
 def dimmed(crops: Crops, share: float) -> Crops:
-    """So much of the light, rounded to whole gray levels as a camera would."""
+    """This fraction of the light, rounded to whole gray levels as by a camera."""
     return np.asarray(np.round(crops * share), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """A way to spoil photographs, in steps from none to strong."""
+    """A kind of degradation, in steps from none to strong."""
 
     name: str
     unit: str

@@ -1,7 +1,7 @@
 """Digits, a network with a feature of two components, and its training, for the study of digits.
 
-The network's plan follows the one of Y. Wen, K. Zhang, Z. Li, Y. Qiao, *A Discriminative Feature Learning Approach for
-Deep Face Recognition*, 2016, section 3.1, in small.
+The network is a small version of that in Y. Wen, K. Zhang, Z. Li, Y. Qiao, *A Discriminative Feature Learning Approach
+for Deep Face Recognition*, 2016, section 3.1.
 """
 
 from __future__ import annotations
@@ -108,15 +108,15 @@ def _crops(digits: NDArray[np.uint8], labels: NDArray[np.int64]) -> CropSet:
 
 
 def train_digits(settings: TrainingSettings, digits: Digits, folder: Path, device: torch.device) -> dict[str, Any]:
-    """Train one network; its figures on the test digits, or that it diverged, which counts as an accuracy of 0.
+    """Train one network; returns its figures on the test digits. A diverged training counts as an accuracy of 0.
 
-    How it looked on the way lies in `folder`/looks.npz.
+    Features during training are saved in `folder`/looks.npz.
     """
     torch.manual_seed(settings.seed)
     trainer = Trainer(settings, digits.train, device, network=DigitNetwork())
     assert settings.epochs is not None
     total = settings.epochs * trainer.steps_per_epoch
-    # Most happens early, so frames stand closer there.
+    # Most changes happen early, so frames are denser there.
     frames = np.unique(np.round(total * np.linspace(0, 1, FRAMES) ** 2).astype(int))
     drawn = np.arange(min(DRAWN, len(digits.test)))
     looks = []
@@ -141,14 +141,14 @@ def train_digits(settings: TrainingSettings, digits: Digits, folder: Path, devic
 
 
 def loss_of(trainer: Trainer) -> Softmax | CenterLoss:
-    """A network of one branch has a single loss."""
+    """One branch, one loss."""
     assert isinstance(trainer.loss, Softmax | CenterLoss)
     return trainer.loss
 
 
 @torch.inference_mode()
 def look(trainer: Trainer, crops: NDArray[np.uint8]) -> tuple[Look, NDArray[np.float32]]:
-    """What the classifier sees of crops (n, 28, 28, 3), and the features (n, 2) before the loss scales them."""
+    """The classifier's input for crops (n, 28, 28, 3), and the features (n, 2) before the loss scales them."""
     trainer.network.eval()
     trainer.loss.eval()
     parts = []

@@ -23,9 +23,9 @@ from facever.training.callbacks import Callback
 from facever.training.settings import TrainingSettings
 
 SEEDS, QUICK_SEEDS = 3, 2
-# The paper's advice: a low alpha above the bound, which is 4.28 for ten classes. The checks are about this one.
+# The paper's advice is a low alpha above the bound, which is 4.28 for ten classes. The checks use this one.
 MAIN = "l2-softmax, alpha 8"
-# More than on faces: with two components, 0.003 would change nothing that can be seen.
+# More than on faces: with two components, 0.003 has no visible effect.
 CENTER_WEIGHT = 0.1
 ALPHAS = (1.0, 4.0, 8.0, 16.0, 32.0)
 MODELS: dict[str, dict[str, Any]] = {
@@ -42,8 +42,8 @@ SETTINGS: dict[str, Any] = {
     "compile": False,
 }
 EPOCHS = {"scikit-learn's digits": (48, 10), "MNIST": (8, 1)}  # at full length, quick
-# Each loss has the learning rate that serves it best: chosen on a third of the training digits that is left out for it,
-# with a seed of its own, at half the length.
+# Each loss has its own best learning rate, chosen on a held-out third of the training digits with another seed at half
+# the length.
 RATES, QUICK_RATES = (0.01, 0.03, 0.1), (0.03,)
 SWEEP_SEED = 1000
 METRICS = {
@@ -72,7 +72,7 @@ def run(options: Options, callback: Callback) -> Outcome:
     for model in models:
         rates = QUICK_RATES if options.quick else RATES
         if len(rates) == 1:
-            sweep[model] = {f"{rates[0]:g}": math.nan}  # nothing to choose
+            sweep[model] = {f"{rates[0]:g}": math.nan}  # a single rate
             continue
         sweep[model] = {}
         for rate in rates:
@@ -87,7 +87,7 @@ def run(options: Options, callback: Callback) -> Outcome:
 
 
 def settings_of(model: str, learning_rate: float, epochs: int, seed: int) -> TrainingSettings:
-    """One model's settings: those of all but for the loss and its learning rate."""
+    """One model's settings; models differ in loss and learning rate only."""
     own: dict[str, Any] = {"learning_rate": learning_rate, "epochs": epochs, "seed": seed}
     # A mirrored digit is another one, or none.
     return TrainingSettings(**SETTINGS, **MODELS[model], **own, augmentation=Augmentation.none())
@@ -105,7 +105,7 @@ def _outcome(
 ) -> Outcome:
     for name, result in runs.done.items():
         if result.get("diverged") and not name.startswith("sweep"):
-            raise DataError(f"{name}: the training diverged; run the study without --quick, which looks for its rate")
+            raise DataError(f"{name}: the training diverged; run the study without --quick, which sweeps its rate")
     values = {
         model: {metric: [runs.done[run_name(model, seed)][metric] for seed in seeds] for metric in METRICS}
         for model in models
@@ -137,11 +137,11 @@ def _outcome(
             f"{digits.name}: {len(digits.train):,} digits to train on, {len(digits.test):,} to test on, 28×28 pixels.",
             f"One small network (three convolutions, two outputs), the same seeds, batches and schedule for all "
             f"losses: {in_epochs(epochs)}, SGD. Center loss counts {CENTER_WEIGHT} here.",
-            f"One learning rate for all, {QUICK_RATES[0]:g}, not looked for."
+            f"One learning rate for all, {QUICK_RATES[0]:g}, not tuned."
             if quick
             else f"The learning rate of each loss is the best of {', '.join(f'{rate:g}' for rate in RATES)} on every "
-            "third of the training digits, left out for that, with another seed and half the length.",
-            f"For 10 classes the lower bound of alpha is {bound:.2f} (p = 0.9). The checks are about alpha 8, "
+            "held-out third of the training digits, with another seed and half the length.",
+            f"For 10 classes the lower bound of alpha is {bound:.2f} (p = 0.9). The checks use alpha 8, "
             "the first of our values above it, since the paper advises a low value above the bound.",
             "Angles are those of the features of test digits to the mean direction of their class, and of that "
             "direction to its nearest neighbor.",
@@ -176,5 +176,5 @@ def _looks(runs: Runs, models: tuple[str, ...], seed: int) -> dict[str, NDArray[
             with np.load(path) as file:
                 arrays.update({f"{model}/{name}": file[name] for name in file.files})
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: can't be read; delete {path.parent}.json, and the run is made again") from error
+            raise DataError(f"{path}: can't be read; delete {path.parent}.json to repeat the run") from error
     return arrays

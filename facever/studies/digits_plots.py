@@ -1,4 +1,4 @@
-"""The pictures of the study of digits: a scatter for each loss, points with intervals, and the animation."""
+"""Plots of the study of digits: a scatter for each loss, points with intervals, and the animation."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def models(outcome: Outcome) -> list[str]:
 
 
 def _run(outcome: Outcome, model: str) -> str:
-    """The name of a model's run with the first seed: those stand in the order of the models, seed by seed."""
+    """The name of a model's run with the first seed; runs are ordered by seed, then model."""
     trained = [name for name in outcome.runs if not name.startswith("sweep")]
     return trained[models(outcome).index(model)]
 
 
 def animation(outcome: Outcome) -> bytes:
-    """A GIF of all models side by side over the training with the first seed; its last frame stays for a while."""
+    """A GIF of all models side by side over the training with the first seed; holding the last frame."""
     names = models(outcome)
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     count = len(outcome.arrays[f"{names[0]}/steps"])
     frames = [_frame(outcome, names, rows, columns, at) for at in range(count)]
-    # The palette of the last frame has every color; one of its own for each would flicker.
+    # The palette of the last frame has every color; a palette per frame would flicker.
     palette = frames[-1].quantize(64)
     reduced = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     buffer = io.BytesIO()
@@ -78,7 +78,7 @@ def _frame(outcome: Outcome, names: list[str], rows: int, columns: int, at: int)
             outcome.arrays[f"{model}/{key}"] for key in ("features", "labels", "directions", "steps")
         )
         axes = figure.add_subplot(rows, columns, number + 1)
-        # A frame's own reach, since norms grow by orders of magnitude while softmax trains.
+        # Axes limits per frame, since norms grow by orders of magnitude while softmax trains.
         scatter_on(axes, features[at], labels, directions[at], reach_of(features[at]))
         axes.set_title(model, fontsize=8)
         axes.tick_params(labelsize=5)

@@ -1,4 +1,4 @@
-"""What the studies on faces share: a small network and its training, by `facever.training.train`."""
+"""Shared by the studies on faces: a small network and its training, by `facever.training.train`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from facever.weights.alignment import ALIGNMENTS
 
 # Half of the channels and of the blocks of face_resnet_slim, at half the paper's resolution, and a quarter of it for
 # half of a training, so that dozens of trainings take hours on two cores. Channels fill whole vector registers. The
-# last network is taken, whatever its validation: no choice that could favor a loss.
+# last network counts, whatever its validation score: a choice could favor a loss.
 FACE_SETTINGS: dict[str, Any] = {
     "network": "face_resnet_slim",
     "network_arguments": {"widths": [16, 32, 64, 128], "depths": [1, 1, 2, 1], "stem": 16, "embedding_size": 128},
@@ -52,7 +52,7 @@ class Faces:
     Raises
     ------
     DataError
-        If no folder to train on was named, or LFW's files don't fit.
+        If no training folder is given, or LFW's files do not match.
     """
 
     options: Options
@@ -73,13 +73,13 @@ class Faces:
 
     @property
     def test_names(self) -> list[str]:
-        """The test sets of every run, the one that counts most first."""
+        """The test sets of every run, the most important first."""
         return ["LFW", "held-out people"] if self.lfw is not None else ["held-out people"]
 
     def __call__(self, name: str, settings: TrainingSettings, may_diverge: bool = False) -> dict[str, Any]:
-        """Train and test, unless it was done: figures by test set, and where alpha ended.
+        """Train and test, unless done before: figures by test set, and the final alpha.
 
-        A training that diverges raises Diverged, or gives {"diverged": why} if that may be.
+        A training that diverges raises Diverged, or returns {"diverged": why} where that is allowed.
         """
         assert self.options.data is not None
         tested_on = len(self.lfw.pairs) if self.lfw else 0
@@ -116,7 +116,7 @@ class Faces:
         return {**result, **({} if alpha is None else {"alpha": alpha})}
 
     def held_out(self, settings: TrainingSettings) -> TestSet:
-        """The people whom a training with these settings does not see."""
+        """The people held out by a training with these settings."""
         assert self.options.data is not None
         device = choose_device(self.options.device)
         crops = prepare(settings, self.options.data, self.cache, device, self.options.workers, Callback()).held_out
@@ -131,7 +131,7 @@ class Faces:
             with np.load(path) as file:
                 return np.asarray(file[test], bool)
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path}: can't be read; delete {path.parent}.json, and it is made again") from error
+            raise DataError(f"{path}: can't be read; delete {path.parent}.json to repeat it") from error
 
     def classes(self, name: str) -> int:
         """How many people a run was trained on."""
@@ -139,9 +139,7 @@ class Faces:
         try:
             return int(json.loads(path.read_text(encoding="utf-8"))["people"]["training_identities"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}: can't be read; delete {path.parent} and its .json, and it is made again"
-            ) from error
+            raise DataError(f"{path}: can't be read; delete {path.parent} and its .json to repeat it") from error
 
     def course(self, name: str) -> dict[str, list[float]]:
         """Step and alpha of a run, every few steps."""
@@ -151,9 +149,7 @@ class Faces:
                 rows = list(csv.DictReader(file))
             return {key: [float(row[key]) for row in rows] for key in ("step", "alpha")}
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(
-                f"{path}: can't be read; delete {path.parent} and its .json, and it is made again"
-            ) from error
+            raise DataError(f"{path}: can't be read; delete {path.parent} and its .json to repeat it") from error
 
 
 def make_training(
@@ -165,7 +161,7 @@ def make_training(
     workers: int | None,
     callback: Callback,
 ) -> None:
-    """Train into a folder, from the checkpoint there if there is one; nothing is done where the training ended."""
+    """Train into a folder, resuming from its checkpoint if there is one; a finished training is left as it is."""
     if (folder / "training.json").exists():
         return
     resume = (folder / "checkpoint.pt").exists()

@@ -19,7 +19,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
     Parameters
     ----------
     values : k floats
-        One a seed, or one difference a seed: then it is the paired interval.
+        One per seed, or one difference per seed for a paired interval.
     """
     from scipy.stats import t
 
@@ -32,7 +32,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
 
 
 def over_seeds(count: int) -> str:
-    """What `t_interval` of one value a seed is, in words."""
+    """Describes `t_interval` of one value per seed."""
     return f"Student's t over {count} seeds" if count > 1 else "none: a single seed"
 
 
@@ -53,9 +53,9 @@ def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrapped:
-    """A figure, or an array of them, and what it was each time that people were drawn anew.
+    """A figure, or an array of them, with its bootstrap replicates over identities.
 
-    Two of the same people may be taken from each other: the same people were drawn for both.
+    Two on the same people may be subtracted: their replicates draw the same people.
 
     Attributes
     ----------
@@ -73,12 +73,12 @@ class Bootstrapped:
         measure: Callable[[Weights | None], NDArray[np.float64] | float],
         replicates: int = REPLICATES,
     ) -> Bootstrapped:
-        """`measure` takes how often each pair counts, or None if each counts once."""
+        """`measure` takes the weight of each pair, or None for equal weights."""
         draws = [measure(weights) for weights in resampled_weights(people, replicates)]
         return cls(np.asarray(measure(None), np.float64), np.array(draws, np.float64))
 
     def then(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Bootstrapped:
-        """The figure changed by a function of its last axes, which the draws have behind their first."""
+        """Apply a function of the last axes to the figure and to each replicate."""
         return Bootstrapped(change(self.value), change(self.draws))
 
     def __sub__(self, other: Bootstrapped) -> Bootstrapped:
@@ -90,7 +90,7 @@ class Bootstrapped:
 
     @property
     def ci95(self) -> Interval:
-        """Of a single figure; draws in which it could not be had are left out."""
+        """Of a single figure; replicates where it is undefined are left out."""
         return interval(self.draws)
 
     def band(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""The paper's comparison of losses, in small.
+"""The paper's comparison of losses at a small scale.
 
 Ranjan et al. 2017, section 5.1: softmax beside L2-softmax, and center loss joined with either.
 """
@@ -17,7 +17,7 @@ from facever.training.callbacks import Callback
 SEEDS, QUICK_SEEDS = 3, 2
 EPOCHS, QUICK_EPOCHS = 24, 1
 SWEEP_EPOCHS, SWEEP_SEED = 6, 1000
-# Where the best of these lies at an end, the sweep goes on beyond it, up to `MOST` rates.
+# Where the best of these is at an end, the sweep continues beyond it, up to `MOST` rates.
 RATES, QUICK_RATES, STEP, MOST = (0.03, 0.1, 0.3), (0.1,), 3.0, 5
 SOFTMAX, FIXED, LEARNED = "softmax", "l2-softmax, alpha 16", "l2-softmax, learned alpha"
 CENTER, JOINED = "center loss", "l2-softmax, alpha 16, with center loss"
@@ -29,17 +29,17 @@ LOSSES: dict[str, dict[str, Any]] = {
     CENTER: {"loss": "center"},
     JOINED: {"loss": "l2-center", "alpha": 16.0},
 }
-# The batch normalization behind the dense layer holds the features' lengths together whatever the loss, which the
-# paper's network leaves to the loss. So those of which the paper speaks first are trained without it as well, at rates
-# that lie closer: there the losses differ in how far they can go.
+# Batch normalization after the dense layer keeps the features' norms similar under any loss, which the paper's network
+# leaves to the loss. So the paper's main losses are trained without it as well, at a finer grid of rates, since there
+# the losses differ in the highest rate that they tolerate.
 PLAIN_RATES, PLAIN_STEP, PLAIN_EPOCHS = (0.1, 0.15, 0.2, 0.3), 1.5, 8
 PLAIN_SOFTMAX, PLAIN_FIXED, PLAIN_CENTER = (f"{loss}, no feature norm" for loss in (SOFTMAX, FIXED, CENTER))
 PLAIN = {PLAIN_SOFTMAX: SOFTMAX, PLAIN_FIXED: FIXED, PLAIN_CENTER: CENTER}
 PLAIN_IN_WORDS = (
-    "Why they come out as they do: this network ends in batch normalization, which holds the features' lengths "
-    f"together whatever the loss. Without it, as in the paper's network, {', '.join(PLAIN.values())} are "
-    f"trained once more, on the same terms among themselves, for {in_epochs(PLAIN_EPOCHS)} at the best of "
-    f"{', '.join(f'{rate:g}' for rate in PLAIN_RATES)}, and beyond where the best lay at an end. No check hangs on "
+    "This network ends in batch normalization, which keeps the features' norms "
+    f"similar under any loss. Without it, as in the paper's network, {', '.join(PLAIN.values())} are "
+    f"trained once more, under equal conditions, for {in_epochs(PLAIN_EPOCHS)} at the best of "
+    f"{', '.join(f'{rate:g}' for rate in PLAIN_RATES)}, and beyond where the best was at an end. No check depends on "
     "these."
 )
 METRICS = ("accuracy", "tar_at_far_0.01", "tar_at_far_0.001")
@@ -62,7 +62,7 @@ def run(options: Options, callback: Callback) -> Outcome:
 
 
 def trainings(quick: bool) -> dict[str, dict[str, Any]]:
-    """From the name of each loss, with the network that it has, to its own settings."""
+    """From the name of each loss and its network to its settings."""
     if quick:
         return LOSSES
     arguments = {**FACE_SETTINGS["network_arguments"], "feature_norm": False}
@@ -70,9 +70,9 @@ def trainings(quick: bool) -> dict[str, dict[str, Any]]:
 
 
 def swept(faces: Faces, loss: str, own: dict[str, Any], quick: bool) -> dict[float, float]:
-    """From learning rate to what is best about it: TAR at FAR 1e-2 of people held out with a seed of its own.
+    """From learning rate to the score of the sweep: TAR at FAR 1e-2 of people held out by a separate seed.
 
-    People who support no such figure count by their accuracy, a training that diverges as 0.
+    Accuracy where the people are too few for that figure; 0 for a training that diverges.
     """
     step = PLAIN_STEP if loss in PLAIN else STEP
     rates: tuple[float, ...] = QUICK_RATES if quick else PLAIN_RATES if loss in PLAIN else RATES
@@ -97,7 +97,7 @@ def trained_through(
 ) -> float:
     """Train with every seed at the best rate of the sweep, or the next best if a seed diverges there; return the rate.
 
-    Where none of the sweep's is left, at lower and lower ones.
+    Where none of the sweep's is left, at successively lower ones.
     """
     lower = [float(f"{min(found) / PLAIN_STEP**step:.2g}") for step in (1, 2, 3)]
     for rate in [*by_rank(found), *lower]:
@@ -111,12 +111,12 @@ def trained_through(
 
 
 def by_rank(found: dict[float, float]) -> list[float]:
-    """The rates from the highest figure down, the lowest of equals first; none that diverged, with a figure of 0."""
+    """The rates by descending figure, the lowest of equals first, without those that diverged (a figure of 0)."""
     return sorted((rate for rate in found if found[rate] > 0), key=lambda rate: (-found[rate], rate))
 
 
 def beyond(found: dict[float, float], step: float = STEP) -> float | None:
-    """The rate to try next: a step beyond the end at which the best one lies; None where it lies inside."""
+    """The rate to try next: a step beyond the end at which the best one is; None if it is inside."""
     best = next(iter(by_rank(found)), min(found))
     if best == max(found):
         return float(f"{best * step:.2g}")
@@ -152,7 +152,7 @@ def _outcome(
         for loss, base in pairs
         for of in measured
     ]
-    # What the verdict hangs on was fixed before any result: accuracy, and the lowest FAR, on the first test set.
+    # The checks were fixed before any result: accuracy, and the lowest FAR, on the first test set.
     claimed = [of for of in measured if of[0] == tests[0] and of[1] in ("accuracy", METRICS[-1])]
     checks = [
         Check(f"{loss} minus {base}: {metric_name(*of)}", *difference(values(loss, *of), values(base, *of)), how)
@@ -161,7 +161,7 @@ def _outcome(
     ]
     return Outcome(
         study="losses",
-        title="Softmax, L2-softmax and center loss on the same terms",
+        title="Softmax, L2-softmax and center loss under equal conditions",
         claim=(
             "L2-softmax verifies better than softmax and than center loss, and center loss joined with it helps "
             "further (section 5.1)."
@@ -170,13 +170,13 @@ def _outcome(
             NETWORK_IN_WORDS,
             f"The same seeds, held-out people, batches, augmentation and schedule for all losses: "
             f"{in_epochs(epochs)} of SGD with momentum, {len(seeds)} seeds.",
-            f"One learning rate for all, {QUICK_RATES[0]:g}, not looked for."
+            f"One learning rate for all, {QUICK_RATES[0]:g}, not tuned."
             if quick
             else f"The learning rate of each loss is the best of {', '.join(f'{rate:g}' for rate in RATES)}, and "
-            f"beyond where the best lay at an end, by TAR at FAR 1e-2 of held-out people after {SWEEP_EPOCHS} epochs. "
-            "The sweep has a seed of its own, and so other held-out people than the figures. Where a seed diverges at "
+            f"beyond where the best was at an end, by TAR at FAR 1e-2 of held-out people after {SWEEP_EPOCHS} epochs. "
+            "The sweep has another seed, and so other held-out people than the figures. Where a seed diverges at "
             "the best rate, all take the next best.",
-            "Of each training the last network is taken, as the schedule ends there; LFW took no part in any choice.",
+            "The last network of each training counts, as the schedule ends there; LFW took no part in any choice.",
             "Accuracy is that of listed pairs at thresholds from other folds, TAR at FAR that of every pair of the "
             "test photographs.",
             *(() if quick else (PLAIN_IN_WORDS,)),

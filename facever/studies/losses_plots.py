@@ -1,4 +1,4 @@
-"""The pictures of the study of losses: each metric, the differences to softmax, and the sweep of learning rates."""
+"""Plots of the study of losses: each metric, the differences to softmax, and the sweep of learning rates."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from facever.studies.plots import Curve, Drawing, curves, file_name, metrics_of,
 
 
 def drawings(outcome: Outcome) -> list[Drawing]:
-    """Of each metric its values and the differences to softmax, of either network; then the sweeps of either.
+    """Each metric's values and differences to softmax, for both networks; then both sweeps.
 
-    The network without feature normalization is trained for another length, so its values stand beside no others.
+    The network without feature normalization is trained for another length, so its values are plotted apart.
     """
     metrics = metrics_of(outcome, SOFTMAX)
     found = []
@@ -48,7 +48,7 @@ def _differences(name: str, outcome: Outcome, metric: str, baseline: str) -> Dra
 
 def _sweep(name: str, title: str, swept: dict[str, dict[str, float]]) -> list[Drawing]:
     if max(map(len, swept.values()), default=0) < 2:
-        return []  # a quick look does not sweep
+        return []  # a quick study does not sweep
     lines = [Curve(loss, [math.log10(float(r)) for r in found], list(found.values())) for loss, found in swept.items()]
     best = ", ".join(f"{loss} {max(found, key=lambda rate: found[rate])}" for loss, found in swept.items())
     text = f"TAR at FAR 1e-2 of held-out people over the learning rate, 0 where it diverged. Best: {best}."

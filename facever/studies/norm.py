@@ -30,7 +30,7 @@ from facever.weights.alignment import ALIGNMENTS
 SEEDS, QUICK_SEEDS = 1, 1
 EPOCHS, QUICK_EPOCHS = 12, 1
 MODELS: dict[str, dict[str, Any]] = {SOFTMAX: {"loss": "softmax"}, L2: {"loss": "l2-softmax", "alpha": 16.0}}
-DEGRADED = 400  # photographs whose norms are watched while they are spoiled
+DEGRADED = 400  # photographs whose norms are measured under degradation
 SHOWN = 36  # photographs at either end
 
 
@@ -77,7 +77,7 @@ def _detector_scores(faces: Faces, test: TestSet, seed: int) -> NDArray[np.float
     name = "detector" if faces.lfw else f"detector-seed-{seed}"
     asked = {"test": test.name, "photographs": len(test.paths)}
     found = faces.runs(name, asked, detect)["scores"]
-    faces.runs.done.pop(name)  # a number for every photograph is not for results.json
+    faces.runs.done.pop(name)  # one number per photograph is too much for results.json
     return np.array(found, np.float64)
 
 
@@ -126,10 +126,11 @@ def _outcome(
             NETWORK_IN_WORDS,
             f"One network trained with softmax and one with L2-softmax (alpha 16), {in_epochs(epochs)} each; {test}, "
             f"{len(sets[0].paths):,} photographs and {len(sets[0].pairs):,} pairs.",
-            f"Photographs in {BINS} bins of as many by norm; pairs by the bins of both, at the one threshold that "
+            f"Photographs in {BINS} bins of equal count by norm; pairs by the bins of both, at the one threshold that "
             f"gives FMR {FMR:g} on all; balanced accuracy, since bins hold unequal shares of genuine pairs.",
-            "Error versus discard: genuine pairs are dropped from the lowest quality on, that of a pair being the "
-            "lower one of its two photographs; the threshold stays. Random discard leaves the FNMR as it is.",
+            "Error versus discard: genuine pairs are discarded by ascending quality, that of a pair being the "
+            "lower one of its two photographs; the threshold is fixed. Random discard does not change the expected "
+            "FNMR.",
             "Response: crops degraded in steps, and the norm of the degraded crop over that of the original.",
         ],
         quick=quick,
@@ -151,7 +152,7 @@ def _outcome(
 
 
 def _ends(test: TestSet, norms: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-    """The crops at either end, for the user's own page."""
+    """The crops of the lowest and highest norms, for the user's own page."""
     order = np.argsort(norms, kind="stable")
     count = min(SHOWN, len(order) // 2)
     return {

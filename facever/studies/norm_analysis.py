@@ -1,4 +1,4 @@
-"""What scored pairs say about the feature's norm, for the study of the norm."""
+"""Scored pairs against the feature's norm."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OVER_PHOTOGRAPHS = "Student's t over photographs"
 
 @dataclass(frozen=True, slots=True)
 class NormScores:
-    """A model's view of the test pairs.
+    """A model's decisions on the test pairs.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class NormScores:
         return BinnedPairs(low, high, self.same, self.accepted, BINS)
 
     def discard(self, quality: NDArray[np.float64]) -> DiscardCurve:
-        """By a quality of photographs; as ranks, so that several trainings can be put one behind the other."""
+        """Photographs by a quality, as ranks, so that several trainings can be concatenated."""
         levels = np.unique(quality)
         rank = np.searchsorted(levels, quality) / max(len(levels) - 1, 1)
         lower = np.minimum(rank[self.a], rank[self.b])
@@ -73,15 +73,15 @@ def score(embedder: Embedder, test: TestSet) -> NormScores:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the pairs say about the norm, with bootstrap over identities.
+    """How the norm relates to errors, with a bootstrap over identities.
 
     Attributes
     ----------
     cells : from model to balanced accuracy by pair of bins, (BINS, BINS)
     curves : from a quality to its error-versus-discard curve, one FNMR for each of `CURVE_SHARES`
-    lost : from model to (spoiling, share of the norm lost at its strongest step, interval over photographs)
+    lost : from model to (degradation, share of the norm lost at its strongest step, interval over photographs)
     how : str
-        What the intervals over people are.
+        Describes the intervals.
     """
 
     cells: dict[str, Bootstrapped]
@@ -153,7 +153,7 @@ def judge(
     detector: list[NDArray[np.float64]],
     response: dict[str, list[dict[str, Any]]],
 ) -> Judged:
-    """Put the trainings of all seeds one behind the other, and draw people."""
+    """Concatenate the trainings of all seeds, and resample people."""
     pairs = [pair for each in sets for pair in each.pairs]
     everybody, genuine = _people(pairs), _people([pair for pair in pairs if pair.same])
     joined = {model: _joined_bins([s.binned() for s in each]) for model, each in scored.items()}
@@ -167,7 +167,7 @@ def judge(
         cells={model: Bootstrapped.of(everybody, bins.accuracy, REPLICATES) for model, bins in joined.items()},
         curves={name: Bootstrapped.of(genuine, discard.curve, REPLICATES) for name, discard in discards.items()},
         lost={model: _lost(each) for model, each in response.items()},
-        how=f"people of {test} drawn anew, {len(sets)} training{'s' if len(sets) > 1 else ''} a model",
+        how=f"bootstrap over identities of {test}, {len(sets)} training{'s' if len(sets) > 1 else ''} a model",
     )
 
 
@@ -187,7 +187,7 @@ def _joined_discard(parts: list[DiscardCurve]) -> DiscardCurve:
 
 
 def _lost(response: list[dict[str, Any]]) -> list[tuple[str, float, Any]]:
-    """(spoiling, share of the norm lost at its strongest step, interval) with the first seed."""
+    """(degradation, share of the norm lost at its strongest step, interval) with the first seed."""
     found = []
     for name, steps in response[0].items():
         last = steps[-1]

@@ -12,7 +12,7 @@ from facever.studies.degradations import Floats
 
 
 def bins_of(values: Floats, count: int) -> NDArray[np.int64]:
-    """The bin of each value, from 0 for the lowest, (n,): bins of as many values, ties in the order of the values."""
+    """The bin of each value, from 0 for the lowest, (n,): bins of equal count, ties in the order of the values."""
     order = np.argsort(values, kind="stable")
     bins = np.empty(len(values), np.int64)
     for number, part in enumerate(np.array_split(order, count)):

@@ -1,4 +1,4 @@
-"""The pictures of the study of the norm; photographs stand in the page alone."""
+"""Plots of the study of the norm; photographs are shown in the page only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facever.studies.plots import Curve, Drawing, curves, grid
 
 
 def drawings(outcome: Outcome) -> list[Drawing]:
-    """Accuracy by pair of bins, error versus discard, and the norm's response to each spoiling."""
+    """Accuracy by pair of bins, error versus discard, and the norm's response to each degradation."""
     return [*_bins(outcome), _discard(outcome), *_response(outcome)]
 
 

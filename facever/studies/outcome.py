@@ -1,4 +1,4 @@
-"""What a study came to: figures with intervals, checks, and the verdict that follows from them."""
+"""The outcome of a study: figures with intervals, checks, and the verdict that follows from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RULE = (
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number of the study. `ci95` is None where nothing was repeated; `interval` says what was."""
+    """A figure of the study. `ci95` is None where nothing was repeated; `interval` describes the repetition."""
 
     name: str
     value: float
@@ -44,7 +44,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that the claim expects, as a difference that should lie above zero."""
+    """One expectation of the claim, as a difference that should be above zero."""
 
     what: str
     difference: float
@@ -71,24 +71,24 @@ def verdict_of(checks: Sequence[Check]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A study, done.
+    """A finished study.
 
     Attributes
     ----------
     study, title, claim : str
         The claim in the paper's sense, with its section.
     method : list of str
-        What was done, a sentence or two each.
+        The procedure, a sentence or two each.
     settings : mapping
-        All that it depends on beside the data.
+        Everything that it depends on besides the data.
     figures, comparisons, checks
     data : mapping
-        Whatever else belongs into results.json: curves, sweeps, courses.
+        Everything else in results.json: curves, sweeps, learned alphas.
     runs : mapping from name to result
     minutes : float
-        Of all runs, in whatever sittings they were made.
+        Total of all runs, interrupted or not.
     arrays : mapping
-        What is drawn and not written: features, photographs.
+        What is plotted but not written: features, photographs.
     """
 
     study: str
@@ -111,7 +111,7 @@ class Outcome:
         return verdict_of(self.checks)
 
     def to_json(self) -> dict[str, Any]:
-        """What results.json holds; numbers that are not finite are null."""
+        """The content of results.json; numbers that are not finite are null."""
         from facever.weights.metadata import versions
 
         checks = [{**asdict(check), "speaks": check.speaks} for check in self.checks]

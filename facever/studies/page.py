@@ -79,7 +79,7 @@ def _settings_text(value: Any) -> str:
 
 
 def _photographs(arrays: Mapping[str, NDArray[Any]]) -> list[tuple[str, list[str]]]:
-    """(caption, pictures) of each set of photographs that the study shows: those arrays named "photographs: …"."""
+    """(caption, pictures) of each set of photographs in the study: arrays named "photographs: …"."""
     prefix = "photographs: "
     return [
         (name.removeprefix(prefix), [data_uri(jpeg(crop), "jpeg") for crop in crops])

@@ -1,4 +1,4 @@
-"""The plots of studies: points with intervals, curves, scatters. Drawn once, kept as SVG and as PNG."""
+"""Plots of studies: points with intervals, curves, scatters, each as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from facever.studies.outcome import Interval, Outcome
 
 DPI = 150
-# One for each of ten digits, record apart in light and dark.
+# One for each of ten digits, distinguishable in light and dark.
 TEN = (*SERIES, "#f08c00", "#868e96", "#d6336c", "#74b816")
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A plot of a page: `name` of its files, SVG text for the page, PNG, and what it shows in words."""
+    """A plot of a page: `name` of its files, SVG text for the page, PNG, and alternative text."""
 
     name: str
     title: str
@@ -48,7 +48,7 @@ class Curve:
 
 
 def metrics_of(outcome: Outcome, model: str) -> list[str]:
-    """The metrics that a model has figures of, in the order of the study."""
+    """The metrics for which a model has figures, in the order of the study."""
     return [f.name.removeprefix(f"{model}: ") for f in outcome.figures if f.name.startswith(f"{model}: ")]
 
 
@@ -71,7 +71,7 @@ def points(
     values: Mapping[str, tuple[float, Interval | None]],
     zero: bool = False,
 ) -> Drawing:
-    """A row for each value, with its interval as a bar; `zero` draws a line at 0."""
+    """A row for each value, with its interval as a bar; `zero` adds a line at 0."""
     figure, axes = new_axes(x_label, "")
     labels = list(values)
     for row, (value, interval) in enumerate(values.values()):
@@ -130,7 +130,7 @@ def grid(
     figure, axes = new_axes(label, label)
     shown = np.ma.masked_invalid(cells)
     low, high = (float(shown.min()), float(shown.max())) if shown.count() else (0.0, 1.0)
-    # The upper half of the colors stays unused, so that dark numbers can be read on all fields.
+    # Only the light half of the color map is used, so that dark numbers are readable everywhere.
     axes.imshow(shown, cmap="Blues", vmin=low - 0.02, vmax=high + 1.5 * (high - low) + 0.05, aspect="auto")
     for (row, column), value in np.ndenumerate(cells):
         if np.isfinite(value):
@@ -157,7 +157,7 @@ def scatter(
 
 
 def reach_of(features: NDArray[np.float32]) -> float:
-    """Half the side of a square around the origin that holds all features."""
+    """Half the side of the square around the origin that contains all features."""
     return 1.08 * max(float(np.abs(features).max()), 1e-6)
 
 
@@ -185,7 +185,7 @@ def scatter_on(
 
 def _drawn(figure: Figure, name: str, title: str, text: str) -> Drawing:
     svg = svg_text(figure)
-    # Each drawing of a page has ids of its own, also where two have the same axes.
+    # Each drawing of a page has its own ids, even where two have the same axes.
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})

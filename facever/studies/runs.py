@@ -1,4 +1,4 @@
-"""A study's runs: what one training or measurement came to is written when it ends, and is never done again."""
+"""A study's runs: the result of each training or measurement is saved at its end, and never computed again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facever.files import check_writable, write_json
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a study is told.
+    """Options of a study.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Options:
     mnist : Path, optional
         Folder of MNIST's IDX files.
     quick : bool
-        A shorter look.
+        A shorter version.
     seeds : int, optional
         How many seeds; by default the study's own number.
     device : str
@@ -51,7 +51,7 @@ class Options:
     cache: Path | None = None
 
     def seed_list(self, count: int) -> list[int]:
-        """0, 1, …: as many as were asked for, or `count`. Raises DataError."""
+        """0, 1, …: as many as asked for, or `count`. Raises DataError."""
         count = count if self.seeds is None else self.seeds
         if count < 1:
             raise DataError(f"a study needs at least one seed, not {count}; choose another number with --seeds")
@@ -66,9 +66,9 @@ class Runs:
     ----------
     out : Path
     say : callable
-        Told in a line which run is made, and which were there.
+        Receives a line for each run: whether it is computed or reused.
     done : dict from name to result
-        Those of this study so far, in order.
+        Results of this study so far, in order.
     took : dict from name to minutes
     """
 
@@ -82,30 +82,30 @@ class Runs:
 
     @property
     def minutes(self) -> float:
-        """Of all runs so far, in whatever sittings they were made."""
+        """Total of all runs so far, interrupted or not."""
         return sum(self.took.values())
 
     def folder(self, name: str) -> Path:
-        """Where a run may keep what is larger than its figures."""
+        """The folder for a run's larger files."""
         return self.out / "runs" / name
 
     def __call__(
         self, name: str, settings: Mapping[str, Any], make: Callable[[Path], dict[str, Any]]
     ) -> dict[str, Any]:
-        """The result of a run, made now unless it is there already.
+        """The result of a run, computed now unless saved before.
 
         Parameters
         ----------
         settings : mapping
-            All that the result depends on, as JSON knows it.
+            Everything that the result depends on, as JSON.
         make : callable
-            From the run's own folder (not yet there) to its result. What it leaves in the folder is kept, and is
-            there again if it was interrupted and is called anew.
+            From the run's own folder, not yet created, to its result. Files in the folder are kept, also for another
+            call after an interruption.
 
         Raises
         ------
         DataError
-            If the run is there with other settings, or its file is broken.
+            If the run was saved with other settings, or its file is broken.
         """
         path = self.out / "runs" / f"{name}.json"
         asked = json.loads(json.dumps(settings))
@@ -118,7 +118,7 @@ class Runs:
             result = make(self.folder(name))
             record = {"settings": asked, "minutes": round((time.monotonic() - start) / 60, 2), "result": result}
             write_json(path, record)
-            record = _read(path)  # the same whether it was made now or before
+            record = _read(path)  # the same whether computed now or before
         self.took[name] = record["minutes"]
         self.done[name] = record["result"]
         return self.done[name]
@@ -137,19 +137,19 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError("not a run")
         return dict(record)
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: not the record of a run; delete it, and the run is made again") from error
+        raise DataError(f"{path}: not the record of a run; delete it to repeat the run") from error
 
 
 def _check(path: Path, saved: dict[str, Any], asked: dict[str, Any]) -> None:
-    # What the record lacks is a setting that came later, and has its default here.
+    # A setting missing from the record was added later; its default applies.
     changed = [key for key in saved if _differs(saved[key], asked.get(key))]
     if changed:
         details = ", ".join(f"{key} {saved.get(key)!r} -> {asked.get(key)!r}" for key in sorted(changed))
-        raise DataError(f"{path}: made with other settings ({details}); choose another --out, or settings as before")
+        raise DataError(f"{path}: made with other settings ({details}); choose another --out, or the earlier settings")
 
 
 def _differs(saved: Any, asked: Any) -> bool:
-    """Whether a setting is another than it was; the same for what stands inside it."""
+    """Whether a setting, or one nested in it, has changed."""
     if isinstance(saved, dict) and isinstance(asked, dict):
         return any(_differs(value, asked.get(key)) for key, value in saved.items())
     return bool(saved != asked)

@@ -1,4 +1,4 @@
-"""The test sets of the studies, and the figures of a network on them."""
+"""Test sets of the studies, and a network's figures on them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestSet:
         Of these photographs.
     """
 
-    __test__ = False  # no class of tests, whatever pytest thinks of the name
+    __test__ = False  # not a test class, in spite of its name
 
     name: str
     paths: list[Path]
@@ -52,7 +52,7 @@ class TestSet:
 
 
 def lfw_set(options: Options, alignment: Alignment, callback: Callback) -> TestSet | None:
-    """LFW's photographs and pairs, or None where no folder was named.
+    """LFW's photographs and pairs, or None if no folder is given.
 
     A photograph without a detected face gets its center crop, as in `facever eval-lfw`. Raises DataError.
     """
@@ -67,7 +67,7 @@ def lfw_set(options: Options, alignment: Alignment, callback: Callback) -> TestS
 def crops_of(
     root: Path, paths: list[Path], alignment: Alignment, options: Options, callback: Callback
 ) -> NDArray[np.uint8]:
-    """The crops (n, H, W, 3) of photographs below a root, by way of the cache of crops."""
+    """The crops (n, H, W, 3) of photographs below a root, through the cache of crops."""
     folder = IdentityFolder(root, paths, [path.parent.name for path in paths])
     device = choose_device(options.device)
     cache = options.cache or default_cache_folder()
@@ -82,7 +82,7 @@ def _crop(path: Path, root: Path, found: CropSet, rows: dict[str, int], alignmen
 
 
 def drawn_pairs(paths: Sequence[Path], identities: Sequence[str], seed: int, count: int = PAIRS) -> list[Pair]:
-    """Pairs of some people, by chance: `count` genuine and as many impostor ones (or all that there are), in folds.
+    """Random pairs of people: `count` genuine and as many impostor ones, or all there are, in folds.
 
     Raises
     ------

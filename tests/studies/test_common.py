@@ -204,12 +204,12 @@ def test_the_page_stands_alone_and_says_claim_figures_verdict_and_rule(tmp_path:
     assert "script" not in page.tags and HOSTILE in page.words
     for words in ("What the paper says.", "What we did.", "holds in part", "Each check is a difference", "0.8 to 0.95"):
         assert words in page.words
-    assert "quick look" not in page.words
+    assert "quick run" not in page.words
     assert sum(link.startswith("data:image/jpeg") for link in page.links) == 2
 
 
 def test_the_page_of_a_quick_look_says_so(tmp_path: Path) -> None:
-    assert "A quick look." in Page(write_study(tmp_path, outcome(quick=True)).read_text()).words
+    assert "A quick run." in Page(write_study(tmp_path, outcome(quick=True)).read_text()).words
 
 
 def test_every_plot_is_a_file_too_and_no_ids_are_shared(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_the_command_hands_its_options_on_and_prints_the_verdict(
     assert "index.html" in printed.err
     study_command("losses", tmp_path / "out", None, None, None, None, False, None, None, "cpu", None, False)
     told = capsys.readouterr().out
-    assert "verdict\tholds in part (a quick look)" in told
+    assert "verdict\tholds in part (a quick run)" in told
     assert "better\t+0.1 (0.05 to 0.15): for" in told
 
 

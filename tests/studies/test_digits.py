@@ -148,7 +148,7 @@ def test_a_quick_study_leaves_results_plots_and_a_page(quick: tuple[Path, Outcom
     accuracies = [told["runs"][f"softmax-seed-{seed}"]["accuracy"] for seed in (0, 1)]
     figure = next(f for f in told["figures"] if f["name"] == "softmax: accuracy")
     assert figure["value"] == pytest.approx(np.mean(accuracies))
-    assert "A quick look" in (out / "index.html").read_text()
+    assert "A quick run" in (out / "index.html").read_text()
     for name in ("features-0", "features-1", "accuracy", "ratio"):
         assert Image.open(out / f"{name}.png").size[0] > 300
 
