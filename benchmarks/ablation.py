@@ -1,7 +1,7 @@
-"""What each choice of the recipe brings, kept or not: short trainings of equal work, two seeds, people held out.
+"""Ablation of the recipe of `scratch`: short trainings of equal work, two seeds, held-out people.
 
 Writes records/ablation.json, and from the networks' rows records/cost.svg: accuracy over multiply-adds. Every training
-is made once and kept in --runs; an interrupted run resumes with the same command.
+runs once and is kept in --runs; an interrupted run resumes with the same command.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "records"
 DROPPED = ROOT / "recipes" / "dropped.txt"
 SEEDS, EPOCHS = (0, 1), 6
-FAR = 1e-2  # after so few epochs a lower rate tells less
+FAR = 1e-2  # a lower FAR is too noisy after so few epochs
 REPLICATES = 500
 BASE = "base"
-# What the command in the card of `scratch` chooses, whatever the network and the length.
+# The recipe of `scratch` without network and length.
 SCRATCH: dict[str, Any] = {
     "network_arguments": {"dropout": 0.2},
     "alpha": 4.0,
@@ -55,7 +55,7 @@ SCRATCH: dict[str, Any] = {
     "keep": "last",
     "sources": "(?P<source>[^_]+)_",
 }
-# The same on the studies' small network, for a seventh of the length.
+# With the studies' small network, and a seventh of the length.
 RECIPE: dict[str, Any] = {
     **SCRATCH,
     "network_arguments": {**FACE_SETTINGS["network_arguments"], **SCRATCH["network_arguments"]},
@@ -66,7 +66,7 @@ RECIPE: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One row: what differs from the base, and whether the shipped recipe has it so."""
+    """One row: its difference from the base, and whether it is the shipped recipe's choice."""
 
     group: str
     name: str
@@ -94,7 +94,7 @@ CHOICES = (
     Choice("recipe", "the last parameters, not their running average", {"ema": 0.0}),
     Choice("recipe", "sources and identities drawn evenly", {"sampling": "even"}),
     Choice("recipe", "label smoothing 0.1", {"label_smoothing": 0.1}),
-    # 4 epochs at full size take as long as 6 of which half are at half size.
+    # 4 epochs at full size take as long as 6 with half of them at half size.
     Choice("recipe", "full size all through, 4 epochs", {"progressive_resizing": 0.0, "epochs": 4}),
     Choice("recipe", "no borders laid over crops", {"augmentation": Augmentation(border_share=0.0)}),
     Choice(
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def kept_rows(base: dict[str, Any], made: set[str]) -> list[dict[str, Any]]:
-    """The rows of an earlier table over the same base that were not made anew."""
+    """Rows to keep from an earlier table over the same base."""
     path = RECORDS / "ablation.json"
     earlier = json.loads(path.read_text()) if path.exists() else {"base": None, "rows": []}
     names = {choice.name for choice in CHOICES} - made
@@ -175,7 +175,7 @@ def trained(runs: Runs, choice: Choice, seed: int, cache: Path) -> None:
 def genuine_accepted(
     embeddings: NDArray[np.float32], crops: CropSet, far: float = FAR
 ) -> dict[str, dict[str, NDArray[Any]]]:
-    """Of each source, its genuine pairs: who, and whether accepted at the threshold for FAR among its strangers."""
+    """For each source, its genuine pairs: identities, and whether accepted at the threshold for FAR."""
     people: dict[str, list[int]] = {}
     for i, name in enumerate(crops.identities):
         people.setdefault(name, []).append(i)

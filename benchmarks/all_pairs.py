@@ -1,7 +1,7 @@
 """Every pair of as many photographs as LFW's list has: our blocks and histograms against scikit-learn's whole matrix.
 
-Each runs in a process of its own, in turn, so that each has a peak of memory of its own. Both give the TAR and the
-threshold at FARs down to 1e-6, without intervals.
+Each runs in its own process, in turn, for its own peak of memory. Both compute the TAR and the threshold at FARs down
+to 1e-6, without intervals.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
 def made_up(photographs: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Unit vectors around a center for each person, as many people to photographs as in LFW's list."""
+    """Unit vectors around a center per person, with LFW's ratio of people to photographs."""
     generator = np.random.default_rng(seed)
     people = max(2, photographs * PEOPLE // PHOTOGRAPHS)
     who = np.concatenate([np.arange(people), generator.integers(0, people, photographs - people)])
-    # float32 from the start: what is made here must not be the peak of memory
+    # float32 from the start, so that making the vectors is not the peak of memory
     vectors = generator.standard_normal((people, SIZE), np.float32)[who]
     vectors += generator.standard_normal((photographs, SIZE), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Pairs of timings taken in turn, so that a machine that slows down slows both."""
+"""Timings taken in turn, so that a slowdown of the machine affects both."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def data_folder() -> Path:
-    """The photographs to time with: FACEVER_DATA, by default ../shared/data beside the repository."""
+    """The folder of photographs: FACEVER_DATA, by default ../shared/data beside the repository."""
     return Path(os.environ.get("FACEVER_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 def paired(ours: Callable[[], Any], rival: Callable[[], Any], count: int, rounds: int) -> dict[str, Any]:
-    """Run both in turn after a warm-up. Rates in items a second; the ratio is ours over the rival's, pair by pair."""
+    """Run both in turn after a warm-up. Rates in items per second; ratios are ours over the rival's, pair by pair."""
     ours(), rival()
     seconds: dict[str, list[float]] = {"ours": [], "rival": []}
     for _ in range(rounds):

@@ -1,7 +1,7 @@
 """LFW by dlib's own pipeline (its detector, its landmarks, its chips, its runtime) and by ours, with the same code.
 
 dlib: frontal HOG detector on the photograph enlarged once, five landmarks, 150x150 chips, no jitter.
-Where it finds no face, the whole photograph's chip stands in, as our center crop does.
+Where it detects no face, a chip of the whole photograph is used, like our center crop.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MODELS = ("shape_predictor_5_face_landmarks.dat", "dlib_face_recognition_resnet_
 
 
 class Dlib:
-    """dlib's own way from a photograph to an embedding."""
+    """dlib's own pipeline from a photograph to an embedding."""
 
     def __init__(self, models: Path) -> None:
         import dlib
@@ -67,7 +67,7 @@ def dlib_features(paths: list[Source]) -> tuple[NDArray[np.float32], int]:
 
 @dataclass(frozen=True)
 class Figures:
-    """A model's scores of the pairs, which of them it decides correctly, and what it tells."""
+    """A model's scores, correct decisions and figures."""
 
     scores: NDArray[np.float64]
     correct: NDArray[np.bool_]
@@ -97,7 +97,7 @@ def supported(result: VerificationResult) -> tuple[float, ...]:
 
 
 def compared(ours: Figures, dlib: Figures, pairs: list[Pair]) -> dict[str, Any]:
-    """Ours minus dlib's on the same pairs: McNemar's test, and the bootstrap over people."""
+    """Ours minus dlib's on the same pairs: McNemar's test, and a bootstrap over identities."""
     test = mcnemar(dlib.correct, ours.correct)
     same = np.array([pair.same for pair in pairs])
     fars = tuple(float(far) for far in ours.told["tar_at_far"])
@@ -131,7 +131,7 @@ def main() -> None:
 
     features, without_face = dlib_features(paths)
     features = features.astype(np.float64)
-    # dlib's own rule: the nearer the descriptors, the more alike.
+    # dlib's own score: negative distance of the descriptors.
     dlib = Figures.of(-np.linalg.norm(features[a] - features[b], axis=1), pairs, without_face)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     by_cosine = Figures.of((unit[a] * unit[b]).sum(axis=1), pairs, without_face)

@@ -1,10 +1,10 @@
-"""What the recipe of `scratch` comes to: over seeds, over its length, and over how many people it is trained on.
+"""Accuracy of the recipe of `scratch` over seeds, training length and number of people.
 
 Writes records/growth.json and records/growth.svg. Extrapolation: each further doubling brings what the last one did, in
-the log-odds of each figure. Intervals are over seeds and identities, and assume that this holds.
-Seed 0 of 42 epochs is the training that ships, which went by the clock: half of its minutes, and so more than half
-of its steps, were at half size. Every other is made once and kept in --runs; interrupted, the command goes on. With
---only, the other rows stay as they are in the file.
+log-odds. Intervals are over seeds and identities, and assume that this holds.
+Seed 0 of 42 epochs is the shipped training, whose length is in minutes: half of the minutes, so more than half of the
+steps, were at half size. Every other runs once and is kept in --runs; the same command resumes an interrupted run. With
+--only, the other rows of the file are kept.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from facever.training.crops import default_cache_folder
 from facever.training.data import prepare
 from facever.weights.alignment import ALIGNMENTS
 
-EPOCHS = 42  # those that the training which ships made in its minutes
-# The command that stands in the card of `scratch`, but by epochs, so that a slower machine does the same work.
+EPOCHS = 42  # as in the minutes of the shipped training
+# The recipe of `scratch`, but in epochs, so that a slower machine does the same work.
 RECIPE: dict[str, Any] = {
     "network": "face_resnet_slim",
     "alignment": "tight-64x56",
@@ -52,7 +52,7 @@ FAR, REPLICATES = 1e-3, 500
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Trainings that differ in their seed alone. `share`: of the training identities, whole families together."""
+    """Trainings that differ in their seed only. `share` is the fraction of training identities, in whole families."""
 
     name: str
     epochs: int
@@ -69,7 +69,7 @@ ROWS = (
 )
 FEW, MIDDLE, FULL, HALF_OF_ALL, QUARTER_OF_ALL = ROWS
 SHIPPED = (FULL, 0)
-FURTHER = (2.0, 4.0)  # shares of the longest or largest that the lines go on to
+FURTHER = (2.0, 4.0)  # extrapolation, in units of the longest or largest training
 LINES = {
     "length": {FEW.epochs / EPOCHS: FEW, 0.5: MIDDLE, 1.0: FULL},
     "identities": {0.25: QUARTER_OF_ALL, 0.5: HALF_OF_ALL, 1.0: FULL},
@@ -145,7 +145,7 @@ def trained(runs: Runs, row: Row, seed: int, cache: Path, lfw: TestSet) -> None:
 
 
 def left_out(share: float, held_out: float, seed: int) -> list[str]:
-    """The identities to pass over, whole families together, so that this share of those for training is left."""
+    """The identities to leave out, in whole families, so that this share of the training identities remains."""
     training, _ = split_identities(trainable(), held_out, seed)
     return split_identities(training, 1 - share, seed + 100)[1]
 
@@ -159,7 +159,7 @@ def files(runs: Runs, row: Row, seed: int) -> tuple[Path, Path]:
 
 
 def course(runs: Runs, row: Row, seed: int) -> dict[str, float]:
-    """How long a training took, and which share of its steps saw crops of half size."""
+    """Minutes of a training, and the share of its steps at half size."""
     _, folder = files(runs, row, seed)
     minutes = json.loads((folder / "training.json").read_text(encoding="utf-8"))["result"]["minutes"]
     with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
@@ -169,7 +169,7 @@ def course(runs: Runs, row: Row, seed: int) -> dict[str, float]:
 
 
 def drawn(runs: Runs, row: Row, lfw: TestSet) -> dict[str, list[Bootstrapped]]:
-    """Of LFW and each source, the figure of each seed with bootstrap over identities."""
+    """For LFW and each source, the figure of each seed with its bootstrap over identities."""
     found: dict[str, list[Bootstrapped]] = {}
     for seed in row.seeds:
         with np.load(runs.folder(run_name(row.name, seed)) / "tested.npz") as file:
@@ -185,7 +185,7 @@ def drawn(runs: Runs, row: Row, lfw: TestSet) -> dict[str, list[Bootstrapped]]:
 
 
 def over_seeds(each: list[Bootstrapped]) -> Bootstrapped:
-    """The mean over seeds; each draw is over seeds drawn anew as well, where there are several."""
+    """The mean over seeds; the bootstrap resamples seeds too, where there are several."""
     picks = np.random.default_rng(0).integers(0, len(each), (REPLICATES, len(each)))
     draws = np.stack([one.draws for one in each])  # (seeds, REPLICATES)
     return Bootstrapped(
@@ -199,13 +199,13 @@ def log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def line(figures: dict[Row, dict[str, list[Bootstrapped]]], of: dict[float, Row], name: str) -> dict[str, Any]:
-    """The figure at each share of the line, and what it comes to further on, over the seeds that all its rows have.
+    """The figure at each share of the line, and its extrapolation, over the seeds that all rows share.
 
-    Another seed holds out other people, so rows are set side by side by the same ones.
+    Each seed holds out other people, so rows are compared over the same seeds.
     """
     seeds = sorted(set.intersection(*(set(row.seeds) for row in of.values())))
     means = [over_seeds([figures[row][name][row.seeds.index(seed)] for seed in seeds]) for row in of.values()]
-    # The figure itself first, then its draws: (shares, 1 + REPLICATES)
+    # The figure first, then its replicates: (shares, 1 + REPLICATES)
     values = log_odds(np.stack([np.append(each.value, each.draws) for each in means]))
     ends = 1 / (1 + np.exp(-(values[-1] + np.log2(FURTHER)[:, None] * (values[-1] - values[-2]))))
     extended = [Bootstrapped(row[0], row[1:]) for row in ends]
@@ -244,7 +244,7 @@ def told(runs: Runs, row: Row, figures: dict[str, list[Bootstrapped]]) -> dict[s
 
 
 def draw(lines: dict[str, dict[str, dict[str, Any]]]) -> Figure:
-    """Each figure over length and over identities; beyond the trainings, the line with its interval."""
+    """Each figure over length and over identities, with the extrapolation and its interval."""
     figure = Figure((9, 4.5), layout="constrained")
     words = {"length": "epochs of the full recipe", "identities": "share of the identities, as many steps"}
     for axes, (over, of_tests) in zip(figure.subplots(1, 2, sharey=True), lines.items(), strict=True):

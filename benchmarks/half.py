@@ -1,4 +1,4 @@
-"""What half precision costs on LFW: in a weights file (float16), and in computing with it (bfloat16)."""
+"""The cost of half precision on LFW: of float16 in a weights file, and of bfloat16 inference."""
 
 from __future__ import annotations
 

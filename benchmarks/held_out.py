@@ -1,8 +1,8 @@
-"""What all shipped weights make of the people held out of training: each source apart, relatives apart from strangers.
+"""Figures of the shipped weights on held-out people: by source, relatives apart from strangers.
 
-At each one's own threshold for FAR 1e-3, which comes from the celeba people among them; and what the mirror image and a
-second crop bring. All is computed in bfloat16, on any machine. The crops are cached where trainings have theirs. With
---only, the figures of other weights stay as they are in the file.
+At each one's own threshold for FAR 1e-3, which comes from the CelebA people among them; and the gain of averaging with
+the mirror image and a second crop. Computed in bfloat16 on any machine. Crops are cached with those of trainings. With
+--only, the figures of other weights in the file are kept.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def seen(embedder: Embedder, crops: NDArray[np.uint8]) -> list[tuple[str, int, NDArray[np.float32]]]:
-    """Of each way to look at a crop: its name, the passes through the network that it takes, the unit embeddings."""
+    """For each set of views of a crop: its name, its forward passes, the unit embeddings."""
 
     def features(crops: NDArray[np.uint8], mirrored: bool) -> NDArray[np.float32]:
         embedder.info = replace(embedder.info, mirrored=mirrored)

@@ -1,8 +1,8 @@
 """The most suspicious pictures and folders of the training photographs, by the embeddings of `default`.
 
-Names and cosines only; recipes/dropped.txt says what came of looking at them. A picture is suspicious where it is more
-like another person than like the others of its own folder; two folders where their means are alike; one where its
-pictures are not. `default` learned from most of these labels, so it is blind to some of what it was taught.
+Names and cosines only; recipes/dropped.txt is the result of reviewing them. A picture is suspicious if it is more
+similar to another person than to the rest of its folder; two folders if their means are similar; a folder if its
+pictures are not. `default` was trained on most of these labels, so it misses some of the errors it learned.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faces a second of `face_resnet_slim` against `face_resnet`, same crops, same machine, one run."""
+"""Faces per second of `face_resnet_slim` against `face_resnet`, same crops, same machine, one run."""
 
 from __future__ import annotations
 

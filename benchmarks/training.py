@@ -1,7 +1,7 @@
-"""Photographs a second of a training step against a plain loop of the same network, in one run; and its peak memory.
+"""Photographs per second of a training step against a plain loop of the same network, in one run; and its peak memory.
 
-The plain loop is what a first version would be: float32, eager, channels first, the same batches, augmentation and
-optimizer. Each network is measured in a process of its own, ours once more alone for the memory.
+The plain loop is a first version: float32, eager, channels first, the same batches, augmentation and
+optimizer. Each network is measured in its own process, ours once more alone for its memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from facever.training.data import MARGIN
 from facever.training.trainer import Trainer
 from facever.weights.alignment import ALIGNMENTS
 
-PEOPLE = 3219  # as many as the shipped weights were trained on
+PEOPLE = 3219  # as for the shipped weights
 CASES: dict[str, dict[str, Any]] = {
     "face_resnet_slim": {"alignment": "tight-64x56", "batch_size": 128},
     "face_resnet": {"alignment": "face-112x96", "batch_size": 32},
@@ -32,7 +32,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def crops_for(settings: TrainingSettings) -> CropSet:
-    """Noise, which costs what faces cost; one crop a person."""
+    """Noise, at the cost of faces; one crop per person."""
     padded = ALIGNMENTS[settings.alignment].padded(MARGIN)
     some = np.random.default_rng(0).integers(0, 256, (256, padded.height, padded.width, 3), np.uint8)
     names = [f"noise_{i}" for i in range(PEOPLE)]

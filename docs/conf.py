@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from facever import __version__
@@ -24,7 +25,10 @@ html_copy_source = False
 
 # In docstrings, single backticks are code.
 default_role = "code"
-autodoc_typehints = "none"  # the numpydoc sections have them
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 90
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 autosummary_generate = False
@@ -34,8 +38,9 @@ numpydoc_xref_param_type = False
 
 
 def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Keep |x|, a length, from being read as a substitution."""
-    lines[:] = [line.replace("|", r"\|") if "``" not in line and "`" not in line else line for line in lines]
+    """Keep |x|, a length, from being read as a substitution; code in backticks stays as it is."""
+    parts = [re.split(r"(`[^`]*`)", line) for line in lines]
+    lines[:] = ["".join(part if part[:1] == "`" else part.replace("|", r"\|") for part in line) for line in parts]
 
 
 def setup(app: Any) -> None:

@@ -1,4 +1,4 @@
-"""The Face-ResNet as the paper has it, and a slim one for CPUs."""
+"""The paper's Face-ResNet, and a slim one for CPUs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _convolution(channels_in: int, channels: int, *, stride: int = 1, batch_norm
 class FaceResNet(EmbeddingNetwork):
     """The paper's network: 27 convolutions and a dense layer; the classifier of the loss is the second dense one.
 
-    Every convolution is 3x3 with padding 1 and a PReLU behind it; every pool is 2x2 with stride 2.
+    Every convolution is 3x3 with padding 1, followed by PReLU; every pool is 2x2 with stride 2.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class FaceResNet(EmbeddingNetwork):
         self._initialize()
 
     def _initialize(self) -> None:
-        """As the authors' own code: Xavier, but near zero inside the residual blocks, which thus begin as identity."""
+        """As in the authors' code: Xavier, but near zero inside the residual blocks, which thus begin as identity."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.xavier_normal_(module.weight, gain=2**0.5 if isinstance(module, nn.Conv2d) else 1.0)
@@ -86,8 +86,8 @@ class FaceResNet(EmbeddingNetwork):
 class FaceResNetSlim(EmbeddingNetwork):
     """The Face-ResNet plan for CPUs.
 
-    A strided convolution stands in place of each convolution and pool, channels are fewer, batch normalization follows
-    each convolution and, if wanted, the dense layer.
+    A strided convolution replaces each convolution and pool, channels are fewer, and batch normalization follows each
+    convolution and, optionally, the dense layer.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ class FaceResNetSlim(EmbeddingNetwork):
     dropout : float in [0, 1)
         Share of the dense layer's inputs dropped in training.
     feature_norm : bool
-        Whether batch normalization follows the dense layer: it holds the lengths of features together whatever the
-        loss. The paper's network has none.
+        Whether batch normalization follows the dense layer, which keeps the norms of features similar under any loss.
+        The paper's network has none.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class FaceResNetSlim(EmbeddingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W)
         x = self.features(x)  # (N, widths[-1], H / 2^stages, W / 2^stages)
-        if x.shape[2:] != self.map_size:  # crops of another size, as the first part of a training may take them
+        if x.shape[2:] != self.map_size:  # crops of another size, by progressive resizing
             x = F.interpolate(x, self.map_size, mode="nearest")
         return self.norm(self.dense(self.dropout(x.flatten(1))))  # (N, d)
 

@@ -120,7 +120,7 @@ def test_the_exit_codes_stand_where_they_matter() -> None:
             text,
             re.DOTALL,
         )
-    assert "Exit code 3 if no face was found at all" in " ".join(facever("embed", "--help").out.split())
+    assert "Exit code 3 if no face was found." in " ".join(facever("embed", "--help").out.split())
 
 
 @pytest.mark.parametrize("arguments", ["['--help']", "['verify', '--help']", "['--version']", "['verify']"])
@@ -565,7 +565,7 @@ def test_calibrate_with_too_few_people_says_how_many_it_takes(portrait: Path, tm
     tinted_people(tmp_path / "people", portrait, 2, 1)
     outcome = facever("calibrate", "default", tmp_path / "people", "-o", tmp_path / "out" / "mine.safetensors")
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"facever: {tmp_path / 'people'}: FAR 0.01 takes 1,000 pairs of different people")
+    assert outcome.err.startswith(f"facever: {tmp_path / 'people'}: FAR 0.01 needs 1,000 pairs of different people")
     assert "add people and photographs" in outcome.err
     assert not (tmp_path / "out").exists()
 
@@ -643,7 +643,7 @@ def test_a_rate_that_was_asked_for_and_is_not_supported_is_an_error(portrait: Pa
     assert (outcome.code, outcome.out) == (2, "")
     # 10 photographs have 45 pairs, 5 of them genuine; 5 people * sqrt(10,000 / 40) = 79.06.
     assert (
-        "FAR 0.001 takes 10,000 pairs of different people, and there are 40 of 5 people; 80 people with" in outcome.err
+        "FAR 0.001 needs 10,000 pairs of different people, and there are 40 of 5 people; 80 people with" in outcome.err
     )
     assert not out.exists()
 
@@ -674,14 +674,14 @@ def test_verify_at_a_rate_that_is_not_stored_says_what_it_takes(hopper: Path) ->
     outcome = facever("verify", hopper, hopper, "--far", "1e-7")
     assert (outcome.code, outcome.out) == (2, "")
     # n (n - 1) / 2 >= 10 / 1e-7 from n = 14,143 on.
-    assert "takes 100,000,000 pairs of different people: 14,143 people with a photograph each" in outcome.err
+    assert "needs 100,000,000 pairs of different people: 14,143 people with a photograph each" in outcome.err
 
 
 @pytest.mark.parametrize("share", ["0", "-1", "1.5", "nan"])
 def test_calibrate_refuses_a_share_that_is_none(share: str, tmp_path: Path) -> None:
     outcome = facever("calibrate", "default", tmp_path, "-o", tmp_path / "o", "--held-out", share)
     assert outcome.code == 2
-    assert outcome.err.startswith("facever: --held-out is a share above 0 and at most 1, not ")
+    assert outcome.err.startswith("facever: --held-out is in (0, 1], not ")
 
 
 def test_calibrate_says_when_nobody_is_held_out(portrait: Path, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_landmarks_lie_where_an_eye_sees_them() -> None:
     assert (face.box[:2] < face.landmarks.min(axis=0)).all() and (face.box[2:] > face.landmarks.max(axis=0)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_a_batch_of_mixed_sizes_gives_what_each_photograph_gives_alone(data_folder: Path, device: str) -> None:
     photographs = lfw(data_folder, 200)
@@ -139,6 +140,7 @@ def test_an_empty_batch_gives_an_empty_list() -> None:
     assert detector_on().detect_batch([]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_face_of_every_lfw_photograph_lies_in_its_middle(data_folder: Path) -> None:
     """LFW's photographs are centered on their face."""
@@ -176,6 +178,7 @@ def facenet_cascade() -> MTCNN:
     return MTCNN(min_face_size=40, keep_all=True)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_faces_are_those_of_facenet_pytorch(data_folder: Path) -> None:
     ours = detector_on().detect_batch(lfw(data_folder, 60))
@@ -195,6 +198,7 @@ def test_faces_are_those_of_facenet_pytorch(data_folder: Path) -> None:
     assert np.median(distances) < 2
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_from_the_same_pyramid_every_face_is_that_of_facenet_pytorch(
     data_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -232,6 +236,7 @@ def test_a_face_is_found_in_small_pictures(data_folder: Path, factor: float) -> 
         np.testing.assert_allclose(eyes, [[34.5, 55.5], [54, 55.5]], atol=8)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_a_face_that_fills_its_picture_is_found_by_the_mirrored_second_try(data_folder: Path) -> None:
     photographs = lfw(data_folder, 60)[:30]
@@ -261,6 +266,7 @@ def test_a_face_that_fills_its_picture_is_found_by_the_mirrored_second_try(data_
     assert np.median(errors) < 0.12
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("factor", [0.6, 2, 3])
 def test_faces_of_a_scaled_picture_are_scaled(data_folder: Path, factor: float) -> None:
@@ -285,6 +291,7 @@ def test_small_faces_are_not_found_with_a_higher_smallest_face(data_folder: Path
     assert only.box[2] - only.box[0] == pytest.approx(291, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_no_face_is_less_sure_than_the_last_threshold(data_folder: Path) -> None:
     photographs = lfw(data_folder, 60)

@@ -204,6 +204,7 @@ def test_without_weights_the_pipeline_ends_at_the_crops(folder: Path) -> None:
     assert face.norm is None
 
 
+@pytest.mark.slow
 def test_embeddings_come_without_crops_unless_they_are_kept(folder: Path, job: Job) -> None:
     paths = [folder / "a.png", folder / "empty_room.png"]
     alignment = Embedder.load(job.output, "cpu").info.alignment if isinstance(job.output, Path) else job.output
@@ -259,6 +260,7 @@ def test_no_files_give_no_photographs(job: Job) -> None:
     assert list(process_files([], job)) == []
 
 
+@pytest.mark.slow
 @IN_EACH_PRECISION
 def test_each_device_gives_the_embeddings_of_the_cpu(folder: Path, job: Job, device: str, precision: str) -> None:
     names = ("a.png", "empty_room.png", "c.png")
@@ -273,7 +275,7 @@ def test_each_device_gives_the_embeddings_of_the_cpu(folder: Path, job: Job, dev
         assert cosine_of(embedding_of(found[i]), embedding_of(expected[i])) >= LEAST_COSINE[precision]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_each_photograph_tells_what_its_stages_took(folder: Path, job: Job, workers: int) -> None:
     paths = [folder / name for name in ("a.png", "empty_room.png", "broken.jpg", "b.png")]
     start = time.perf_counter()

@@ -146,6 +146,7 @@ def test_the_first_pattern_that_fits_says_how_strong_the_pull_is() -> None:
             settings(init="dlib", anchor=anchor)
 
 
+@pytest.mark.slow
 def test_the_pull_is_on_the_first_branch_and_leaves_the_second_free(crops: CropSet, single: Path) -> None:
     gradients = {}
     for weight in (0.0, 300.0):
@@ -260,6 +261,7 @@ def test_plain_sampling_takes_each_row_once_an_epoch_and_depends_on_the_seed() -
     assert Sampler(20, 5, 8).rows(4).tolist() != second[0]
 
 
+@pytest.mark.slow
 def test_the_papers_network_trains_at_its_full_size() -> None:
     grays = np.array([30, 40, 130, 220], np.uint8)  # as many as photographs, two of them of one person
     pixels = np.broadcast_to(grays[:, None, None, None], (4, 112, 96, 3)).copy()

@@ -51,6 +51,7 @@ def run_two(*command: str) -> list[tuple[int, str, str]]:
     return [(process.returncode, out, err) for process in both for out, err in [process.communicate(timeout=180)]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "centers"])
 def test_two_processes_equal_one_with_twice_the_batch(name: str, tmp_path: Path) -> None:
     """In loss, in the gradients of alpha, W and the network, and in the centers, over three steps."""
@@ -96,6 +97,7 @@ def train_command(people: Path, out: Path, cache: Path, *more: str) -> list[str]
     return ["-m", "facever", "train", str(people), *options, *each, *where, *more]
 
 
+@pytest.mark.slow
 def test_a_training_on_two_processes_writes_one_result(people: Path, tmp_path: Path) -> None:
     first, second = run_two(*train_command(people, tmp_path / "out", tmp_path / "cache", "--epochs", "2"))
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
@@ -116,6 +118,7 @@ def two_until_they_train(command: list[str], folder: Path) -> list[subprocess.Po
     raise AssertionError((folder / "0.txt").read_text())
 
 
+@pytest.mark.slow
 def test_when_one_process_is_killed_the_other_ends_clearly_and_both_go_on(people: Path, tmp_path: Path) -> None:
     command = train_command(people, tmp_path / "out", tmp_path / "cache", "--epochs", "4000")
     both = two_until_they_train(command, tmp_path)

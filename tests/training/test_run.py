@@ -97,6 +97,7 @@ def with_loss(loss: str, **changes: Any) -> TrainingSettings:
     return replace(SETTINGS, loss=loss, **centers, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_loss_falls_and_the_log_tells_its_course(loss: str, people: Path, cache: Path, tmp_path: Path) -> None:
     train(with_loss(loss, epochs=40), people, tmp_path / "out", cache, "cpu")
@@ -149,6 +150,7 @@ def test_a_finished_training_leaves_weights_log_and_record_but_no_checkpoint(fin
     assert {"facever", "torch", "numpy"} <= set(record["versions"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_an_interrupted_training_that_goes_on_equals_one_that_was_not(
     loss: str, people: Path, cache: Path, tmp_path: Path
@@ -171,6 +173,7 @@ def test_an_interrupted_training_that_goes_on_equals_one_that_was_not(
         assert strip(csv.DictReader(a)) == strip(csv.DictReader(b))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     finished: tuple[Path, Recorder], people: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -320,6 +323,7 @@ def test_a_learned_alpha_starts_at_four_and_moves(people: Path, cache: Path, tmp
     assert loss["alpha"] == pytest.approx(recorder.seen[-1].alpha)
 
 
+@pytest.mark.slow
 def test_the_picture_shows_the_course_of_a_learned_alpha_only(people: Path, cache: Path, tmp_path: Path) -> None:
     for learned in (False, True):
         settings = replace(SETTINGS, alpha_learned=learned, epochs=2)
@@ -349,6 +353,7 @@ def test_center_loss_is_built_as_asked_for() -> None:
         assert (loss.weight, loss.rate) == (0.05, 0.3)
 
 
+@pytest.mark.slow
 def test_weights_trained_with_center_loss_say_so(people: Path, cache: Path, tmp_path: Path) -> None:
     centers = {"center_weight": 0.05, "center_rate": 0.5}
     for loss, alpha in (("center", {}), ("l2-center", {"alpha": 16.0, "learned": False})):
@@ -383,6 +388,7 @@ def test_a_learned_alpha_has_its_own_weight_decay_by_hand() -> None:
     assert torch.equal(others[0], others[1]) and torch.equal(others[1], others[2])
 
 
+@pytest.mark.slow
 def test_a_training_by_the_clock_ends_in_time(people: Path, cache: Path, tmp_path: Path) -> None:
     result = train(replace(SETTINGS, epochs=None, minutes=0.03), people, tmp_path / "out", cache, "cpu")
     assert 0.03 <= result.minutes < 0.3

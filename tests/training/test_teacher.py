@@ -114,6 +114,7 @@ def test_agreement_and_similarities_by_hand() -> None:
     assert distillation(features, targets).item() == pytest.approx((0 + 2) / 2 + 3.0 * 2 / 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixup", [0.0, 0.5])
 def test_a_student_comes_to_agree_with_its_teacher(teacher: Path, people: Path, tmp_path: Path, mixup: float) -> None:
     settings = replace(SETTINGS, epochs=60, held_out=0.0, teacher=str(teacher), softmax_weight=0.0, mixup=mixup)
