@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
         table.add_row(a.name, b.name, f"{answer.cosine:.3f}", f"{answer.threshold:.3f}", verdict)
     Console().print(table)
     command = Path(sys.executable).with_name("facever")
-    print(f"The pictures lie in {folder.resolve()}. Try: {command} verify {portrait} {changed}")
+    print(f"The pictures are in {folder.resolve()}. Try: {command} verify {portrait} {changed}")
 
 
 def change(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""The built wheel, alone in a folder, without a network: what a user gets from `pip install facever`."""
+"""The built distributions, alone in a folder, without a network: what a user gets from `pip install facever`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -30,17 +31,57 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_the_wheel_carries_the_weights_and_their_cards(wheel: Path) -> None:
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    build = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.gz")
+
+
+def test_the_wheel_holds_code_weights_cards_and_recipes_only(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for weights in (ROOT / "models").glob("*.safetensors"):
-        assert f"facever/models/{weights.name}" in names
-        assert f"facever/models/{weights.stem}.md" in names
-    assert "facever/models/default.safetensors" in names
+    expected = {f"facever/models/{path.name}" for path in (ROOT / "models").iterdir()}
+    expected |= {f"facever/recipes/{path.name}" for path in (ROOT / "recipes").iterdir()}
+    expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "facever").rglob("*.py")}
+    expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "facever/reports/templates").iterdir()}
+    assert {name for name in names if ".dist-info/" not in name} == expected | {"facever/py.typed"}
+    assert {Path(name).suffix for name in expected if "/models/" in name} == {".safetensors", ".md", ".svg"}
+    for weights in ("default", "dlib", "face-resnet", "scratch"):
+        assert {f"facever/models/{weights}.safetensors", f"facever/models/{weights}.md"} <= names
 
 
-def test_the_wheel_holds_no_photographs(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
-    assert not [name for name in names if name.lower().endswith((".jpg", ".jpeg", ".webp", ".npy", ".bin"))]
+def test_the_metadata_states_the_terms_of_the_code_and_of_the_weights(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        metadata = archive.read(name).decode()
+        terms = archive.read(name.replace("METADATA", "licenses/LICENSE-weights.md")).decode()
+    assert "License-Expression: MIT AND CC0-1.0 AND LicenseRef-Non-Commercial-Research" in metadata
+    assert all(f"`{weights}`" in terms for weights in ("default", "dlib", "face-resnet", "scratch"))
+
+
+def test_the_demo_of_the_source_distribution_finds_its_code_and_weights(unpacked: Path) -> None:
+    code = (
+        "import runpy, facever; runpy.run_path('examples/demo.py')\n"
+        "from facever.weights.shipped import find_weights; print(facever.__file__, find_weights('default'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=unpacked,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    package, weights = map(Path, done.stdout.split())
+    assert package == unpacked / "facever" / "__init__.py"
+    assert weights == unpacked / "models" / "default.safetensors"
+    for file in ("Makefile", "LICENSE", "LICENSE-weights.md", "recipes/default.toml", "tests/conftest.py"):
+        assert (unpacked / file).is_file(), file
 
 
 def test_the_installed_wheel_verifies_offline_from_an_empty_folder(wheel: Path, tmp_path: Path, portrait: Path) -> None:

@@ -110,7 +110,7 @@ def test_what_a_reader_should_know_is_counted_and_named_and_nothing_dropped() ->
     assert "1 pairs are listed as the same and as different" in notes(clean, Pair(b, a, False, 0))
     assert "1 pairs are of a photograph with itself" in notes(Pair(a, a, True, 0))
     assert "1 pairs contradict the names" in notes(Pair(a, b, True, 0, "x", "y"))
-    assert "1 people stand in more than one fold" in notes(clean, Pair(a, c, False, 1, "x", "y"))
+    assert "1 people are in more than one fold" in notes(clean, Pair(a, c, False, 1, "x", "y"))
     assert len(noted([clean, clean]).pairs) == 2
     assert notes(clean, Pair(b, a, True, 0, "x", "x")).split("; ")[1].startswith("the first: b and a")
     assert "the first: x" in notes(clean, Pair(a, c, False, 1, "x", "y"))
@@ -135,7 +135,7 @@ def test_a_pair_that_is_listed_both_ways_many_times_counts_once() -> None:
 
 def test_pairs_without_a_group_are_counted_where_others_have_one() -> None:
     a, b, c = Path("a"), Path("b"), Path("c")
-    assert "1 pairs carry no group and count for none; the first: a and c" in notes(
+    assert "1 pairs have no group and count for none; the first: a and c" in notes(
         Pair(a, b, True, 0, group="g"), Pair(a, c, False, 0)
     )
     assert "group" not in notes(Pair(a, b, True, 0), Pair(a, c, False, 0))
