@@ -44,7 +44,12 @@ def paired(ours: Callable[[], Any], rival: Callable[[], Any], count: int, rounds
 def machine() -> dict[str, Any]:
     import torch
 
-    return {"threads": torch.get_num_threads(), "cores": os.cpu_count(), "versions": versions()}
+    return {
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "amx": torch.cpu._is_amx_tile_supported(),
+        "versions": versions(),
+    }
 
 
 def write(name: str, result: dict[str, Any]) -> None:

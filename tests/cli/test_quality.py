@@ -94,7 +94,7 @@ def test_without_a_record_of_use_nothing_is_declined(photographs: tuple, record:
     clear, poor, *_ = photographs
     useless = replace(record, check=replace(CHECK, saved_interval=(-0.02, 0.04)))
     for quality, why in (
-        (None, "they hold no record of quality"),
+        (None, "they hold no quality record"),
         (useless, "on some people, leaving out the photographs of small norms helps no more than leaving out any"),
         (replace(record, check=None), "some people have too few pairs to check"),
     ):
@@ -133,7 +133,7 @@ def test_embed_and_info_tell_what_the_weights_hold(photographs: tuple, record: Q
     # Norms of crops that are embedded together round otherwise, and these percentiles lie a ten-thousandth apart.
     assert pq.read_table(out)["quality"].to_pylist() == pytest.approx([62.5, 12.5], abs=8)
     rows = dict(line.split("\t", 1) for line in facever("info", weights).out.splitlines())
-    assert rows["quality"].endswith("of 300 photographs, some people")
+    assert rows["quality"].endswith("300 photographs, some people")
     assert rows["quality check"] == (
         "FNMR at FMR 0.001 20.00 % of all and at random; the lowest norms left out, 18.00 % without 5 %, 16.00 % "
         "without 10 %, 10.00 % without 20 %, none left without 30 %; 95 % interval of what 20 % save 6.00 to 14.00 %, "

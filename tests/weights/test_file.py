@@ -266,11 +266,11 @@ def test_photographs_are_declined_only_by_a_record_that_is_of_use() -> None:
     assert replace(INFO, quality=RECORD).quality_to_decline_by() == RECORD
     useless = replace(RECORD, check=replace(CHECK, saved_interval=(-0.01, 0.1)))
     for quality, why in (
-        (None, "they hold no record of quality"),
+        (None, "they hold no quality record"),
         (replace(RECORD, check=None), "some people have too few pairs"),
         (useless, "helps no more than leaving out any: FNMR 10.00 % without the lowest 20 %, 20.00 % at random"),
     ):
-        with pytest.raises(WeightsError, match=rf"'tiny' can't tell .*{why}.*; leave out --min-quality, .*calibrate"):
+        with pytest.raises(WeightsError, match=rf"'tiny' can't tell .*{why}.*; drop --min-quality, .*calibrate"):
             replace(INFO, quality=quality).quality_to_decline_by()
 
 
