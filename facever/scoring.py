@@ -1,8 +1,7 @@
 """Cosines, and the threshold that turns them into answers.
 
 The decision rule, everywhere in facever: two photographs show the same person if cosine >= threshold.
-FAR is the share of impostor pairs that the rule accepts, TAR the share of genuine pairs (elsewhere also FMR,
-and FNMR for 1 - TAR).
+FAR is the share of impostor pairs that the rule accepts, TAR the share of genuine pairs, FRR = 1 - TAR.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from facever.metrics.bootstrap import REPLICATES, People
 from facever.metrics.likelihood import fit_likelihood_or_none
 from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import PairSample, sample_pairs
-from facever.metrics.quality import QUALITY_FMR, quality_of
+from facever.metrics.quality import QUALITY_FAR, quality_of
 from facever.metrics.rates import Bools
 from facever.scoring import impostors_needed, tar_at_threshold, threshold_at_far
 from facever.weights.records import Likelihood, Quality, Threshold
@@ -99,7 +99,7 @@ def calibration_of_people(
     line = fit_likelihood_or_none(scores[same], scores[~same], source, counts[same], counts[~same])
     quality = None
     if norms is not None:
-        quality = quality_of(norms, embeddings, identities, source, found.threshold_at_far(QUALITY_FMR))
+        quality = quality_of(norms, embeddings, identities, source, found.threshold_at_far(QUALITY_FAR))
     return Calibration(thresholds, line, unsupported, quality=quality)
 
 

@@ -1,7 +1,7 @@
-"""Error versus discard: the FNMR of the genuine pairs that remain after discarding those of lowest quality.
+"""Error versus discard: the FRR of the genuine pairs that remain after discarding those of lowest quality.
 
 P. Grother, E. Tabassi, *Performance of Biometric Quality Measures*, 2007. The threshold stays that of all pairs.
-Discarding at random leaves the FNMR unchanged in expectation. Calibration discards photographs (`RemainingPairs`),
+Discarding at random leaves the FRR unchanged in expectation. Calibration discards photographs (`RemainingPairs`),
 the study of the norm discards pairs (`DiscardCurve`).
 """
 
@@ -34,19 +34,19 @@ class RemainingPairs:
     pairs: npt.NDArray[np.int64]
     rejected: npt.NDArray[np.int64]
 
-    def fnmr(self) -> Floats:
-        """FNMR after each cut, (cuts,); NaN where no pair remains."""
+    def frr(self) -> Floats:
+        """FRR after each cut, (cuts,); NaN where no pair remains."""
         return _ratio(self.rejected.sum(axis=0), self.pairs.sum(axis=0))
 
     def saved_interval(self, cut: int, replicates: int = REPLICATES, seed: int = 0) -> Interval:
-        """95 % interval, by a bootstrap over identities, of the FNMR before the first cut minus that after `cut`.
+        """95 % interval, by a bootstrap over identities, of the FRR before the first cut minus that after `cut`.
 
         Cuts and threshold stay fixed; NaN where no replicate has pairs.
         """
         saved = np.empty(replicates)
         for i, drawn in enumerate(resampled_people(len(self.pairs), replicates, seed)):
-            fnmr = _ratio(drawn @ self.rejected, drawn @ self.pairs)
-            saved[i] = fnmr[0] - fnmr[cut]
+            frr = _ratio(drawn @ self.rejected, drawn @ self.pairs)
+            saved[i] = frr[0] - frr[cut]
         return interval(saved)
 
 
@@ -134,9 +134,9 @@ class DiscardCurve:
     rejected: NDArray[np.bool_]
 
     def curve(self, weights: Weights | None = None) -> Floats:
-        """FNMR of weighted pairs after discarding each of `CURVE_SHARES`, (20,).
+        """FRR of weighted pairs after discarding each of `CURVE_SHARES`, (20,).
 
-        Of pairs of equal quality, the fraction that is needed remains, with the FNMR of all of them.
+        Of pairs of equal quality, the fraction that is needed remains, with the FRR of all of them.
         """
         w = np.ones(len(self.quality)) if weights is None else weights
         levels, level = np.unique(-self.quality, return_inverse=True)  # best first

@@ -24,7 +24,7 @@ from facever.weights.records import DISCARD_SHARES, JUDGED, DiscardCheck, Qualit
 
 Floats = NDArray[np.floating[Any]]
 
-QUALITY_FMR = 1e-3
+QUALITY_FAR = 1e-3
 # Of fewer people the interval over people is too narrow.
 MIN_PEOPLE = 10
 
@@ -47,7 +47,7 @@ def quality_of(
     source : str
         Who these people are, for the record.
     threshold : float, optional
-        The cosine that has QUALITY_FMR 1e-3 on their impostor pairs; found anew where it is not given.
+        The cosine that has QUALITY_FAR 1e-3 on their impostor pairs; found anew where it is not given.
 
     Raises
     ------
@@ -60,8 +60,8 @@ def quality_of(
     genuine = int((counts * (counts - 1) // 2).sum())
     impostors = len(who) * (len(who) - 1) // 2 - genuine
     check = None
-    if genuine and impostors >= impostors_needed(QUALITY_FMR):
-        cosine = all_pairs(embeddings, who, closest=0).threshold_at_far(QUALITY_FMR) if threshold is None else threshold
+    if genuine and impostors >= impostors_needed(QUALITY_FAR):
+        cosine = all_pairs(embeddings, who, closest=0).threshold_at_far(QUALITY_FAR) if threshold is None else threshold
         cuts = _cuts(percentiles)
         left = remaining_pairs_of_people(embeddings, who, np.asarray(norms, np.float64), cuts, cosine)
         check = _check(left, cosine, impostors)
@@ -90,8 +90,8 @@ def quality_of_pairs(
     percentiles = _percentiles(norms)
     impostors = int(np.count_nonzero(~same))
     check = None
-    if same.any() and impostors >= impostors_needed(QUALITY_FMR):
-        cosine = threshold_at_far(cosines[~same], QUALITY_FMR)
+    if same.any() and impostors >= impostors_needed(QUALITY_FAR):
+        cosine = threshold_at_far(cosines[~same], QUALITY_FAR)
         lower = np.minimum(norms[a], norms[b]).astype(np.float64)[same]
         left = remaining_pairs_of_list(~decide(cosines[same], cosine), people.a[same], lower, _cuts(percentiles))
         check = _check(left, cosine, impostors)
@@ -115,17 +115,17 @@ def _cuts(percentiles: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _check(left: RemainingPairs, threshold: float, impostor_pairs: int) -> DiscardCheck:
-    fnmr = [rate if math.isfinite(rate) else None for rate in left.fnmr().tolist()]
+    frr = [rate if math.isfinite(rate) else None for rate in left.frr().tolist()]
     people = int(np.count_nonzero(left.pairs[:, 0]))
     ends = left.saved_interval(JUDGED) if people >= MIN_PEOPLE else (math.nan, math.nan)
     return DiscardCheck(
-        fmr=QUALITY_FMR,
+        far=QUALITY_FAR,
         threshold=threshold,
         genuine_pairs=int(left.pairs[:, 0].sum()),
         impostor_pairs=impostor_pairs,
         people=people,
         discarded=DISCARD_SHARES,
-        fnmr=tuple(fnmr),
-        fnmr_at_random=fnmr[0],
+        frr=tuple(frr),
+        frr_at_random=frr[0],
         saved_interval=ends if all(map(math.isfinite, ends)) else None,
     )

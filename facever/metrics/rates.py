@@ -1,7 +1,6 @@
 """Error rates of scored pairs: EER, TAR at FAR, d-prime.
 
-The decision rule is that of `facever.scoring`: same person if cosine >= threshold. In the terms of ISO/IEC 19795-1 a
-verification without failures to acquire has FMR = FAR and FNMR = 1 - TAR.
+The decision rule is that of `facever.scoring`: same person if cosine >= threshold.
 """
 
 from __future__ import annotations
@@ -88,9 +87,9 @@ def tar_at_far(genuine_cosines: Scores, impostor_cosines: Scores, far: float) ->
     return tar_at_threshold(genuine_cosines, threshold_at_far(impostor_cosines, far, min_false_accepts=0))
 
 
-def fnmr_at_fmr(genuine_cosines: Scores, impostor_cosines: Scores, fmr: float) -> float:
-    """Return 1 - TAR at a FAR, by the names of ISO/IEC 19795-1. As `tar_at_far`."""
-    return 1.0 - tar_at_far(genuine_cosines, impostor_cosines, fmr)
+def frr_at_far(genuine_cosines: Scores, impostor_cosines: Scores, far: float) -> float:
+    """Return 1 - TAR at a FAR. See `tar_at_far`."""
+    return 1.0 - tar_at_far(genuine_cosines, impostor_cosines, far)
 
 
 def d_prime(genuine_cosines: Scores, impostor_cosines: Scores) -> float:

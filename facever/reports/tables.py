@@ -214,15 +214,15 @@ def _quality_rows(quality: Quality) -> list[tuple[str, str]]:
         return [*rows, ("quality check", quality.why_useless() or "")]
     rates = [
         f"{'none left' if rate is None else f'{100 * rate:.2f} %'} without {100 * share:g} %"
-        for share, rate in zip(check.discarded[1:], check.fnmr[1:], strict=True)
+        for share, rate in zip(check.discarded[1:], check.frr[1:], strict=True)
     ]
-    at_random = "unknown" if check.fnmr_at_random is None else f"{100 * check.fnmr_at_random:.2f} %"
+    at_random = "unknown" if check.frr_at_random is None else f"{100 * check.frr_at_random:.2f} %"
     saved = "too few people for an interval"
     if check.saved_interval is not None:
         low, high = check.saved_interval
-        saved = f"FNMR saved without 20 %: 95 % interval {100 * low:.2f} to {100 * high:.2f} %"
+        saved = f"FRR saved without 20 %: 95 % interval {100 * low:.2f} to {100 * high:.2f} %"
     use = "verify --min-quality is available" if check.helps else "no gain, verify --min-quality is refused"
-    discarded = f"FNMR at FMR {check.fmr:g}: {at_random} with all photographs, {', '.join(rates)} of lowest norm"
+    discarded = f"FRR at FAR {check.far:g}: {at_random} with all photographs, {', '.join(rates)} of lowest norm"
     return [*rows, ("quality check", f"{discarded}; {saved}, {check.people:,} identities: {use}")]
 
 

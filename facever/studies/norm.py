@@ -20,7 +20,7 @@ from facever.metrics.discard import CURVE_SHARES
 from facever.studies.degradations import DEGRADATIONS
 from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
 from facever.studies.intervals import t_interval
-from facever.studies.norm_analysis import BINS, FMR, L2, SOFTMAX, Judged, NormScores, judge, score
+from facever.studies.norm_analysis import BINS, FAR, L2, SOFTMAX, Judged, NormScores, judge, score
 from facever.studies.outcome import Outcome, in_epochs
 from facever.studies.runs import Options, Runs, run_name
 from facever.studies.testing import TestSet
@@ -114,7 +114,7 @@ def _outcome(
     curves = {}
     for name, curve in judged.curves.items():
         low, high = curve.band()
-        curves[name] = {"fnmr": curve.value.tolist(), "low": low.tolist(), "high": high.tolist()}
+        curves[name] = {"frr": curve.value.tolist(), "low": low.tolist(), "high": high.tolist()}
     return Outcome(
         study="norm",
         title="The feature's norm as a measure of quality",
@@ -127,15 +127,15 @@ def _outcome(
             f"One network trained with softmax and one with L2-softmax (alpha 16), {in_epochs(epochs)} each; {test}, "
             f"{len(sets[0].paths):,} photographs and {len(sets[0].pairs):,} pairs.",
             f"Photographs in {BINS} bins of equal count by norm; pairs by the bins of both, at the one threshold that "
-            f"gives FMR {FMR:g} on all; balanced accuracy, since bins hold unequal shares of genuine pairs.",
+            f"gives FAR {FAR:g} on all; balanced accuracy, since bins hold unequal shares of genuine pairs.",
             "Error versus discard: genuine pairs are discarded by ascending quality, that of a pair being the "
             "lower one of its two photographs; the threshold is fixed. Random discard does not change the expected "
-            "FNMR.",
+            "FRR.",
             "Response: crops degraded in steps, and the norm of the degraded crop over that of the original.",
         ],
         quick=quick,
         seeds=seeds,
-        settings={**FACE_SETTINGS, "epochs": epochs, "models": MODELS, "fmr": FMR, "bins": BINS},
+        settings={**FACE_SETTINGS, "epochs": epochs, "models": MODELS, "far": FAR, "bins": BINS},
         figures=judged.figures(),
         checks=judged.checks(),
         comparisons=judged.comparisons(test),

@@ -21,7 +21,7 @@ from facever.studies.testing import TestSet
 
 SOFTMAX, L2 = "softmax", "l2-softmax, alpha 16"
 BINS, BIN_NAMES = 3, ("low", "middle", "high")
-FMR = 0.01
+FAR = 0.01
 REPLICATES = 1000
 BY_NORM, BY_DETECTOR = "softmax, by norm", "softmax, by detector's score"
 OVER_PHOTOGRAPHS = "Student's t over photographs"
@@ -37,7 +37,7 @@ class NormScores:
     a, b : int64 ndarrays of shape (pairs,)
         The photographs of each pair.
     same, accepted : bool ndarrays of shape (pairs,)
-        Accepted at the threshold that gives FMR 1e-2 on the impostor pairs.
+        Accepted at the threshold that gives FAR 1e-2 on the impostor pairs.
     """
 
     norms: NDArray[np.float64]
@@ -67,7 +67,7 @@ def score(embedder: Embedder, test: TestSet) -> NormScores:
     b = np.array([row[pair.path_b] for pair in test.pairs], np.int64)  # type: ignore[index]
     same = np.array([pair.same for pair in test.pairs])
     cosines = cosine(vectors[a], vectors[b])
-    threshold = threshold_at_far(cosines[~same], FMR, min_false_accepts=0)
+    threshold = threshold_at_far(cosines[~same], FAR, min_false_accepts=0)
     return NormScores(norms.astype(np.float64), a, b, same, cosines >= threshold)
 
 
@@ -78,7 +78,7 @@ class Judged:
     Attributes
     ----------
     cells : from model to balanced accuracy by pair of bins, (BINS, BINS)
-    curves : from a quality to its error-versus-discard curve, one FNMR for each of `CURVE_SHARES`
+    curves : from a quality to its error-versus-discard curve, one FRR for each of `CURVE_SHARES`
     lost : from model to (degradation, share of the norm lost at its strongest step, interval over photographs)
     how : str
         Describes the intervals.
@@ -94,7 +94,7 @@ class Judged:
         return self.cells[model].then(lambda cells: cells[..., -1, -1] - cells[..., 0, 0])
 
     def gain(self, quality: str) -> Bootstrapped:
-        """FNMR saved by discarding by a quality, over random discard."""
+        """FRR saved by discarding by a quality, over random discard."""
         return self.curves[quality].then(gain_of)
 
     def checks(self) -> list[Check]:
@@ -105,7 +105,7 @@ class Judged:
                 self.high_minus_low(SOFTMAX),
             ),
             (
-                "softmax: FNMR saved by discarding by norm, over random discard (mean of the first half)",
+                "softmax: FRR saved by discarding by norm, over random discard (mean of the first half)",
                 self.gain(BY_NORM),
             ),
         ]
@@ -120,7 +120,7 @@ class Judged:
     def comparisons(self, test: str) -> list[Comparison]:
         """The norm against the detector's score, and L2-softmax against softmax where norms are low."""
         score = self.gain(BY_NORM) - self.gain(BY_DETECTOR)
-        saved = "FNMR saved by discarding, mean of the first half"
+        saved = "FRR saved by discarding, mean of the first half"
         low = (self.cells[L2] - self.cells[SOFTMAX]).then(lambda cells: cells[..., 0, 0])
         pairs = "balanced accuracy of pairs of low norm"
         return [
@@ -135,7 +135,7 @@ class Judged:
                 name = f"{model}: balanced accuracy, {BIN_NAMES[i]} with {BIN_NAMES[j]} norm"
                 found.append((name, cells.then(lambda values, i=i, j=j: values[..., i, j])))  # type: ignore[misc]
             found.append((f"{model}: balanced accuracy, high minus low norm", self.high_minus_low(model)))
-        found += [(f"{quality}: FNMR saved over random discard", self.gain(quality)) for quality in self.curves]
+        found += [(f"{quality}: FRR saved over random discard", self.gain(quality)) for quality in self.curves]
         return [
             *(Figure(name, drawn.number, drawn.ci95, self.how) for name, drawn in found),
             *(

@@ -34,19 +34,19 @@ def _discard(outcome: Outcome) -> Drawing:
     record = outcome.data["discard"]
     shares = record["shares"]
     lines = [
-        Curve(name, shares, curve["fnmr"], (curve["low"], curve["high"]) if index == 0 else None)
+        Curve(name, shares, curve["frr"], (curve["low"], curve["high"]) if index == 0 else None)
         for index, (name, curve) in enumerate(record["curves"].items())
     ]
     for index, (name, curve) in enumerate(list(record["curves"].items())[:2]):
-        start = curve["fnmr"][0]
+        start = curve["frr"][0]
         lines.append(Curve(f"{name.split(', by')[0]}, at random", shares, [start] * len(shares), None, True, index))
     half = shares.index(0.5)
-    summary = "; ".join(f"{n}: {c['fnmr'][0]:.4f} to {c['fnmr'][half]:.4f}" for n, c in record["curves"].items())
+    summary = "; ".join(f"{n}: {c['frr'][0]:.4f} to {c['frr'][half]:.4f}" for n, c in record["curves"].items())
     text = (
-        f"False non-match rate of genuine pairs after discarding those of the lowest quality, from none to half: "
+        f"False reject rate of genuine pairs after discarding those of the lowest quality, from none to half: "
         f"{summary}. The band is the first curve's 95 % interval; random discard changes nothing in expectation."
     )
-    return curves("discard", "Error versus discard", text, "share discarded", "FNMR", lines)
+    return curves("discard", "Error versus discard", text, "share discarded", "FRR", lines)
 
 
 def _response(outcome: Outcome) -> list[Drawing]:

@@ -128,38 +128,38 @@ class DiscardCheck:
 
     Attributes
     ----------
-    fmr, threshold : float
+    far, threshold : float
         The cosine with this false match rate on all impostor pairs; it stays fixed.
     genuine_pairs, impostor_pairs, people : int
         Of all photographs; the people are those with a genuine pair.
     discarded : floats
         Fractions of the photographs, the first 0.
-    fnmr : floats or None
-        The false non-match rate of the remaining pairs after each; None where none remains.
-    fnmr_at_random : float or None
+    frr : floats or None
+        The false reject rate of the remaining pairs after each; None where none remains.
+    frr_at_random : float or None
         After discarding at random: that of all photographs, in expectation.
     saved_interval : (float, float) or None
-        95 %, by a bootstrap over identities, of the FNMR at random minus that after discarding 20 %; None with fewer
+        95 %, by a bootstrap over identities, of the FRR at random minus that after discarding 20 %; None with fewer
         than `MIN_PEOPLE` people.
     """
 
-    fmr: float
+    far: float
     threshold: float
     genuine_pairs: int
     impostor_pairs: int
     people: int
     discarded: tuple[float, ...]
-    fnmr: tuple[float | None, ...]
-    fnmr_at_random: float | None
+    frr: tuple[float | None, ...]
+    frr_at_random: float | None
     saved_interval: tuple[float, float] | None
 
     def __post_init__(self) -> None:
-        if len(self.discarded) != len(self.fnmr):
-            raise ValueError(f"{len(self.fnmr)} rates for {len(self.discarded)} shares discarded")
+        if len(self.discarded) != len(self.frr):
+            raise ValueError(f"{len(self.frr)} rates for {len(self.discarded)} shares discarded")
 
     @property
     def helps(self) -> bool:
-        """Whether discarding 20 % lowers the FNMR below that at random, by an interval above zero."""
+        """Whether discarding 20 % lowers the FRR below that at random, by an interval above zero."""
         return self.saved_interval is not None and self.saved_interval[0] > 0
 
     @classmethod
@@ -167,9 +167,9 @@ class DiscardCheck:
         """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
         ends = fields["saved_interval"]
         low_high = None if ends is None else (float(ends[0]), float(ends[1]))
-        rates = tuple(None if rate is None else float(rate) for rate in fields["fnmr"])
+        rates = tuple(None if rate is None else float(rate) for rate in fields["frr"])
         shares = tuple(float(share) for share in fields["discarded"])
-        return cls(**{**fields, "discarded": shares, "fnmr": rates, "saved_interval": low_high})
+        return cls(**{**fields, "discarded": shares, "frr": rates, "saved_interval": low_high})
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +214,9 @@ class Quality:
             return f"{self.source} have too few pairs to check whether a low norm means a poor photograph"
         if self.check.helps:
             return None
-        left, all_ = (_percent(rate) for rate in (self.check.fnmr[JUDGED], self.check.fnmr_at_random))
+        left, all_ = (_percent(rate) for rate in (self.check.frr[JUDGED], self.check.frr_at_random))
         return (
-            f"on {self.source}, discarding photographs of low norm helps no more than discarding at random: FNMR "
+            f"on {self.source}, discarding photographs of low norm helps no more than discarding at random: FRR "
             f"{left} without the lowest {100 * DISCARD_SHARES[JUDGED]:g} %, {all_} at random"
         )
 

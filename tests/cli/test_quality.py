@@ -135,7 +135,7 @@ def test_embed_and_info_tell_what_the_weights_hold(photographs: tuple, record: Q
     rows = dict(line.split("\t", 1) for line in facever("info", weights).out.splitlines())
     assert rows["quality"].endswith("300 photographs, some people")
     assert rows["quality check"] == (
-        "FNMR at FMR 0.001 20.00 % of all and at random; the lowest norms left out, 18.00 % without 5 %, 16.00 % "
+        "FRR at FAR 0.001 20.00 % of all and at random; the lowest norms left out, 18.00 % without 5 %, 16.00 % "
         "without 10 %, 10.00 % without 20 %, none left without 30 %; 95 % interval of what 20 % save 6.00 to 14.00 %, "
         "over 50 people: verify --min-quality may decline"
     )

@@ -45,12 +45,12 @@ def test_listed_pairs_are_counted_alike() -> None:
     )
     assert left.pairs.tolist() == [[3, 2, 1, 1], [1, 1, 1, 0]]
     assert left.rejected.tolist() == [[1, 0, 0, 0], [1, 1, 1, 0]]
-    np.testing.assert_allclose(left.fnmr(), [2 / 4, 1 / 3, 1 / 2, 0])
+    np.testing.assert_allclose(left.frr(), [2 / 4, 1 / 3, 1 / 2, 0])
 
 
 def test_where_no_pair_is_left_there_is_no_rate() -> None:
     left = remaining_pairs_of_list(np.array([True]), np.array([0]), np.array([0.3]), CUTS)
-    np.testing.assert_array_equal(left.fnmr(), [1, 1, np.nan, np.nan])
+    np.testing.assert_array_equal(left.frr(), [1, 1, np.nan, np.nan])
 
 
 def test_discarding_at_random_leaves_the_rate_as_it_is() -> None:
@@ -58,7 +58,7 @@ def test_discarding_at_random_leaves_the_rate_as_it_is() -> None:
     generator = np.random.default_rng(2)
     cuts = np.array([0.0, 0.3])
     rates = [
-        remaining_pairs_of_people(embeddings, who, generator.random(600), cuts, 0.45).fnmr().tolist() for _ in range(60)
+        remaining_pairs_of_people(embeddings, who, generator.random(600), cuts, 0.45).frr().tolist() for _ in range(60)
     ]
     assert np.mean(rates, axis=0)[1] == pytest.approx(rates[0][0], abs=0.003)
 

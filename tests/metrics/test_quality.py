@@ -59,11 +59,11 @@ def test_the_check_is_that_of_the_explicit_pairs() -> None:
     genuine, impostor = pairwise_cosines(embeddings, who)
     assert (found.check.genuine_pairs, found.check.impostor_pairs) == (len(genuine), len(impostor))
     assert found.check.threshold == pytest.approx(threshold_at_far(impostor, 1e-3), abs=4e-5)
-    for share, fnmr in zip(found.check.discarded, found.check.fnmr, strict=True):
+    for share, frr in zip(found.check.discarded, found.check.frr, strict=True):
         kept = np.argsort(norms)[round(share * 900) :]
         own, _ = pairwise_cosines(embeddings[kept], who[kept])
-        assert fnmr == pytest.approx(np.mean(own < found.check.threshold), abs=1e-3)
-    assert found.check.fnmr_at_random == found.check.fnmr[0]
+        assert frr == pytest.approx(np.mean(own < found.check.threshold), abs=1e-3)
+    assert found.check.frr_at_random == found.check.frr[0]
 
 
 def test_norms_that_tell_poor_photographs_help_and_others_do_not() -> None:
@@ -72,7 +72,7 @@ def test_norms_that_tell_poor_photographs_help_and_others_do_not() -> None:
     assert helpful.check.helps
     assert helpful.why_useless() is None
     low, high = helpful.check.saved_interval or (1, 0)
-    saved = (helpful.check.fnmr_at_random or 0) - (helpful.check.fnmr[3] or 0)
+    saved = (helpful.check.frr_at_random or 0) - (helpful.check.frr[3] or 0)
     assert 0 < low < saved < high
     for seed in range(5):
         useless = quality_of(*degraded(0.2, seed, informative=False), "them")
@@ -86,7 +86,7 @@ def test_norms_that_tell_poor_photographs_help_and_others_do_not() -> None:
 def test_a_given_threshold_is_used() -> None:
     check = quality_of(*degraded(0.2), "them", threshold=2.0).check
     assert check is not None
-    assert (check.threshold, check.fnmr, check.helps) == (2.0, (1.0,) * 5, False)
+    assert (check.threshold, check.frr, check.helps) == (2.0, (1.0,) * 5, False)
 
 
 def test_too_few_pairs_leave_the_percentiles_unchecked() -> None:
@@ -120,7 +120,7 @@ def test_listed_pairs_give_what_all_pairs_give_when_all_are_listed() -> None:
     assert listed.percentiles == whole.percentiles
     assert listed.check is not None
     assert whole.check is not None
-    assert listed.check.fnmr == pytest.approx(whole.check.fnmr, abs=2e-3)
+    assert listed.check.frr == pytest.approx(whole.check.frr, abs=2e-3)
     assert listed.check.genuine_pairs == whole.check.genuine_pairs
 
 
@@ -146,8 +146,8 @@ def test_a_record_survives_json(record: Quality) -> None:
         {"percentiles": [0.0] * 100 + [float("nan")]},
         {"percentiles": None},
         {"photographs": "many"},
-        {"check": {"fmr": 1e-3}},
-        {"check": {**asdict(CHECK), "fnmr": [0.1]}},
+        {"check": {"far": 1e-3}},
+        {"check": {**asdict(CHECK), "frr": [0.1]}},
     ],
 )
 def test_a_broken_record_is_refused(change: dict) -> None:

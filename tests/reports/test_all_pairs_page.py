@@ -40,7 +40,9 @@ def test_the_page_holds_the_headline_the_operating_points_and_the_worst_pairs(
     assert result.tar_at_far[1e-3] is not None
     low, high = result.tar_intervals[1e-3]
     assert f"TAR {100 * result.tar_at_far[1e-3]:.2f} % at FAR 0.001" in read.words
-    assert f"95 % interval {100 * low:.2f} to {100 * high:.2f} %, bootstrap over {result.people} identities" in read.words
+    assert (
+        f"95 % interval {100 * low:.2f} to {100 * high:.2f} %, bootstrap over {result.people} identities" in read.words
+    )
     assert f"{result.threshold_at_far[1e-2]:.4f}" in read.words
     assert read.words.count("too few impostor pairs") == 3  # 1e-4, 1e-5, 1e-6
     for a, b, cosine in (*result.most_alike, *result.least_alike):

@@ -325,10 +325,10 @@ def test_the_discard_curves_start_at_the_same_rejects_and_count_them(judged: tup
     told = json.loads((judged[0] / "results.json").read_text())
     curves = told["discard"]["curves"]
     assert len(curves) == 3
-    assert curves["softmax, by norm"]["fnmr"][0] == pytest.approx(curves[norm_judged.BY_DETECTOR]["fnmr"][0])
-    gain = next(f for f in told["figures"] if f["name"] == "softmax, by norm: FNMR saved over random discard")
-    fnmr = curves["softmax, by norm"]["fnmr"]
-    assert gain["value"] == pytest.approx(fnmr[0] - np.mean(fnmr[:11]))
+    assert curves["softmax, by norm"]["frr"][0] == pytest.approx(curves[norm_judged.BY_DETECTOR]["frr"][0])
+    gain = next(f for f in told["figures"] if f["name"] == "softmax, by norm: FRR saved over random discard")
+    frr = curves["softmax, by norm"]["frr"]
+    assert gain["value"] == pytest.approx(frr[0] - np.mean(frr[:11]))
 
 
 def test_the_norm_is_compared_with_the_detectors_score(judged: tuple[Path, Outcome]) -> None:
@@ -337,7 +337,6 @@ def test_the_norm_is_compared_with_the_detectors_score(judged: tuple[Path, Outco
     assert (row["loss"], row["baseline"]) == (norm_judged.BY_NORM, norm_judged.BY_DETECTOR)
     gains = {f["name"]: f["value"] for f in told["figures"]}
     saved = [
-        gains[f"{quality}: FNMR saved over random discard"]
-        for quality in (norm_judged.BY_NORM, norm_judged.BY_DETECTOR)
+        gains[f"{quality}: FRR saved over random discard"] for quality in (norm_judged.BY_NORM, norm_judged.BY_DETECTOR)
     ]
     assert row["difference"] == pytest.approx(saved[0] - saved[1])

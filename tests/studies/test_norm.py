@@ -72,7 +72,7 @@ def test_the_bound_turned_round_gives_p_back_and_no_arrangement_stays_far_below_
     assert told["classes"][0]["axes_at_alpha_low"] == pytest.approx(expected, rel=1e-9)
 
 
-def naive_fnmr(quality: np.ndarray, rejected: np.ndarray, share: float) -> float:
+def naive_frr(quality: np.ndarray, rejected: np.ndarray, share: float) -> float:
     """Of pairs of distinct quality, where a share is a whole number of them."""
     order = sorted(range(len(quality)), key=lambda i: -quality[i])
     kept = order[: round(len(order) * (1 - share))]
@@ -82,7 +82,7 @@ def naive_fnmr(quality: np.ndarray, rejected: np.ndarray, share: float) -> float
 def test_the_discard_curve_is_that_of_a_naive_loop() -> None:
     quality, rejected = RNG.permutation(40).astype(float), RNG.random(40) < 0.3
     curve = DiscardCurve(quality, rejected).curve()
-    assert curve == pytest.approx([naive_fnmr(quality, rejected, share) for share in CURVE_SHARES])
+    assert curve == pytest.approx([naive_frr(quality, rejected, share) for share in CURVE_SHARES])
 
 
 def test_weights_count_pairs_several_times_or_not_at_all() -> None:
@@ -96,7 +96,7 @@ def test_weights_count_pairs_several_times_or_not_at_all() -> None:
 def test_a_perfect_quality_gains_and_a_useless_one_does_not() -> None:
     rejected = np.repeat([True, False], [25, 75])
     perfect = DiscardCurve((~rejected).astype(float), rejected)
-    # From 0.25 the FNMR falls to 0 when a quarter is discarded: (0.25 - s) / (1 - s) at s < 0.25, then 0.
+    # From 0.25 the FRR falls to 0 when a quarter is discarded: (0.25 - s) / (1 - s) at s < 0.25, then 0.
     shares = CURVE_SHARES[CURVE_SHARES <= 0.5]
     expected = 0.25 - np.mean([max(0.0, (0.25 - s) / (1 - s)) for s in shares])
     assert gain_of(perfect.curve()) == pytest.approx(expected)

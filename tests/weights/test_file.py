@@ -268,7 +268,7 @@ def test_photographs_are_declined_only_by_a_record_that_is_of_use() -> None:
     for quality, why in (
         (None, "they hold no quality record"),
         (replace(RECORD, check=None), "some people have too few pairs"),
-        (useless, "helps no more than leaving out any: FNMR 10.00 % without the lowest 20 %, 20.00 % at random"),
+        (useless, "helps no more than discarding at random: FRR 10.00 % without the lowest 20 %, 20.00 % at random"),
     ):
         with pytest.raises(WeightsError, match=rf"'tiny' can't tell .*{why}.*; drop --min-quality, .*calibrate"):
             replace(INFO, quality=quality).quality_to_decline_by()
