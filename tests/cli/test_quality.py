@@ -95,7 +95,7 @@ def test_without_a_record_of_use_nothing_is_declined(photographs: tuple, record:
     useless = replace(record, check=replace(CHECK, saved_interval=(-0.02, 0.04)))
     for quality, why in (
         (None, "they hold no quality record"),
-        (useless, "on some people, leaving out the photographs of small norms helps no more than leaving out any"),
+        (useless, "on some people, discarding photographs of low norm helps no more than discarding at random"),
         (replace(record, check=None), "some people have too few pairs to check"),
     ):
         weights, _ = without_record(tmp_path, quality)
