@@ -93,7 +93,7 @@ $(VENV)/demo.stamp: pyproject.toml | $(BIN)/python
 
 $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[demo,dev,docs]'
-	@$(PIP) install --quiet --editable '.[dlib]' || echo "dlib can't be had here: its tests will be skipped"
+	@$(PIP) install --quiet --editable '.[dlib]' || echo "dlib can't be installed here: its tests will be skipped"
 	@touch $@
 
 clean:

@@ -71,7 +71,7 @@ class Figures:
 
     scores: NDArray[np.float64]
     correct: NDArray[np.bool_]
-    told: dict[str, Any]
+    figures: dict[str, Any]
 
     @classmethod
     def of(cls, scores: NDArray[np.float64], pairs: list[Pair], without_face: int) -> Figures:
@@ -80,7 +80,7 @@ class Figures:
         correct = correct_decisions(scores, same, folds, np.array(result.fold_thresholds))
         intervals = bootstrap(people_of(pairs), WeightedRates(scores, same, correct, supported(result)))
         names = ["accuracy", *(f"tar_at_far_{far:g}" for far in supported(result))]
-        told = {
+        figures = {
             "accuracy": result.accuracy,
             "accuracy_standard_error": result.accuracy_standard_error,
             "auc": result.auc,
@@ -89,7 +89,7 @@ class Figures:
             "intervals_over_people": dict(zip(names, intervals, strict=True)),
             "photographs_without_face": without_face,
         }
-        return cls(scores, correct, told)
+        return cls(scores, correct, figures)
 
 
 def supported(result: VerificationResult) -> tuple[float, ...]:
@@ -100,10 +100,10 @@ def compared(ours: Figures, dlib: Figures, pairs: list[Pair]) -> dict[str, Any]:
     """Ours minus dlib's on the same pairs: McNemar's test, and a bootstrap over identities."""
     test = mcnemar(dlib.correct, ours.correct)
     same = np.array([pair.same for pair in pairs])
-    fars = tuple(float(far) for far in ours.told["tar_at_far"])
+    fars = tuple(float(far) for far in ours.figures["tar_at_far"])
     differences = tar_differences(dlib.scores, ours.scores, same, people_of(pairs), fars)
     return {
-        "accuracy": ours.told["accuracy"] - dlib.told["accuracy"],
+        "accuracy": ours.figures["accuracy"] - dlib.figures["accuracy"],
         "only_ours_right": test.only_second,
         "only_dlib_right": test.only_first,
         "mcnemar_p": test.p_value,
@@ -140,10 +140,10 @@ def main() -> None:
         "what": "LFW's list by dlib's own pipeline, and by ours with default and with dlib's network, mirrored",
         "pairs": len(pairs),
         "photographs": len(paths),
-        "ours": ours.told,
-        "ours_with_dlibs_network": same_network.told,
-        "dlib": dlib.told,
-        "dlib_by_cosine": by_cosine.told,
+        "ours": ours.figures,
+        "ours_with_dlibs_network": same_network.figures,
+        "dlib": dlib.figures,
+        "dlib_by_cosine": by_cosine.figures,
         "ours_minus_dlib": compared(ours, dlib, pairs),
         "ours_minus_ours_with_dlibs_network": compared(ours, same_network, pairs),
     }

@@ -94,7 +94,7 @@ def main() -> None:
     figures = {row: drawn(runs, row, lfw) for row in made}
     recipe = {**RECIPE, "epochs": EPOCHS}
     rows, lines = kept(recipe)
-    rows |= {row.name: told(runs, row, figures[row]) for row in made}
+    rows |= {row.name: summary_of(runs, row, figures[row]) for row in made}
     for over, of in LINES.items():
         if set(of.values()) <= set(made):
             lines[over] = {name: line(figures, of, name) for name in figures[FULL]}
@@ -220,7 +220,7 @@ def line(figures: dict[Row, dict[str, list[Bootstrapped]]], of: dict[float, Row]
     }
 
 
-def told(runs: Runs, row: Row, figures: dict[str, list[Bootstrapped]]) -> dict[str, Any]:
+def summary_of(runs: Runs, row: Row, figures: dict[str, list[Bootstrapped]]) -> dict[str, Any]:
     courses = [course(runs, row, seed) for seed in row.seeds]
     return {
         "name": row.name,

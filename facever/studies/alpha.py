@@ -127,8 +127,8 @@ def _outcome(
     def value(model: str, key: str) -> list[float]:
         return [faces.runs.done[run_name(model, seed)][test][key] for seed in seeds]
 
-    told = _training_classes(faces, seeds)
-    bound = float(np.mean([alpha_lower_bound(count, P) for count in told]))
+    classes = _training_classes(faces, seeds)
+    bound = float(np.mean([alpha_lower_bound(count, P) for count in classes]))
     below = [fixed(alpha) for alpha in alphas if alpha <= bound / 2]
     above = [fixed(alpha) for alpha in alphas if bound <= alpha <= 3.5 * bound]
     learned = next(model for model in models if model.startswith("learned"))
@@ -176,7 +176,7 @@ def _outcome(
             f"One training of {in_epochs(epochs)} a model and seed, all at a learning rate of "
             f"{FACE_SETTINGS['learning_rate']:g}: fixed alpha {', '.join(f'{a:g}' for a in alphas)}, softmax, and "
             "alpha learned from several starts, with the weight decay of all other weights and with none.",
-            f"alpha_low for C = {', '.join(f'{c:,}' for c in told)} and p = {P:g}: {bound:.2f}. Far below means up to "
+            f"alpha_low for C = {', '.join(f'{c:,}' for c in classes)} and p = {P:g}: {bound:.2f}. Far below means up to "
             f"half of it, above means from it to 3.5 times. No check depends on other values.",
             "Theory: the probability of the right class for a feature alpha · w, with class directions w at the "
             "corners of a regular simplex, the arrangement of largest distance. Up to 1,000 classes the "
@@ -194,7 +194,7 @@ def _outcome(
         runs=faces.runs.done,
         minutes=faces.runs.minutes,
         data={
-            "alpha_low": {"p": P, "classes": told, "value": bound},
+            "alpha_low": {"p": P, "classes": classes, "value": bound},
             "fixed_alphas": list(alphas),
             "test_set": test,
             "courses": courses,

@@ -68,17 +68,17 @@ def _courses(outcome: Outcome) -> Drawing:
 
 
 def _theory(outcome: Outcome) -> Drawing:
-    told = outcome.data["theory"]
+    theory = outcome.data["theory"]
     lines = []
-    for index, record in enumerate(told["classes"]):
-        lines.append(Curve(f"C = {record['classes']:,}", told["alpha"], record["measured"], color=index))
-        lines.append(Curve("_the bound", told["alpha"], record["bound"], dashed=True, color=index))
+    for index, record in enumerate(theory["classes"]):
+        lines.append(Curve(f"C = {record['classes']:,}", theory["alpha"], record["measured"], color=index))
+        lines.append(Curve("_the bound", theory["alpha"], record["bound"], dashed=True, color=index))
     summary = "; ".join(
-        f"C = {r['classes']:,}: {r['measured_at_alpha_low']:.4f} at {r['alpha_low']:.2f}" for r in told["classes"]
+        f"C = {r['classes']:,}: {r['measured_at_alpha_low']:.4f} at {r['alpha_low']:.2f}" for r in theory["classes"]
     )
     text = (
         f"Probability of the right class over alpha on a simplex (lines) and by the closed bound (dashed). At "
-        f"alpha_low for p = {told['p']:g}, a simplex gives {summary}."
+        f"alpha_low for p = {theory['p']:g}, a simplex gives {summary}."
     )
     return curves(
         "theory",
@@ -87,5 +87,5 @@ def _theory(outcome: Outcome) -> Drawing:
         "alpha",
         "probability",
         lines,
-        horizontal={f"p = {told['p']:g}": (told["p"], None)},
+        horizontal={f"p = {theory['p']:g}": (theory["p"], None)},
     )

@@ -1,4 +1,4 @@
-"""A study's page: results.json, plots as files, and index.html, which stands alone."""
+"""A study's page: results.json, plots as files, and a self-contained index.html."""
 
 from __future__ import annotations
 

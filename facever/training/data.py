@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,13 +34,15 @@ class TrainingData:
     targets: Tensor | None = None
     mixup_pairs: MixupPairs | None = None
 
-    def people(self) -> dict[str, int]:
+    def people(self) -> dict[str, Any]:
         """Counts by which a resumed run notices that the data changed."""
+        people = set(self.training.identities)
         return {
             "training_photographs": len(self.training),
-            "training_identities": len(set(self.training.identities)),
+            "training_identities": len(people),
             "held_out_photographs": len(self.held_out),
             "held_out_identities": len(set(self.held_out.identities)),
+            "identities_by_source": dict(sorted(Counter(self.training.sources.get(n, "") for n in people).items())),
         }
 
 

@@ -6,7 +6,7 @@ from facever.errors import DataError, FaceverError
 
 
 class Interrupted(FaceverError):
-    """A training that was told to stop (SIGINT, SIGTERM) and has saved its state."""
+    """A training stopped by a signal (SIGINT, SIGTERM) after saving its state."""
 
     exit_code = 130
 

@@ -26,11 +26,11 @@ class Objective(nn.Module):
     network : EmbeddingNetwork
     loss : Module
         From features and labels to `LossOutput`.
-    teaching : DistillationLoss, optional
+    distillation : DistillationLoss, optional
     targets : Tensor of shape (m, k), optional
         The teacher's embeddings.
     initial : Initial, optional
-    pull : Tensor of shape (m,)
+    anchor : Tensor of shape (m,)
         Weight of the anchor on each crop.
     """
 

@@ -47,7 +47,7 @@ def train(
     resume : bool
         Resume the run in `out`; the settings must be those that it started with.
     callback : Callback, optional
-        Hears of the progress.
+        Notified of the progress.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def train(
     WeightsError
         If initial or teacher weights can't be used.
     Interrupted
-        If it was told to stop (SIGINT, SIGTERM), after its state is saved.
+        If a signal (SIGINT, SIGTERM) stops it, after its state is saved.
     """
     chosen = choose_device(device)
     check_writable(out / WEIGHTS)

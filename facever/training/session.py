@@ -202,7 +202,8 @@ class Session:
         start = time.monotonic()
         held_out = self.data.held_out
         embeddings = self.trainer.embed(held_out)
-        if not np.isfinite(embeddings).all():
+        # A norm that overflows leaves a zero vector, not one of length 1.
+        if not (np.isfinite(embeddings).all() and np.linalg.norm(embeddings, axis=1).min() > 0.5):
             after = f"after {self.trainer.step} steps"
             raise Diverged(f"embeddings of held-out identities are not finite {after}; lower the --learning-rate")
         validation = validate(embeddings, held_out.identities, held_out.row_sources(), self.settings.seed)

@@ -24,6 +24,7 @@ from facever.losses import (
 )
 from facever.networks import EmbeddingNetwork, build_network
 from facever.training.setting_checks import (
+    check_augmentation,
     check_fraction,
     check_keys,
     check_positive,
@@ -255,6 +256,7 @@ def _check_ranges(s: TrainingSettings) -> None:
     check_weights(s, "similarity_weight", "softmax_weight", "momentum")
     check_fraction(s, "label_smoothing", "ema", "warmup", "head_warmup", "mixup", "held_out")
     check_fraction(s, "progressive_resizing", one=True)
+    check_augmentation(s.augmentation)
     check_fraction(s, "center_rate", zero=False, one=True)
     require(
         s.warmup + s.head_warmup < 1,

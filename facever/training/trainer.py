@@ -59,7 +59,7 @@ class Trainer:
         A network to train instead of the settings'.
     targets : Tensor of shape (m, k), optional
         A teacher's unit embedding of each crop and mixup pair.
-    mixtures : MixupPairs, optional
+    mixup_pairs : MixupPairs, optional
         Pairs of these crops, for the settings' fraction of a batch.
     processes : ProcessGroup, optional
         The processes that train together; by default this one alone.
@@ -157,7 +157,7 @@ class Trainer:
     def _with_mixup(
         self, rows: NDArray[np.int64], seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
-        """The rows that stay, crops with mixup in place of the others, and the rows of the mixup's targets."""
+        """The rows kept as they are, crops with mixup in place of the others, and the rows of the mixup's targets."""
         if self.mixup_pairs is None:
             return rows, self.crops.padded(rows), np.empty(0, np.int64)
         draw = np.random.default_rng(seed)

@@ -39,7 +39,7 @@ class MixupPairs:
         return hashlib.sha256(b"".join(each.tobytes() for each in (self.first, self.second, self.share))).hexdigest()
 
     def of(self, crops: CropSet, chosen: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
-        """The mixed crops, with their margin, of some of the mixtures."""
+        """The mixed crops, with their margin, of some of the pairs."""
         first, second = (crops.padded(rows[chosen]) for rows in (self.first, self.second))
         share = self.share[chosen][:, None, None, None]
         return np.rint(second + share * (first.astype(np.float32) - second)).astype(np.uint8)

@@ -80,7 +80,7 @@ def teacher_embeddings(
         As for `facever.weights.shipped.find_weights`.
     crops : CropSet
         By the teacher's alignment.
-    mixtures : MixupPairs, optional
+    mixup_pairs : MixupPairs, optional
         Of those crops.
 
     Raises
