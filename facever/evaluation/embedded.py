@@ -110,7 +110,7 @@ class PhotoEmbedder:
         if self.cache is not None:
             keys = keys_of(paths, self.job, self.verifier.weights, self.verifier.precision)
             self._keys = dict(zip(paths, keys, strict=True))
-            known = self.cache.get(list(self._keys.values()), self.keep_crops)
+            known = self.cache.get(list(self._keys.values()))
         found = [known.get(key) if (key := self._keys[path]) is not None else None for path in paths]
         missing = [i for i, there in enumerate(found) if there is None]
         broken: list[str] = []
@@ -146,13 +146,18 @@ class PhotoEmbedder:
         )
 
     def crops(self, paths: Sequence[Source]) -> dict[Source, ImageArray]:
-        """The crops that were embedded, as far as the cache kept them."""
+        """The crops that were embedded; those of cached embeddings that were not kept are cut again."""
         found: dict[Source, ImageArray] = {}
         for path in paths:
             key = self._keys.get(path)
             data = None if key is None or self.cache is None else self.cache.crop(key)
             if data is not None:
                 found[path] = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        missing = [path for path in paths if path in self._keys and path not in found] if self.keep_crops else []
+        for path, result in zip(missing, process_files(missing, self.job, self.workers), strict=True):
+            face = result.faces[0] if result.faces else result.center
+            if face is not None and face.crop is not None:
+                found[path] = face.crop
         return found
 
 

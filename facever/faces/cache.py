@@ -86,10 +86,9 @@ class EmbeddingCache:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def get(self, keys: Sequence[str | None], with_crops: bool = False) -> dict[str, PhotoEmbedding]:
-        """The rows of these keys that are there, without their crops; `with_crops` leaves out rows that have none."""
+    def get(self, keys: Sequence[str | None]) -> dict[str, PhotoEmbedding]:
+        """The rows of these keys that are there, without their crops."""
         query = "SELECT embedding, norm, score, found FROM e2 WHERE key = ?"
-        query += " AND crop IS NOT NULL" if with_crops else ""
         try:
             with closing(self._open()) as database:
                 found = {}

@@ -176,8 +176,8 @@ def _outcome(
             f"One training of {in_epochs(epochs)} a model and seed, all at a learning rate of "
             f"{FACE_SETTINGS['learning_rate']:g}: fixed alpha {', '.join(f'{a:g}' for a in alphas)}, softmax, and "
             "alpha learned from several starts, with the weight decay of all other weights and with none.",
-            f"alpha_low for C = {', '.join(f'{c:,}' for c in classes)} and p = {P:g}: {bound:.2f}. Far below means up to "
-            f"half of it, above means from it to 3.5 times. No check depends on other values.",
+            f"alpha_low for C = {', '.join(f'{c:,}' for c in classes)} and p = {P:g}: {bound:.2f}. Far below means up "
+            f"to half of it, above means from it to 3.5 times. No check depends on other values.",
             "Theory: the probability of the right class for a feature alpha · w, with class directions w at the "
             "corners of a regular simplex, the arrangement of largest distance. Up to 1,000 classes the "
             "directions are written out and the softmax is computed; above, the exact structure of the simplex is used "

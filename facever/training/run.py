@@ -14,6 +14,7 @@ from facever.errors import DataError, OutputError
 from facever.faces.device import choose_device
 from facever.files import check_writable
 from facever.training.callbacks import Callback
+from facever.training.crops import default_cache_folder
 from facever.training.data import prepare
 from facever.training.distributed import process_group
 from facever.training.errors import Interrupted
@@ -26,7 +27,7 @@ def train(
     settings: TrainingSettings,
     data: Path,
     out: Path,
-    cache: Path,
+    cache: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
     resume: bool = False,
@@ -40,8 +41,8 @@ def train(
         One folder of raw photographs per identity.
     out : Path
         Folder for what the training writes.
-    cache : Path
-        Folder of the crop caches.
+    cache : Path, optional
+        Folder of the crop caches; by default the user's.
     workers : int, optional
         Processes for detection; by default one a core.
     resume : bool
@@ -70,7 +71,7 @@ def train(
         callback = (callback or Callback()) if processes.first else Callback()
         if not processes.first:
             processes.wait()  # for the crops
-        prepared = prepare(settings, data, cache, chosen, workers, callback)
+        prepared = prepare(settings, data, cache or default_cache_folder(), chosen, workers, callback)
         if processes.first:
             processes.wait()
         session = Session(settings, prepared, out, chosen, callback, processes)

@@ -158,7 +158,10 @@ class Session:
         figures: dict[str, Any] = {}
         if len(self.data.held_out):
             found, figures = evaluate_held_out(weights, self.data, self.settings.calibrate_on, self.device)
-            if len(found.thresholds) < len(CALIBRATED_FARS):
+            if not found.thresholds and not found.unsupported:
+                pattern = self.settings.calibrate_on
+                self.callback.say(f"no thresholds: no held-out identity matches calibrate_on, {pattern!r}")
+            elif len(found.thresholds) < len(CALIBRATED_FARS):
                 self.callback.say("too few held-out pairs for some thresholds; verify needs --threshold at those rates")
             calibrated = with_thresholds(info, found.thresholds, found.likelihood, found.quality)
             export_weights(weights, calibrated, self.best["network"])
@@ -213,7 +216,7 @@ class Session:
         if best:
             self.best = {**asdict(validation), "score": validation.score, "network": self._network()}
         self.log.add_validation(validation)
-        self.callback.validated(self.trainer.epoch, validation, best)
+        self.callback.validated(self.trainer.epoch, validation, best and self.settings.keep == "best")
         self._reported += time.monotonic() - start  # not counted as training
 
     def _network(self) -> dict[str, Tensor]:

@@ -96,7 +96,7 @@ def test_eval_all_writes_a_report_with_the_crops_of_the_worst_pairs(
     assert f"report: {page}" in done.err
     text = page.read_text()
     assert "All pairs of lfw_funneled" in text
-    assert "25 computed, 0 from the cache" in text  # the cache held no crops for the page
+    assert "all 25 from the cache" in text  # only the crops of the page are cut again
     assert text.count("data:image/jpeg") == 2 * (20 + 20)
     again = facever("eval-all", lfw, "--report", tmp_path / "again", cache=filled[0])
     assert again.code == 0
