@@ -100,7 +100,9 @@ COMMANDS = {
 for _panel, _commands in COMMANDS.items():
     for _name, _module in _commands.items():
         _function = getattr(_module, _name.replace("-", "_"))
-        app.command(_name, epilog=_module.EXAMPLE, rich_help_panel=_panel)(_function)
+        # A terminal wraps paragraphs to its own width, not to the docstring's.
+        _help = "\n\n".join(" ".join(part.split()) for part in (_function.__doc__ or "").split("\n\n"))
+        app.command(_name, help=_help, epilog=_module.EXAMPLE, rich_help_panel=_panel)(_function)
 
 
 def _version(wanted: bool) -> None:

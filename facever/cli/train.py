@@ -137,9 +137,8 @@ def _as_json(result: TrainingResult) -> dict[str, Any]:
 
 def _as_text(result: TrainingResult) -> str:
     epochs = f"{result.epochs} epoch{'s' * (result.epochs != 1)}"
-    figures = [
-        f"{epochs} ({result.steps} step{'s' * (result.steps != 1)}) in {result.minutes:.1f} minutes, loss {result.loss:.3f}"
-    ]
+    steps = f"{result.steps} step{'s' * (result.steps != 1)}"
+    figures = [f"{epochs} ({steps}) in {result.minutes:.1f} minutes, loss {result.loss:.3f}"]
     if result.validation_accuracy is not None:
         figures.append(
             f"held-out identities: accuracy {100 * result.validation_accuracy:.2f} %, "
