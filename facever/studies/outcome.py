@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 Interval = tuple[float, float]
 
 RULE = (
-    "Each check is a difference with a 95 % interval, signed so that the claim expects it above zero. It speaks for "
-    "the claim where the whole interval lies above zero, against it where it lies below, and is open where it holds "
-    "zero or there is none. All for: holds. Some for: holds in part. None for, none against: not seen at this scale. "
-    "None for, some against: contradicted."
+    "Each check is a difference with a 95 % interval, signed so that the claim expects it above zero. It supports the "
+    "claim where the whole interval lies above zero, contradicts it where it lies below, and is open otherwise. All "
+    "support: holds. Some support: holds in part. None supports and none contradicts: not seen at this scale. None "
+    "supports, some contradict: contradicted."
 )
 
 
