@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facever.errors import NoFaceError, PoorPhotographError, SettingError
 from facever.faces.detection import DetectorSettings
-from facever.faces.device import choose_device, computes_in_bf16
+from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageInput, load_image
 from facever.faces.parallel import process_files
@@ -95,7 +95,7 @@ class Verifier:
         *,
         detector: DetectorSettings = DetectorSettings(),
         calibration: str | Path | None = None,
-        precision: str = "auto",
+        precision: Precision = "auto",
     ) -> Verifier:
         """Load weights and detector.
 

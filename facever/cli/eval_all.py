@@ -66,7 +66,7 @@ def eval_all(
         cache=cache,
         detector=DetectorSettings(min_face),
         device=device,
-        precision=precision,
+        precision=precision,  # type: ignore[arg-type]
         workers=workers,
     )
     if report is not None:

@@ -87,7 +87,7 @@ def eval_lfw(
         cache=cache,
         detector=DetectorSettings(min_face),
         device=device,
-        precision=precision,
+        precision=precision,  # type: ignore[arg-type]
         workers=workers,
     )
     evaluate("LFW", listed, folder, options, scores, report, compare, json_)

@@ -71,7 +71,7 @@ def eval_pairs(
         cache=cache,
         detector=DetectorSettings(min_face),
         device=device,
-        precision=precision,
+        precision=precision,  # type: ignore[arg-type]
         workers=workers,
     )
     evaluate(pairs.name, listed, root or pairs.parent, options, scores, report, compare, json_)

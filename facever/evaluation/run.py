@@ -17,7 +17,7 @@ from facever.evaluation.embedded import EmbeddingSet, PhotoEmbedder, external_se
 from facever.evaluation.pairs import PairsResult, evaluate_embedded
 from facever.faces.cache import EmbeddingCache, default_cache_file
 from facever.faces.detection import DetectorSettings
-from facever.faces.device import choose_device
+from facever.faces.device import Precision, choose_device
 from facever.faces.images import ImageArray
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import FaceRule, Job, Through, check_rule
@@ -64,7 +64,7 @@ class ModelOptions:
     cache: bool = True
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     device: str = "auto"
-    precision: str = "auto"
+    precision: Precision = "auto"
     workers: int | None = None
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facever.faces.device import choose_device, computes_in_bf16
+from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.networks import EmbeddingNetwork
 from facever.weights.file import load_weights
 from facever.weights.metadata import WeightsInfo
@@ -29,7 +29,7 @@ class Embedder:
     """
 
     def __init__(
-        self, info: WeightsInfo, network: EmbeddingNetwork, device: torch.device, precision: str = "auto"
+        self, info: WeightsInfo, network: EmbeddingNetwork, device: torch.device, precision: Precision = "auto"
     ) -> None:
         self.info = info
         self.device = device
@@ -42,7 +42,7 @@ class Embedder:
                 module.to(self.dtype)
 
     @classmethod
-    def load(cls, weights: str | Path, device: str | torch.device = "auto", precision: str = "auto") -> Embedder:
+    def load(cls, weights: str | Path, device: str | torch.device = "auto", precision: Precision = "auto") -> Embedder:
         """Load shipped weights by name, or a weights file. Raises WeightsError."""
         chosen = choose_device(device) if isinstance(device, str) else device
         info, network = load_weights(weights)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from facever.errors import AlignmentError, ImageError, SettingError
 from facever.faces.alignment import align, center_crop
 from facever.faces.detection import Detector, DetectorSettings, Face
+from facever.faces.device import Precision
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageArray
 from facever.weights.alignment import Alignment
@@ -106,7 +107,7 @@ class Job:
     center_fallback: bool = False
     keep_crops: bool = False
     detector: DetectorSettings = field(default_factory=DetectorSettings)
-    precision: str = "auto"
+    precision: Precision = "auto"
 
 
 def check_rule(rule: str, allowed: Sequence[str] = FACE_RULES) -> None:
