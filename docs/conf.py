@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 from facever import __version__
 
 project = "facever"
@@ -12,13 +15,17 @@ author = "the facever developers"
 copyright = author
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 # Records and cards lie outside docs/; a link to one is a download.
 exclude_patterns = ["model-table.md"]
 
+# Formulas are MathML, which browsers render without a script from elsewhere.
+html_math_renderer = "mathml"
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["math.css"]
 html_title = f"facever {version}"
 html_show_sphinx = False
 html_copy_source = False
@@ -43,5 +50,16 @@ def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: l
     lines[:] = ["".join(part if part[:1] == "`" else part.replace("|", r"\|") for part in line) for line in parts]
 
 
+def inline_math(translator: Any, node: nodes.math) -> None:
+    translator.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def display_math(translator: Any, node: nodes.math_block) -> None:
+    translator.body.append(convert(node.astext(), display="block"))
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
+    app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
     app.connect("autodoc-process-docstring", escape_bars, priority=900)  # after numpydoc
