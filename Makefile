@@ -28,11 +28,11 @@ types: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 tests: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # Everything but slow tests: under a minute.
 quick: lint types
-	$(BIN)/python -m pytest -m "not slow and not data"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not data"
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

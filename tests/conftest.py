@@ -3,6 +3,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: a process per core, a thread each
+
 import matplotlib
 import numpy as np
 import pytest

@@ -135,9 +135,9 @@ def test_embed_and_info_tell_what_the_weights_hold(photographs: tuple, record: Q
     rows = dict(line.split("\t", 1) for line in facever("info", weights).out.splitlines())
     assert rows["quality"].endswith("300 photographs, some people")
     assert rows["quality check"] == (
-        "FRR at FAR 0.001 20.00 % of all and at random; the lowest norms left out, 18.00 % without 5 %, 16.00 % "
-        "without 10 %, 10.00 % without 20 %, none left without 30 %; 95 % interval of what 20 % save 6.00 to 14.00 %, "
-        "over 50 people: verify --min-quality may decline"
+        "FRR at FAR 0.001: 20.00 % with all photographs, 18.00 % without 5 %, 16.00 % without 10 %, 10.00 % without "
+        "20 %, none left without 30 % of lowest norm; FRR saved without 20 %: 95 % interval 6.00 to 14.00 %, "
+        "50 identities: verify --min-quality is available"
     )
     assert facever("info", weights, "--json").json["quality"] == json.loads(json.dumps(asdict(record)))
 

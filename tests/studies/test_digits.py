@@ -69,7 +69,7 @@ GOOD = idx(np.zeros((20, 28, 28), np.uint8))
         ("train-images-idx3-ubyte", GOOD[:-1], "cut short"),
         ("train-images-idx3-ubyte", GOOD + b"x", "too long"),
         ("train-images-idx3-ubyte", GOOD[:9], "cut short"),
-        ("train-images-idx3-ubyte", gzip.compress(GOOD)[:-9], "can't be read"),
+        ("train-images-idx3-ubyte", gzip.compress(GOOD, mtime=0)[:-9], "can't be read"),
         ("train-images-idx3-ubyte", b"", "not an IDX file"),
         ("train-images-idx3-ubyte", b"\0\0\x0d\x03" + GOOD[4:], "not an IDX file"),
         ("train-images-idx3-ubyte", idx(np.zeros((20, 8, 8), np.uint8)), r"\(20, 8, 8\)"),
