@@ -76,6 +76,7 @@ def test_no_step_leaves_pips_cache_or_an_editable_install(stages: list[Stage]) -
         assert not re.search(r"\s(-e|--editable)\b", call)
 
 
+@pytest.mark.slow
 def test_what_is_copied_reaches_the_builder_and_is_all_that_the_wheel_needs(
     stages: list[Stage], tmp_path: Path
 ) -> None:

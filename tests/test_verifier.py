@@ -35,6 +35,7 @@ def verifier() -> Verifier:
     return load("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tiles", [True, False])
 def test_a_processor_computes_in_bfloat16_only_where_it_has_tiles_for_it(
     tiles: bool, monkeypatch: pytest.MonkeyPatch
@@ -47,6 +48,7 @@ def test_a_processor_computes_in_bfloat16_only_where_it_has_tiles_for_it(
         assert Verifier.load("default", "cpu", precision=asked).precision == asked
 
 
+@pytest.mark.slow
 def test_two_photographs_are_compared_in_float32_whatever_the_processor_is_faster_in(
     hopper: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_two_people_are_told_apart(hopper: Path, astronaut: Path, device: str) -
     assert answer.cosine < answer.threshold - 0.03
 
 
+@pytest.mark.slow
 def test_a_path_a_string_bytes_and_pixels_of_one_photograph_give_one_answer(verifier: Verifier, hopper: Path) -> None:
     other = changed(hopper)
     answers = [
@@ -168,6 +171,7 @@ def test_faces_lie_where_they_were_pasted(verifier: Verifier, group: NDArray[np.
     np.testing.assert_allclose(heights, [154, 113], rtol=0.2)
 
 
+@pytest.mark.slow
 def test_the_rule_decides_which_face_of_a_group_is_compared(
     verifier: Verifier, hopper: Path, astronaut: Path, group: NDArray[np.uint8]
 ) -> None:
@@ -268,6 +272,7 @@ def test_auto_is_a_device_and_the_cpu_has_one_name() -> None:
 # ---- folders -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_folder_is_streamed_in_the_order_of_its_paths_with_errors_in_their_places(
     verifier: Verifier, hopper: Path, blank: Path, tmp_path: Path
 ) -> None:
@@ -321,6 +326,7 @@ def test_the_photographs_of_a_folder_go_through_what_was_asked_for(
     ]
 
 
+@pytest.mark.slow
 def test_many_at_once_get_the_rule_and_the_center_crop_that_were_asked_for(
     verifier: Verifier, group: NDArray[np.uint8], blank: Path, tmp_path: Path
 ) -> None:
@@ -336,6 +342,7 @@ def test_many_at_once_get_the_rule_and_the_center_crop_that_were_asked_for(
 # ---- the real thing ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_people_of_lfw_are_told_apart_and_known_again(verifier: Verifier, data_folder: Path) -> None:
     lines = [line.split() for line in (data_folder / "pairs.txt").read_text().splitlines()[1:]]

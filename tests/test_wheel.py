@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 # Runs before everything else in the child: any connection fails, whatever the machine's network allows.
 NO_NETWORK = """
@@ -43,6 +45,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / archive.name.removesuffix(".tar.gz")
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_code_weights_cards_and_recipes_only(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {f"facever/models/{path.name}" for path in (ROOT / "models").iterdir()}
@@ -64,6 +67,7 @@ def test_the_metadata_states_the_terms_of_the_code_and_of_the_weights(wheel: Pat
     assert all(f"`{weights}`" in terms for weights in ("default", "dlib", "face-resnet", "scratch"))
 
 
+@pytest.mark.slow
 def test_the_demo_of_the_source_distribution_finds_its_code_and_weights(unpacked: Path) -> None:
     code = (
         "import runpy, facever; runpy.run_path('examples/demo.py')\n"
@@ -84,6 +88,7 @@ def test_the_demo_of_the_source_distribution_finds_its_code_and_weights(unpacked
         assert (unpacked / file).is_file(), file
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_verifies_offline_from_an_empty_folder(wheel: Path, tmp_path: Path, portrait: Path) -> None:
     site, empty = tmp_path / "site", tmp_path / "empty"
     empty.mkdir()

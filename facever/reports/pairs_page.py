@@ -131,7 +131,7 @@ def _page(
         headline=f"{100 * figures.accuracy:.2f} ± {100 * figures.accuracy_standard_error:.2f} %",
         headline_note=(
             f"mean accuracy over {len(figures.fold_accuracies)} folds ± standard error; 95 % interval "
-            f"{100 * low:.2f} to {100 * high:.2f} %, over {drawn}"
+            f"{100 * low:.2f} to {100 * high:.2f} %, {drawn}"
         ),
         rows=pairs_rows(result, own.model)[1:],
         plots=plots,

@@ -17,6 +17,8 @@ from PIL import Image
 
 from facever.weights.shipped import find_weights
 
+pytestmark = pytest.mark.slow
+
 try:
     IS_ROOT = os.geteuid() == 0
 except AttributeError:  # Windows, where permissions are another matter
@@ -226,6 +228,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "code", "thing", "remedy"), CASES, ids=[case[0][:60] for case in CASES])
 def test_bad_input_is_named_with_a_remedy_and_leaves_nothing(
     line: str, code: int, thing: str, remedy: str, place: Path, monkeypatch: pytest.MonkeyPatch
@@ -244,6 +247,7 @@ def test_bad_input_is_named_with_a_remedy_and_leaves_nothing(
     assert set(place.rglob("*")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--json", "--faces=all"])
 def test_bad_input_leaves_stdout_empty_whatever_was_asked_for(option: str, place: Path) -> None:
     outcome = facever("verify", place / "face.jpg", place / "text.jpg", option)
@@ -272,6 +276,7 @@ def named(folder: Path, name: bytes, content: bytes) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_verify_takes_any_file_name(name: bytes, place: Path, tmp_path: Path) -> None:
     path = named(tmp_path, name, (place / "face.jpg").read_bytes())
@@ -285,6 +290,7 @@ def test_verify_takes_any_file_name(name: bytes, place: Path, tmp_path: Path) ->
     assert "\x1b" not in missing.err + outcome.out
 
 
+@pytest.mark.slow
 def test_embed_takes_any_file_name(place: Path, tmp_path: Path) -> None:
     folder = tmp_path / "[red]a b\n"
     folder.mkdir()
@@ -305,6 +311,7 @@ def test_embed_takes_any_file_name(place: Path, tmp_path: Path) -> None:
     assert len(rows) == 3 * len(NAMES)
 
 
+@pytest.mark.slow
 def test_every_file_name_reaches_the_scores_of_eval_lfw(place: Path, tmp_path: Path) -> None:
     folder = tmp_path / "[red] ü\n"
     for person in "AB":
@@ -321,6 +328,7 @@ def test_every_file_name_reaches_the_scores_of_eval_lfw(place: Path, tmp_path: P
 # ---- full disks, interruptions -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "written"),
     [

@@ -123,6 +123,7 @@ def test_the_exit_codes_stand_where_they_matter() -> None:
     assert "Exit code 3 if no face was found." in " ".join(facever("embed", "--help").out.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["['--help']", "['verify', '--help']", "['--version']", "['verify']"])
 def test_help_and_usage_errors_answer_without_the_heavy_imports(arguments: str) -> None:
     code = (
@@ -167,6 +168,7 @@ def test_a_usage_error_exits_with_2_and_names_what_is_wrong(arguments: list[str]
 # ---- verify --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_verify_answers_for_the_same_person_with_0(hopper: Path, hopper_again: Path) -> None:
     outcome = facever("verify", hopper, hopper_again)
     assert (outcome.code, outcome.err) == (0, "")
@@ -178,12 +180,14 @@ def test_verify_answers_for_the_same_person_with_0(hopper: Path, hopper_again: P
     assert all(re.search(r": norm \d+\.\d{3}(, quality at percentile \d+)?$", line) for line in photographs)
 
 
+@pytest.mark.slow
 def test_verify_answers_for_different_people_with_1(hopper: Path, astronaut: Path) -> None:
     outcome = facever("verify", hopper, astronaut)
     assert (outcome.code, outcome.err) == (1, "")
     assert outcome.out.startswith("different people\n")
 
 
+@pytest.mark.slow
 def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, hopper_again: Path) -> None:
     outcome = facever("verify", hopper, hopper_again, "--json")
     assert (outcome.code, outcome.err) == (0, "")
@@ -202,6 +206,7 @@ def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, hop
     assert answer["faces_found"] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_threshold_of_the_users_turns_the_answer_around(hopper: Path, hopper_again: Path) -> None:
     outcome = facever("verify", hopper, hopper_again, "--threshold", "1", "--json")
     assert outcome.code == 1
@@ -209,12 +214,14 @@ def test_a_threshold_of_the_users_turns_the_answer_around(hopper: Path, hopper_a
     assert "threshold 1.0000, as given" in facever("verify", hopper, hopper_again, "--threshold", "1").out
 
 
+@pytest.mark.slow
 def test_another_false_accept_rate_has_another_threshold(hopper: Path) -> None:
     lenient, strict = (facever("verify", hopper, hopper, "--far", far, "--json").json for far in ("0.01", "1e-3"))
     assert lenient["far"] == 0.01
     assert lenient["threshold"] < strict["threshold"]
 
 
+@pytest.mark.slow
 def test_verify_without_a_face_exits_with_3_and_prints_no_answer(hopper: Path, blank: Path) -> None:
     for options in ([], ["--json"]):
         outcome = facever("verify", hopper, blank, *options)
@@ -222,6 +229,7 @@ def test_verify_without_a_face_exits_with_3_and_prints_no_answer(hopper: Path, b
         assert outcome.err.startswith(f"facever: {blank}: no face found; ")
 
 
+@pytest.mark.slow
 def test_verify_tells_of_several_faces_and_takes_the_rule(photographs: Path, hopper: Path) -> None:
     two = photographs / "below" / "two.png"
     outcome = facever("verify", two, hopper)
@@ -236,6 +244,7 @@ def test_verify_tells_of_several_faces_and_takes_the_rule(photographs: Path, hop
 # ---- embed ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_embed_writes_a_row_for_each_face_and_each_problem(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +276,7 @@ def test_embed_writes_a_row_for_each_face_and_each_problem(
     assert told["weights"]["name"] == "default"
 
 
+@pytest.mark.slow
 def test_embed_in_json_is_one_object_with_the_counts(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "faces.parquet"
     outcome = facever("embed", photographs, "--json", "--faces", "largest", "-o", out)
@@ -285,6 +295,7 @@ def test_embed_in_json_is_one_object_with_the_counts(photographs: Path, tmp_path
     assert pq.read_metadata(out).num_rows == 4
 
 
+@pytest.mark.slow
 def test_embed_without_a_single_face_still_writes_why_and_exits_with_3(blank: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     outcome = facever("embed", blank.parent, "-o", out, "--json")
@@ -295,6 +306,7 @@ def test_embed_without_a_single_face_still_writes_why_and_exits_with_3(blank: Pa
     assert "no face found" in row["error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("failure", "code"), [(KeyboardInterrupt, 130), (MemoryError, 2)])
 def test_embed_leaves_nothing_behind_when_it_is_stopped(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException], code: int
@@ -315,6 +327,7 @@ def test_embed_leaves_nothing_behind_when_it_is_stopped(
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_embed_shows_a_progress_bar_on_a_terminal_only_on_stderr(photographs: Path, tmp_path: Path) -> None:
     outcome = facever("embed", photographs, "-o", tmp_path / "out.parquet", terminal=True)
     assert "embedding" in outcome.err
@@ -361,6 +374,7 @@ def evaluated(small_lfw: Path) -> tuple[Outcome, list[dict[str, str]]]:
         return outcome, list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_eval_lfw_in_json_has_the_documented_keys_and_counts(evaluated) -> None:
     outcome, rows = evaluated
@@ -458,6 +472,7 @@ def naive_equal_error_rate(genuine: list[float], impostor: list[float]) -> float
     raise AssertionError("the rates never cross")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_eval_lfw_prints_a_table_of_names_and_values(small_lfw: Path, evaluated) -> None:
     # The embeddings are those kept by the run before.
@@ -518,6 +533,7 @@ def test_a_table_on_a_terminal_takes_nothing_for_markup() -> None:
     assert "title [x]" in text
 
 
+@pytest.mark.slow
 def test_calibrate_stores_the_thresholds_of_the_people_given(
     portrait: Path, blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -561,6 +577,7 @@ def test_calibrate_stores_the_thresholds_of_the_people_given(
     assert f"threshold for FAR 0.01\t{stored['cosine']:.4f}" in facever("info", out).out
 
 
+@pytest.mark.slow
 def test_calibrate_with_too_few_people_says_how_many_it_takes(portrait: Path, tmp_path: Path) -> None:
     tinted_people(tmp_path / "people", portrait, 2, 1)
     outcome = facever("calibrate", "default", tmp_path / "people", "-o", tmp_path / "out" / "mine.safetensors")
@@ -591,6 +608,7 @@ def calibrated(portrait: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return copy, file
 
 
+@pytest.mark.slow
 def test_a_copy_and_a_file_of_thresholds_give_the_same_answer(calibrated: tuple[Path, Path], hopper: Path) -> None:
     copy, file = calibrated
     by_copy = facever("verify", hopper, hopper, "-w", copy, "--far", "0.02", "--json").json
@@ -603,6 +621,7 @@ def test_a_copy_and_a_file_of_thresholds_give_the_same_answer(calibrated: tuple[
     assert by_file["threshold"] == stored["thresholds"][0]["cosine"]
 
 
+@pytest.mark.slow
 def test_a_probability_follows_from_the_prior_and_the_line(calibrated: tuple[Path, Path], hopper: Path) -> None:
     line = json.loads(calibrated[1].read_text())["likelihood"]
     for prior in (0.5, 0.001):
@@ -617,6 +636,7 @@ def test_a_probability_follows_from_the_prior_and_the_line(calibrated: tuple[Pat
     assert re.search(r"probability 0?[\d.e-]+ of the same person at a prior of 0\.001, log-likelihood ratio -?\d", text)
 
 
+@pytest.mark.slow
 def test_weights_without_a_line_give_no_probability_and_refuse_a_prior(hopper: Path, tmp_path: Path) -> None:
     weights = tmp_path / "plain.safetensors"
     info, network = load_weights(find_weights("default"))
@@ -636,6 +656,7 @@ def test_what_is_no_prior_is_refused(prior: str, hopper: Path) -> None:
     assert "--prior is a probability between 0 and 1" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_rate_that_was_asked_for_and_is_not_supported_is_an_error(portrait: Path, tmp_path: Path) -> None:
     tinted_people(tmp_path / "people", portrait, 5, 2)
     out = tmp_path / "o.json"
@@ -648,6 +669,7 @@ def test_a_rate_that_was_asked_for_and_is_not_supported_is_an_error(portrait: Pa
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_calibrate_takes_a_list_of_pairs(portrait: Path, blank: Path, tmp_path: Path) -> None:
     tinted_people(tmp_path, portrait, 12, 2)
     shutil.copy(blank, tmp_path / "wall.png")
@@ -699,6 +721,7 @@ def dlib_file() -> Path:
     return Path(found.origin).parent / "models" / "dlib_face_recognition_resnet_model_v1.dat"
 
 
+@pytest.mark.slow
 def test_convert_dlib_writes_weights_that_ask_for_a_threshold(dlib_file: Path, hopper: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.safetensors"
     outcome = facever("convert-dlib", dlib_file, "-o", out)
@@ -748,6 +771,7 @@ CLOSED_PIPE = "import os\nread, write = os.pipe()\nos.close(read)\nos.dup2(write
 FULL_DISK = "import os\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="pipes as Unix has them")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_closed_pipe_ends_quietly_and_not_with_an_answer_of_verify(unbuffered: str) -> None:
@@ -767,6 +791,7 @@ def test_an_answer_that_cannot_be_written_is_told_in_a_line(unbuffered: str) -> 
 # ---- the license of weights ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_first_verify_states_a_restricted_license_once(hopper: Path, tmp_path: Path) -> None:
     first, second = (facever("verify", hopper, hopper, cache=tmp_path, quiet="") for _ in range(2))
     assert "'default' are for non-commercial research only" in first.err and "--weights dlib" in first.err
@@ -774,6 +799,7 @@ def test_the_first_verify_states_a_restricted_license_once(hopper: Path, tmp_pat
     assert (first.out, second.err) == (second.out, "")
 
 
+@pytest.mark.slow
 def test_the_license_is_not_stated_where_it_is_switched_off_or_open(hopper: Path, tmp_path: Path) -> None:
     assert facever("verify", hopper, hopper, "--quiet", cache=tmp_path / "a", quiet="").err == ""
     assert facever("verify", hopper, hopper, cache=tmp_path / "b", quiet="1").err == ""

@@ -54,6 +54,7 @@ def filled(place: Path, lfw: Path) -> tuple[Path, dict[str, Any]]:
     return place / "cache", done.json
 
 
+@pytest.mark.slow
 def test_times_are_those_of_stages_that_were_run(filled: tuple[Path, dict[str, Any]], lfw: Path) -> None:
     cache, first = filled
     assert set(first["stages"]) == {"decode", "detect", "align", "embed", "score"}
@@ -67,6 +68,7 @@ def test_times_are_those_of_stages_that_were_run(filled: tuple[Path, dict[str, A
     assert {k: v for k, v in again.items() if k not in timing} == {k: v for k, v in first.items() if k not in timing}
 
 
+@pytest.mark.slow
 def test_figures_say_what_they_were_computed_in_and_can_be_asked_for_in_either(lfw: Path, tmp_path: Path) -> None:
     """Embeddings kept in one precision are not those of the other."""
     found = {
@@ -87,6 +89,7 @@ def test_eval_all_counts_who_takes_part(filled: tuple[Path, dict[str, Any]]) -> 
     assert told["tar_intervals"].keys() == {"0.1"}  # 276 impostor pairs
 
 
+@pytest.mark.slow
 def test_eval_all_writes_a_report_with_the_crops_of_the_worst_pairs(
     filled: tuple[Path, dict[str, Any]], lfw: Path, tmp_path: Path
 ) -> None:
@@ -107,6 +110,7 @@ def test_eval_all_writes_a_report_with_the_crops_of_the_worst_pairs(
     assert json.loads((page.parent / "result.json").read_text())["impostor_pairs"] == 276
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["eval-all", "eval-lfw"])
 def test_the_roc_is_drawn_on_a_terminal_and_nowhere_else(
     command: str, filled: tuple[Path, dict[str, Any]], lfw: Path
@@ -137,6 +141,7 @@ def test_thresholds_do_not_go_with_embeddings_made_elsewhere(lfw: Path, tmp_path
     assert "thresholds belong to weights" in done.err
 
 
+@pytest.mark.slow
 def test_eval_lfw_finds_lfw_where_scikit_learn_keeps_it(
     place: Path, lfw: Path, filled: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

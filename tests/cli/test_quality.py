@@ -58,6 +58,7 @@ def without_record(tmp_path: Path, quality: Quality | None = None) -> tuple[Path
     return path, info
 
 
+@pytest.mark.slow
 def test_verify_tells_the_percentile_of_each_photograph(photographs: tuple, file: Path) -> None:
     clear, poor, *_ = photographs
     told = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--json")
@@ -67,6 +68,7 @@ def test_verify_tells_the_percentile_of_each_photograph(photographs: tuple, file
     assert [line.split(", ")[-1] for line in lines[-2:]] == ["quality at percentile 62", "quality at percentile 12"]
 
 
+@pytest.mark.slow
 def test_verify_declines_with_4_and_names_the_poor_photograph(photographs: tuple, file: Path) -> None:
     clear, poor, *_ = photographs
     for pair in ((clear, poor), (poor, clear)):
@@ -90,6 +92,7 @@ def test_a_photograph_without_a_face_is_no_poor_one(photographs: tuple, file: Pa
     assert outcome.code == 3
 
 
+@pytest.mark.slow
 def test_without_a_record_of_use_nothing_is_declined(photographs: tuple, record: Quality, tmp_path: Path) -> None:
     clear, poor, *_ = photographs
     useless = replace(record, check=replace(CHECK, saved_interval=(-0.02, 0.04)))
@@ -107,6 +110,7 @@ def test_without_a_record_of_use_nothing_is_declined(photographs: tuple, record:
         assert told == ([None, None] if quality is None else pytest.approx([62.5, 12.5], abs=0.1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("least", ["-1", "100.5", "nan"])
 def test_what_is_no_percentile_is_refused(photographs: tuple, file: Path, least: str) -> None:
     clear, poor, *_ = photographs
@@ -126,6 +130,7 @@ def test_the_library_raises_what_the_command_exits_with(photographs: tuple, file
     assert declined.value.exit_code == 4
 
 
+@pytest.mark.slow
 def test_embed_and_info_tell_what_the_weights_hold(photographs: tuple, record: Quality, tmp_path: Path) -> None:
     weights, _ = without_record(tmp_path, record)
     out = tmp_path / "out.parquet"
@@ -142,6 +147,7 @@ def test_embed_and_info_tell_what_the_weights_hold(photographs: tuple, record: Q
     assert facever("info", weights, "--json").json["quality"] == json.loads(json.dumps(asdict(record)))
 
 
+@pytest.mark.slow
 def test_calibrate_keeps_the_norms_of_its_people(people: Path, tmp_path: Path) -> None:
     # 8 people with 4 photographs each: 448 impostor pairs, enough for FAR 0.05 and not for the check at 0.001.
     copy, file = tmp_path / "mine.safetensors", tmp_path / "mine.json"

@@ -215,6 +215,7 @@ def test_photographs_in_order_of_first_use() -> None:
     assert photographs([]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_official_list_of_lfw(data_folder: Path) -> None:
     root = data_folder / "lfw"

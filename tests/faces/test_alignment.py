@@ -88,6 +88,7 @@ def test_two_points_are_enough() -> None:
     np.testing.assert_allclose(transform, [[0, -3, 5], [3, 0, 5]], atol=1e-12)
 
 
+@pytest.mark.slow
 @given(FIVE_POINTS, ANGLES, SCALES, SHIFTS)
 def test_a_known_similarity_is_recovered(points: NDArray, angle: float, scale: float, shift: NDArray) -> None:
     assume_spread(points)
@@ -95,6 +96,7 @@ def test_a_known_similarity_is_recovered(points: NDArray, angle: float, scale: f
     np.testing.assert_allclose(similarity_transform(points, apply(known, points)), known, atol=1e-7)
 
 
+@pytest.mark.slow
 @given(FIVE_POINTS, ANGLES, SCALES, SHIFTS)
 def test_there_and_back_is_where_it_began(points: NDArray, angle: float, scale: float, shift: NDArray) -> None:
     assume_spread(points)
@@ -104,6 +106,7 @@ def test_there_and_back_is_where_it_began(points: NDArray, angle: float, scale: 
     np.testing.assert_allclose(back @ there, np.eye(3), atol=1e-6)
 
 
+@pytest.mark.slow
 @given(FIVE_POINTS, FIVE_POINTS)
 def test_the_transform_is_that_of_scikit_image(source: NDArray, target: NDArray) -> None:
     transform = pytest.importorskip("skimage.transform")

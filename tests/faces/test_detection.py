@@ -221,6 +221,7 @@ def test_from_the_same_pyramid_every_face_is_that_of_facenet_pytorch(
             np.testing.assert_allclose(face.landmarks, landmarks[i], atol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("factor", [1, 0.4])
 def test_a_face_is_found_in_small_pictures(data_folder: Path, factor: float) -> None:

@@ -564,6 +564,7 @@ def test_a_pillow_limit_of_a_caller_holds(monkeypatch: pytest.MonkeyPatch) -> No
         load_image(png(7, 3, 8, 0, bytes(24)))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the resource module is Unix's")
 def test_refusing_a_large_picture_costs_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"

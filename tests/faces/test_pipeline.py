@@ -88,6 +88,7 @@ def a_face(x0: float, y0: float, x1: float, y1: float) -> Face:
     return Face(np.array([x0, y0, x1, y1], np.float32), np.zeros((5, 2), np.float32), 1.0)
 
 
+@pytest.mark.slow
 def test_results_come_in_the_order_of_the_paths_and_a_broken_one_does_not_stop_them(folder: Path, job: Job) -> None:
     names = ["d.png", "broken.jpg", "a.png", "empty_room.png", "gone.jpg", "b.png"]
     done = list(process_files([folder / name for name in names], job))
@@ -178,6 +179,7 @@ def test_an_unknown_rule_is_refused() -> None:
         choose_faces([a_face(0, 0, 1, 1), a_face(1, 1, 2, 2)], (9, 9, 3), "biggest")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_center_crop_stands_in_only_where_no_face_was_found(folder: Path, job: Job) -> None:
     paths = [folder / "a.png", folder / "empty_room.png", folder / "broken.jpg"]
     face, room, broken = process_files(paths, replace(job, center_fallback=True, keep_crops=True))
@@ -220,6 +222,7 @@ def test_embeddings_come_without_crops_unless_they_are_kept(folder: Path, job: J
             assert face.faces[0].crop is None and room.center.crop is None
 
 
+@pytest.mark.slow
 def test_a_face_that_cannot_be_aligned_is_a_problem_of_its_photograph_only(
     folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def test_gradients_are_those_of_finite_differences(learned: bool) -> None:
     assert torch.autograd.gradcheck(value, (features.requires_grad_(), *parameters))
 
 
+@pytest.mark.slow
 @given(st.floats(0.01, 1000))
 def test_the_length_of_the_features_does_not_matter(factor: float) -> None:
     features, labels = a_batch()

@@ -13,6 +13,7 @@ from facever.metrics.likelihood import fit_likelihood
 from facever.scoring import threshold_at_far
 
 
+@pytest.mark.slow
 def test_thresholds_of_people_are_those_of_their_explicit_pairs_to_a_bin() -> None:
     embeddings, who = people()  # 242,000 impostor pairs: enough for 1e-4
     names = [f"p{i:03d}" for i in who]

@@ -90,6 +90,7 @@ def test_best_threshold_by_hand(cosines: list[float], same: list[int], threshold
     assert best_threshold(np.array(cosines), np.array(same, bool)) == threshold
 
 
+@pytest.mark.slow
 @given(labeled_scores())
 def test_best_threshold_equals_a_search(pairs: tuple[np.ndarray, np.ndarray]) -> None:
     cosines, same = pairs
@@ -100,6 +101,7 @@ def test_best_threshold_equals_a_search(pairs: tuple[np.ndarray, np.ndarray]) ->
     assert accuracy(cosines, same, threshold) == max(accuracy(cosines, same, t) for t in everywhere)
 
 
+@pytest.mark.slow
 @given(labeled_scores(), st.randoms(use_true_random=False))
 def test_best_threshold_does_not_depend_on_the_order(pairs: tuple[np.ndarray, np.ndarray], random: object) -> None:
     cosines, same = pairs
@@ -193,6 +195,7 @@ def test_eer_by_hand(genuine: list[float], impostor: list[float], eer: float) ->
     assert equal_error_rate(np.array(genuine + impostor), same) == pytest.approx(eer, abs=1e-12)
 
 
+@pytest.mark.slow
 @given(labeled_scores())
 def test_eer_is_where_the_rates_cross(pairs: tuple[np.ndarray, np.ndarray]) -> None:
     cosines, same = pairs
@@ -310,6 +313,7 @@ def unit_vectors(n: int, d: int = 8) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 30, 256, 257, 600])  # within a block, at its edge, over several
 def test_pairwise_cosines_equal_a_loop(n: int) -> None:
     embeddings = unit_vectors(n)

@@ -59,6 +59,7 @@ def convolutions_of(network: EmbeddingNetwork) -> list[tuple[nn.Conv2d, tuple[in
 # --- face_resnet
 
 
+@pytest.mark.slow
 def test_face_resnet_has_the_27_convolutions_of_the_paper_in_order() -> None:
     network = build_network("face_resnet")
     passed = convolutions_of(network)
@@ -72,6 +73,7 @@ def test_face_resnet_has_the_27_convolutions_of_the_paper_in_order() -> None:
     assert [(pool.kernel_size, pool.stride) for pool in pools] == [(2, 2)] * 4
 
 
+@pytest.mark.slow
 def test_face_resnet_has_a_prelu_of_its_own_behind_every_convolution() -> None:
     network = build_network("face_resnet")
     order = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.PReLU)]
@@ -83,6 +85,7 @@ def test_face_resnet_has_a_prelu_of_its_own_behind_every_convolution() -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
+@pytest.mark.slow
 def test_face_resnet_has_as_many_parameters_as_counted_by_hand() -> None:
     convolutions = sum(9 * c_in * c_out + c_out for c_out, c_in, _, _ in FACE_RESNET_CONVOLUTIONS)
     prelus = sum(c_out for c_out, *_ in FACE_RESNET_CONVOLUTIONS)
@@ -90,6 +93,7 @@ def test_face_resnet_has_as_many_parameters_as_counted_by_hand() -> None:
     assert count_parameters(build_network("face_resnet")) == convolutions + prelus + dense
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "d"), [((112, 96), 512), ((64, 64), 128), ((48, 80), 7)])
 def test_face_resnet_gives_one_feature_a_crop(size: tuple[int, int], d: int) -> None:
     network = build_network("face_resnet", input_size=size, embedding_size=d)
@@ -301,6 +305,7 @@ def test_a_plain_block_of_dlib_adds_its_input() -> None:
 # --- all of them
 
 
+@pytest.mark.slow
 @SMALL_NETWORKS
 def test_every_parameter_gets_a_gradient(name: str, arguments: dict[str, Any]) -> None:
     torch.manual_seed(0)
@@ -312,6 +317,7 @@ def test_every_parameter_gets_a_gradient(name: str, arguments: dict[str, Any]) -
         assert parameter.grad.isfinite().all() and parameter.grad.abs().max() > 0, parameter_name
 
 
+@pytest.mark.slow
 @SMALL_NETWORKS
 def test_a_feature_does_not_depend_on_the_rest_of_its_batch(name: str, arguments: dict[str, Any], device: str) -> None:
     torch.manual_seed(0)
@@ -324,6 +330,7 @@ def test_a_feature_does_not_depend_on_the_rest_of_its_batch(name: str, arguments
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 @SMALL_NETWORKS
 def test_the_same_seed_draws_the_same_network(name: str, arguments: dict[str, Any]) -> None:
     drawn = []
@@ -376,6 +383,7 @@ def test_an_unknown_network_is_refused_with_the_names_of_the_known() -> None:
     assert sorted(named) == ["face_resnet", "face_resnet_slim", "resnet29", "resnet29_twin"]
 
 
+@pytest.mark.slow
 def test_the_smallest_supported_crops_give_features() -> None:
     for name, size in (("face_resnet", (16, 16)), ("face_resnet_slim", (16, 16)), ("resnet29", (103, 103))):
         network = build_network(name, input_size=size, embedding_size=4).eval()

@@ -32,6 +32,7 @@ def page(result: AllPairsResult, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return write_all_pairs_report(folder, "All pairs of people", "a model", result, crops, {"seconds in all": "1.0"})
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_headline_the_operating_points_and_the_worst_pairs(
     page: Path, result: AllPairsResult
 ) -> None:
@@ -73,6 +74,7 @@ def test_the_figures_are_saved_beside_the_page(page: Path, result: AllPairsResul
     assert told["intervals_over"] == f"{result.people} people"
 
 
+@pytest.mark.slow
 def test_scores_that_stand_for_several_pairs_are_drawn_as_the_pairs_written_out() -> None:
     generator = np.random.default_rng(0)
     cosines, same = generator.random(40).round(2), np.arange(40) % 2 == 0
@@ -83,6 +85,7 @@ def test_scores_that_stand_for_several_pairs_are_drawn_as_the_pairs_written_out(
         assert plot(by_counts) == plot(written_out)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
 def test_a_browser_finds_nothing_to_complain_about(page: Path, tmp_path: Path) -> None:
     picture = tmp_path / "seen.png"

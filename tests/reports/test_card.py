@@ -96,6 +96,7 @@ def test_a_card_tells_what_the_records_hold(made: dict[str, Path]) -> None:
     assert made["card.md"].with_suffix(".svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
 def test_a_card_begins_with_the_front_matter_of_a_model_hub(made: dict[str, Path]) -> None:
     _, front, body = card_of(made).split("---\n", 2)
     assert front.splitlines() == [
@@ -142,6 +143,7 @@ def test_a_card_of_weights_that_were_not_trained_here_needs_no_training(made: di
     assert "## Training\n" not in text and ".svg" not in text
 
 
+@pytest.mark.slow
 def test_every_table_row_has_as_many_cells_as_its_head(made: dict[str, Path]) -> None:
     head = 0
     for line in card_of(made).splitlines():

@@ -51,6 +51,7 @@ def test_png_is_the_picture_itself() -> None:
     assert (np.asarray(Image.open(io.BytesIO(png(picture)))) == np.array([255, 0, 0])).all()
 
 
+@pytest.mark.slow
 def test_the_command_draws_and_says_what_it_found(
     portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,7 @@ def report(folder: Path, result: PairsResult, others: tuple[SavedScores, ...] = 
     return Page(page.read_text())
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_headline_the_folds_the_notes_and_the_errors(result: PairsResult, tmp_path: Path) -> None:
     page = report(tmp_path, result)
     figures = result.figures
@@ -66,6 +67,7 @@ def same_of(result: PairsResult) -> np.ndarray:
     return np.array([pair.same for pair in result.pairs])
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_runs_nothing(result: PairsResult, tmp_path: Path) -> None:
     page = report(tmp_path, result)
     assert page.links
@@ -76,12 +78,14 @@ def test_the_page_stands_alone_and_runs_nothing(result: PairsResult, tmp_path: P
     assert "@import" not in text
 
 
+@pytest.mark.slow
 def test_a_hostile_file_name_is_shown_and_not_run(result: PairsResult, tmp_path: Path) -> None:
     page = report(tmp_path, result)
     assert HOSTILE in page.words  # in the list of photographs without a face
     assert "<script>alert" not in (tmp_path / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_every_plot_and_picture_has_a_text_of_its_own(result: PairsResult, tmp_path: Path) -> None:
     page = report(tmp_path, result)
     pictures = page.tags.count("img") + page.tags.count("figure")
@@ -89,6 +93,7 @@ def test_every_plot_and_picture_has_a_text_of_its_own(result: PairsResult, tmp_p
     assert any(label.startswith("Accuracy by the lower norm") for label in page.labels)
 
 
+@pytest.mark.slow
 def test_ids_are_unique_so_that_no_plot_borrows_from_another(result: PairsResult, tmp_path: Path) -> None:
     report(tmp_path, result)
     text = (tmp_path / "index.html").read_text()
@@ -99,12 +104,14 @@ def test_ids_are_unique_so_that_no_plot_borrows_from_another(result: PairsResult
     assert sum(map(len, names)) == len(set().union(*names))
 
 
+@pytest.mark.slow
 def test_the_same_result_gives_the_same_page(result: PairsResult, tmp_path: Path) -> None:
     report(tmp_path / "a", result)
     report(tmp_path / "b", result)
     assert (tmp_path / "a/index.html").read_bytes() == (tmp_path / "b/index.html").read_bytes()
 
 
+@pytest.mark.slow
 def test_scores_are_saved_and_read_again(result: PairsResult, tmp_path: Path) -> None:
     report(tmp_path, result)
     saved = SavedScores.read(tmp_path)
@@ -115,6 +122,7 @@ def test_scores_are_saved_and_read_again(result: PairsResult, tmp_path: Path) ->
     assert told["accuracy"] == result.figures.accuracy
 
 
+@pytest.mark.slow
 def test_another_model_is_drawn_and_tested_on_the_same_pairs(result: PairsResult, tmp_path: Path) -> None:
     report(tmp_path / "poor", evaluated(noise=0.8))
     page = report(tmp_path / "good", result, (SavedScores.read(tmp_path / "poor" / "result.json"),))
@@ -123,6 +131,7 @@ def test_another_model_is_drawn_and_tested_on_the_same_pairs(result: PairsResult
     assert page.words.count("a model") >= 3  # the legend of ROC and DET, and the table
 
 
+@pytest.mark.slow
 def test_a_model_on_other_pairs_is_not_compared(result: PairsResult, tmp_path: Path) -> None:
     report(tmp_path, result)
     saved = SavedScores.read(tmp_path)
@@ -138,10 +147,12 @@ def test_a_file_without_scores_is_refused_by_name(tmp_path: Path, content: str) 
         SavedScores.read(tmp_path / "other.json")
 
 
+@pytest.mark.slow
 def test_groups_stand_in_the_figures(tmp_path: Path) -> None:
     assert "group women" in report(tmp_path, evaluated(group="women")).words
 
 
+@pytest.mark.slow
 def test_chromium_opens_the_page_without_a_complaint(result: PairsResult, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:

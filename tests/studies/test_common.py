@@ -178,6 +178,7 @@ class Page(HTMLParser):
         self.words += data
 
 
+@pytest.mark.slow
 def test_the_results_have_the_documented_keys_and_are_strict_json(tmp_path: Path) -> None:
     write_study(tmp_path, outcome(quick=False))
     told = json.loads((tmp_path / "results.json").read_text(), parse_constant=lambda name: pytest.fail(name))
@@ -198,6 +199,7 @@ def test_the_results_have_the_documented_keys_and_are_strict_json(tmp_path: Path
     assert "photographs" not in json.dumps(told)
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_says_claim_figures_verdict_and_rule(tmp_path: Path) -> None:
     page = Page(write_study(tmp_path, outcome(quick=False)).read_text())
     assert page.links and all(link.startswith(("data:", "#")) for link in page.links)
@@ -208,10 +210,12 @@ def test_the_page_stands_alone_and_says_claim_figures_verdict_and_rule(tmp_path:
     assert sum(link.startswith("data:image/jpeg") for link in page.links) == 2
 
 
+@pytest.mark.slow
 def test_the_page_of_a_quick_look_says_so(tmp_path: Path) -> None:
     assert "A quick run." in Page(write_study(tmp_path, outcome(quick=True)).read_text()).words
 
 
+@pytest.mark.slow
 def test_every_plot_is_a_file_too_and_no_ids_are_shared(tmp_path: Path) -> None:
     text = write_study(tmp_path, outcome(quick=False)).read_text()
     names = {drawing.name for drawing in study_losses.drawings(outcome(quick=False))}
@@ -228,6 +232,7 @@ def test_every_plot_is_a_file_too_and_no_ids_are_shared(tmp_path: Path) -> None:
         assert used and used <= own
 
 
+@pytest.mark.slow
 def test_the_same_outcome_gives_the_same_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_study(tmp_path / name, outcome(quick=False))
@@ -235,6 +240,7 @@ def test_the_same_outcome_gives_the_same_files(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_chromium_opens_the_page_without_a_complaint(tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
@@ -247,6 +253,7 @@ def test_chromium_opens_the_page_without_a_complaint(tmp_path: Path) -> None:
     assert "holds in part" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_command_hands_its_options_on_and_prints_the_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -284,6 +291,7 @@ def test_the_command_hands_its_options_on_and_prints_the_verdict(
     assert "better\t+0.1 (0.05 to 0.15): for" in told
 
 
+@pytest.mark.slow
 def test_a_study_without_its_data_ends_with_exit_code_2_and_the_remedy(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "facever", "study", "alpha", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

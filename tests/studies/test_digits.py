@@ -139,6 +139,7 @@ def quick(small: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, O
     return out, outcome
 
 
+@pytest.mark.slow
 def test_a_quick_study_leaves_results_plots_and_a_page(quick: tuple[Path, Outcome]) -> None:
     out, outcome = quick
     told = json.loads((out / "results.json").read_text())
@@ -153,6 +154,7 @@ def test_a_quick_study_leaves_results_plots_and_a_page(quick: tuple[Path, Outcom
         assert Image.open(out / f"{name}.png").size[0] > 300
 
 
+@pytest.mark.slow
 def test_the_features_of_l2_softmax_lie_on_a_circle_and_those_of_softmax_do_not(quick: tuple[Path, Outcome]) -> None:
     _, outcome = quick
     on_circle = np.linalg.norm(outcome.arrays[f"{digits.MAIN}/features"][-1], axis=1)
@@ -161,6 +163,7 @@ def test_the_features_of_l2_softmax_lie_on_a_circle_and_those_of_softmax_do_not(
     assert free.std() / free.mean() > 0.05
 
 
+@pytest.mark.slow
 def test_the_animation_has_a_frame_for_each_look(quick: tuple[Path, Outcome]) -> None:
     out, outcome = quick
     steps = outcome.arrays["softmax/steps"]
@@ -169,6 +172,7 @@ def test_the_animation_has_a_frame_for_each_look(quick: tuple[Path, Outcome]) ->
     assert steps[0] == 0 and steps[-1] == 2 * (419 // 32)
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_was_killed(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixteen trainings, killed in the eighth: the second call begins with the eighth and trains no other again."""
     made: list[str] = []
@@ -194,6 +198,7 @@ def test_a_study_goes_on_where_it_was_killed(small: Any, tmp_path: Path, monkeyp
     assert len(made) == 17
 
 
+@pytest.mark.slow
 def test_the_best_rate_of_the_sweep_is_the_one_that_counts(
     small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

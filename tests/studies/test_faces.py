@@ -28,6 +28,8 @@ from facever.training.callbacks import Callback
 from facever.training.errors import Diverged, Interrupted
 from facever.weights.alignment import ALIGNMENTS
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "network_arguments": {"widths": [8, 8], "depths": [0, 0], "stem": 4, "embedding_size": 8},
     "batch_size": 8,
@@ -90,6 +92,7 @@ def compared(people: Path, lfw: Path, cache: Path, tmp_path_factory: pytest.Temp
     return out, outcome
 
 
+@pytest.mark.slow
 def test_the_comparison_of_losses_is_paired_by_seed(compared: tuple[Path, Outcome]) -> None:
     out, _ = compared
     told = json.loads((out / "results.json").read_text())
@@ -131,6 +134,7 @@ def test_the_sweep_stands_in_the_results_and_has_other_held_out_people(compared:
     assert record["settings"]["seed"] == losses.SWEEP_SEED not in told["seeds"]
 
 
+@pytest.mark.slow
 def test_a_rate_at_which_a_loss_diverges_is_the_worst_and_no_error(
     people: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +151,7 @@ def test_a_rate_at_which_a_loss_diverges_is_the_worst_and_no_error(
         losses.trained_through(study, "softmax", {"loss": "softmax"}, {1e30: 0.9}, 8, [0])
 
 
+@pytest.mark.slow
 def test_the_network_without_feature_norm_is_compared_on_the_same_terms(
     people: Path, cache: Path, lfw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +206,7 @@ def test_only_a_divergence_counts_as_one(
         study("must", faces.face_settings(loss="softmax", epochs=1))
 
 
+@pytest.mark.slow
 def test_a_training_that_was_interrupted_goes_on_and_one_interrupted_in_its_test_is_not_trained_again(
     people: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +244,7 @@ def test_a_training_that_was_interrupted_goes_on_and_one_interrupted_in_its_test
     assert 0 <= told["held-out people"]["accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_lfws_photographs_are_cut_as_every_command_cuts_them(lfw: Path, cache: Path, tmp_path: Path) -> None:
     from facever import Verifier
     from facever.evaluation import PhotoEmbedder
@@ -267,6 +274,7 @@ def swept(people: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -
     return out, outcome
 
 
+@pytest.mark.slow
 def test_the_sweep_of_alpha_has_its_bound_its_courses_and_the_theory(swept: tuple[Path, Outcome]) -> None:
     out, _ = swept
     told = json.loads((out / "results.json").read_text())
@@ -304,6 +312,7 @@ def judged(people: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
     return out, outcome
 
 
+@pytest.mark.slow
 def test_the_study_of_the_norm_shows_photographs_in_its_page_alone(judged: tuple[Path, Outcome]) -> None:
     out, outcome = judged
     page = (out / "index.html").read_text()

@@ -70,6 +70,7 @@ def trainer(crops: CropSet, **changes: object) -> Trainer:
     return Trainer(Built(**fields), crops, torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_a_twin_begins_with_the_single_networks_cosines_without_their_center(crops: CropSet, single: Path) -> None:
     begun = trainer(crops, init=str(single))
     assert begun.initial is not None
@@ -160,6 +161,7 @@ def test_the_pull_is_on_the_first_branch_and_leaves_the_second_free(crops: CropS
         assert any(not torch.allclose(a, b, rtol=1e-2, atol=1e-5) for a, b in pairs) == differs
 
 
+@pytest.mark.slow
 def test_what_is_frozen_stays_and_a_pattern_that_fits_nothing_is_refused(crops: CropSet, single: Path) -> None:
     begun = trainer(crops, init=str(single), freeze=["stem*", "trunk.0.*"], learning_rate=0.01)
     before = {name: p.clone() for name, p in begun.network.named_parameters()}
@@ -170,6 +172,7 @@ def test_what_is_frozen_stays_and_a_pattern_that_fits_nothing_is_refused(crops: 
         make_optimizer(settings(freeze=["root*"]), begun.network, [])
 
 
+@pytest.mark.slow
 def test_in_the_head_start_only_the_classifier_learns(crops: CropSet, single: Path) -> None:
     begun = trainer(crops, init=str(single), head_warmup=0.5, head_learning_rate=0.1, learning_rate=0.01)
     network = [p.clone() for p in begun.network.parameters()]
@@ -221,6 +224,7 @@ def test_a_moving_average_by_hand() -> None:
     assert kept.network is network
 
 
+@pytest.mark.slow
 def test_gradients_are_cut_to_the_length_asked_for(crops: CropSet, single: Path) -> None:
     begun = trainer(crops, init=str(single), clip=1e-3)
     begun.train_step(0.0)

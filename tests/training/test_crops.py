@@ -52,6 +52,7 @@ def test_a_second_run_cuts_nothing_and_gives_the_same(few: Path, tmp_path: Path)
     np.testing.assert_array_equal(first.inner(slice(None)), second.inner(slice(None)))
 
 
+@pytest.mark.slow
 def test_only_changed_and_new_photographs_are_cut_again_and_removed_ones_vanish(few: Path, tmp_path: Path) -> None:
     cut(few, tmp_path / "cache")
     Image.open(few / "person_1" / "0.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(few / "person_1" / "0.png")
@@ -64,6 +65,7 @@ def test_only_changed_and_new_photographs_are_cut_again_and_removed_ones_vanish(
     assert (crops.inner(np.array([0])) != crops.inner(np.array([1]))).any()
 
 
+@pytest.mark.slow
 def test_another_alignment_has_its_own_cache(few: Path, tmp_path: Path) -> None:
     cut(few, tmp_path / "cache")
     smaller = Alignment("other", 32, 28, tuple((x / 2, y / 2) for x, y in TIGHT_64X56.landmarks))
@@ -82,6 +84,7 @@ def test_photographs_without_a_face_or_broken_are_left_out_and_named(few: Path, 
     assert "no face found" in crops.problems[1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_what_it_had(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(paths, job, workers):
         for count, photograph in enumerate(process_files(paths, job, 1)):

@@ -95,6 +95,7 @@ def test_without_a_recipe_settings_are_the_defaults_for_half_an_hour() -> None:
     assert make_settings() == TrainingSettings(minutes=MINUTES) == TrainingSettings(minutes=30.0)
 
 
+@pytest.mark.slow
 def test_a_length_replaces_the_recipes_and_later_changes_go_before_earlier_ones() -> None:
     assert (make_settings("scratch").epochs, make_settings("scratch").minutes) == (None, 44)
     changed = make_settings("scratch", {"epochs": 3, "ema": 0.5}, {"ema": 0.7, "augmentation": {"shift": 1.5}})
@@ -216,6 +217,7 @@ def test_whole_numbers_are_numbers() -> None:
 # ---- files of one's own --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_recipe_by_path_has_its_drop_list_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "mine.toml").write_text('ema = 0.9\ndrop_list = "out.txt"\n[augmentation]\nshift = 2\n')
@@ -230,6 +232,7 @@ def test_a_recipe_by_path_has_its_drop_list_beside_it(tmp_path: Path, monkeypatc
     assert make_settings("mine/mine.toml", {"drop_list": "out.txt"}).dropped == ["somebody else"]
 
 
+@pytest.mark.slow
 def test_shipped_recipes_drop_what_their_list_names() -> None:
     dropped = make_settings("scratch").dropped
     assert dropped == make_settings("face-resnet").dropped == sorted(dropped)

@@ -287,6 +287,7 @@ DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_checkpoint_is_refused_with_the_remedy(
     damage: str, stopped: tuple[TrainingSettings, Path], people: Path, cache: Path, tmp_path: Path
@@ -297,6 +298,7 @@ def test_a_damaged_checkpoint_is_refused_with_the_remedy(
     assert len(str(refusal.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_whole_checkpoint_is_resumed(
     stopped: tuple[TrainingSettings, Path], people: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -313,6 +315,7 @@ def test_the_bound_of_alpha_is_told_and_a_lower_alpha_warned_of(people: Path, ca
     assert any(line.startswith("warning: alpha 1 lies below") for line in recorder.said)
 
 
+@pytest.mark.slow
 def test_a_learned_alpha_starts_at_four_and_moves(people: Path, cache: Path, tmp_path: Path) -> None:
     recorder = Recorder()
     settings = replace(SETTINGS, alpha=4.0, alpha_learned=True)
@@ -334,6 +337,7 @@ def test_the_picture_shows_the_course_of_a_learned_alpha_only(people: Path, cach
         assert training_curve(tmp_path / str(learned) / "log.csv") == picture
 
 
+@pytest.mark.slow
 def test_alpha_is_kept_at_the_bound_that_was_asked_for(people: Path, cache: Path, tmp_path: Path) -> None:
     """A weight decay of 10 would take alpha to nothing."""
     recorder = Recorder()
@@ -492,6 +496,7 @@ def test_the_learning_rate_rises_and_falls_as_a_cosine() -> None:
     assert rates == pytest.approx([0.1, 0.2, 0.1, 0.0])
 
 
+@pytest.mark.slow
 def test_trained_on_with_the_same_photographs_the_weights_name_them_once(
     finished: tuple[Path, Recorder], people: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -504,6 +509,7 @@ def test_trained_on_with_the_same_photographs_the_weights_name_them_once(
     assert [data["terms"] for data in other.training_data] == ["not stated", "other terms"]
 
 
+@pytest.mark.slow
 def test_arguments_of_the_exported_network_may_differ(people: Path, cache: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=1, export_arguments={"dropout": 0.0})
     train(settings, people, tmp_path / "out", cache, "cpu")
@@ -513,6 +519,7 @@ def test_arguments_of_the_exported_network_may_differ(people: Path, cache: Path,
     assert network.embedding_size == 16
 
 
+@pytest.mark.slow
 def test_the_last_network_is_kept_where_it_was_asked_for(people: Path, cache: Path, tmp_path: Path) -> None:
     """Validated after every epoch, as the best is; what is exported is the state after the last step."""
     settings = replace(SETTINGS, keep="last", epochs=4)
@@ -525,6 +532,7 @@ def test_the_last_network_is_kept_where_it_was_asked_for(people: Path, cache: Pa
         assert torch.allclose(tensor, saved[name].to(tensor.dtype), atol=1e-3), name
 
 
+@pytest.mark.slow
 def test_the_sources_that_the_data_folder_names_reach_crops_of_both_sides(people: Path, tmp_path: Path) -> None:
     data, names = tmp_path / "data", [f"person_{i}" for i in range(8)]
     for name in names:
@@ -550,6 +558,7 @@ def test_the_sources_that_the_data_folder_names_reach_crops_of_both_sides(people
         prepared()
 
 
+@pytest.mark.slow
 def test_validation_and_record_are_told_by_source(people: Path, cache: Path, tmp_path: Path) -> None:
     for pattern, source in (("", ""), ("(?P<source>person)_", "person")):
         recorder, out = Recorder(), tmp_path / f"of {source}"

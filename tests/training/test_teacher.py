@@ -62,6 +62,7 @@ def test_the_teacher_is_asked_once_and_again_for_other_photographs(teacher: Path
     assert torch.equal(ask(noise()), first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [1, 64, 129])
 def test_the_teacher_is_asked_again_after_one_pixel_of_any_crop_changed(
     teacher: Path, tmp_path: Path, row: int

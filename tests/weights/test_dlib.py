@@ -58,6 +58,7 @@ def features(network: nn.Module, crops: NDArray[np.uint8]) -> NDArray[np.float32
 # --- against dlib
 
 
+@pytest.mark.slow
 def test_features_of_noise_are_those_of_dlib(converted: ResNet29, dlib_model: Any) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (6, 150, 150, 3), np.uint8)
     crops[4], crops[5] = 0, 255
@@ -65,6 +66,7 @@ def test_features_of_noise_are_those_of_dlib(converted: ResNet29, dlib_model: An
     np.testing.assert_allclose(features(converted, crops), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_features_of_aligned_faces_are_those_of_dlib(data_folder: Path, converted: ResNet29, dlib_model: Any) -> None:
     paths = sorted((data_folder / "lfw").glob("*/*.jpg"))[::400]

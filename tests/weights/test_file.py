@@ -491,6 +491,7 @@ def test_metadata_that_could_only_give_wrong_answers_are_refused(
         read_info(weights)
 
 
+@pytest.mark.slow
 def test_a_disturbed_header_is_refused_or_harmless(weights: Path) -> None:
     """Whatever byte of the header is another one, nothing but a WeightsError may come of it."""
     data = weights.read_bytes()
