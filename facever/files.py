@@ -15,6 +15,11 @@ from typing import Any
 from facever.errors import OutputError
 
 
+def user_cache() -> Path:
+    """The folder of all caches: `facever` in XDG_CACHE_HOME, or in ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facever"
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it when the block ends without an exception.

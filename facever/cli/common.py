@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from facever.files import user_cache
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -33,6 +35,7 @@ Precision = Annotated[
     str,
     typer.Option("--precision", help="Inference precision: bf16, fp32, or auto, the faster one here."),
 ]
+OneFace = Annotated[str, typer.Option("--faces", help="Which face of a photograph to take: center or largest.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Embeddings = Annotated[
     Path | None,
@@ -84,7 +87,7 @@ def license_notice(info: WeightsInfo) -> None:
     """Say once, for each weights' license that restricts use, what it is; a file in the cache remembers."""
     if not info.restricted or os.environ.get("FACEVER_QUIET"):
         return
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facever"
+    cache = user_cache()
     seen = cache / f"license-{hashlib.sha256(f'{info.name} {info.license}'.encode()).hexdigest()[:16]}"
     if seen.exists():
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -18,6 +17,7 @@ from PIL import Image
 from facever.faces.images import ImageArray
 from facever.faces.pipeline import Job, PhotoResult
 from facever.faces.sources import Source, content
+from facever.files import user_cache
 from facever.weights.records import WeightsId
 
 # Changes whenever the same photograph and weights would give another row.
@@ -65,8 +65,8 @@ def jpeg(crop: ImageArray) -> bytes:
 
 
 def default_cache_file() -> Path:
-    """Below XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facever" / "embeddings.sqlite"
+    """Default file of the embeddings of evaluations."""
+    return user_cache() / "embeddings.sqlite"
 
 
 def keys_of(photographs: Iterable[Source], job: Job, weights: WeightsId, precision: str) -> Iterator[str | None]:

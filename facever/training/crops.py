@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from facever.datasets.identities import IdentityFolder
 from facever.errors import DataError, OutputError
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Job
-from facever.files import write_json
+from facever.files import user_cache, write_json
 from facever.weights.alignment import Alignment
 
 # Changes whenever the same photograph would give another crop: then old caches no longer count.
@@ -102,8 +101,8 @@ class CropSet:
 
 
 def default_cache_folder() -> Path:
-    """Default folder of crop caches: below XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facever" / "crops"
+    """Default folder of crop caches."""
+    return user_cache() / "crops"
 
 
 def cut_crops(
