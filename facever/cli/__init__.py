@@ -19,11 +19,11 @@ from facever import __version__
 from facever.cli import (
     calibrate,
     card,
-    convert_dlib,
     embed,
     eval_all,
     eval_lfw,
     eval_pairs,
+    import_weights,
     info,
     inspect,
     study,
@@ -95,11 +95,11 @@ COMMANDS = {
     "Faces": {"verify": verify, "embed": embed, "inspect": inspect},
     "Evaluate": {"eval-lfw": eval_lfw, "eval-pairs": eval_pairs, "eval-all": eval_all, "calibrate": calibrate},
     "Train": {"train": train, "study": study},
-    "Weights": {"info": info, "card": card, "convert-dlib": convert_dlib},
+    "Weights": {"info": info, "card": card, "import": import_weights},
 }
 for _panel, _commands in COMMANDS.items():
     for _name, _module in _commands.items():
-        _function = getattr(_module, _name.replace("-", "_"))
+        _function = getattr(_module, _module.__name__.rpartition(".")[2])
         # A terminal wraps paragraphs to its own width, not to the docstring's.
         _help = "\n\n".join(" ".join(part.split()) for part in (_function.__doc__ or "").split("\n\n"))
         app.command(_name, help=_help, epilog=_module.EXAMPLE, rich_help_panel=_panel)(_function)

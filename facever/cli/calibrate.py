@@ -48,6 +48,9 @@ def calibrate(
     held_out: Annotated[
         float, typer.Option(help="Use only the fraction of people that train holds out; 1 uses all.")
     ] = 1.0,
+    within_groups: Annotated[
+        bool, typer.Option("--within-groups", help="Keep the rates in the worst group of look-alikes, too.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Random seed of the training, for --held-out.")] = 0,
     device: Device = "auto",
     workers: Workers = None,
@@ -56,7 +59,8 @@ def calibrate(
     """Choose thresholds on your own photographs, and fit likelihood ratios.
 
     Also records the percentiles of feature norms, and whether discarding photographs of low norm helps (verify
-    --min-quality).
+    --min-quality). The people of a folder are grouped by how alike they look to another network; each threshold is
+    shown with the FAR in the worst group.
 
     Use people whom the weights were not trained on. A rate needs ten expected false accepts: one asked for by --far
     that the pairs can't support is an error; a default one is skipped.
@@ -84,8 +88,8 @@ def calibrate(
     for file in (out, thresholds):
         if file is not None:
             check_writable(file)
-    if data.is_file() and (only != "*" or held_out < 1):
-        raise FaceverError("--only and --held-out choose people of a folder, and this is a file; drop them")
+    if data.is_file() and (only != "*" or held_out < 1 or within_groups):
+        raise FaceverError("--only, --held-out and --within-groups need a folder of people, and this is a file")
     listed = read_pairs(data, root) if data.is_file() else None
     verifier = Verifier.load(weights, device)
     left_out: list[str] = []
@@ -98,7 +102,8 @@ def calibrate(
     if listed is not None:
         found = calibrate_pairs(verifier, listed, data.name, workers, through, far or CALIBRATED_FARS)
     else:
-        found = calibrate_folder(verifier, data, only, held_out, seed, workers, through, far or CALIBRATED_FARS)
+        rates = far or CALIBRATED_FARS
+        found = calibrate_folder(verifier, data, only, held_out, seed, workers, through, rates, within_groups)
     if left_out:
         say(f"photographs left out: {len(left_out)}, the first: {left_out[0]}")
     for note in found.notes:

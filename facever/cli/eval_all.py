@@ -40,6 +40,10 @@ def eval_all(
     suspicious: Annotated[
         int, typer.Option(help="How many of the most similar pairs of different people to list.", min=0)
     ] = 10,
+    within_groups: Annotated[
+        bool,
+        typer.Option("--within-groups", help="Measure the FAR in groups of look-alikes, too; takes another network."),
+    ] = False,
     cache: Cache = True,
     min_face: MinFace = 40,
     device: Device = "auto",
@@ -71,7 +75,9 @@ def eval_all(
     )
     if report is not None:
         check_writable(report / "index.html")
-    evaluation, paths = evaluate_folder(folder, options, only, suspicious, through, keep_crops=report is not None)
+    evaluation, paths = evaluate_folder(
+        folder, options, only, suspicious, through, keep_crops=report is not None, within_groups=within_groups
+    )
     result, name = evaluation.result, evaluation.model.weights.name
     if report is not None:
         wanted = wanted_names(result)

@@ -42,8 +42,8 @@ class TrainingBars(Callback):
 
     def distillation(self, done: int, total: int) -> None:
         if self._bars.disable and done == total:
-            say(f"the teacher has embedded {total} photographs")
-        self._show("embedding by the teacher", done, total, "")
+            say(f"embedded {total} photographs to learn from")
+        self._show("embedding to learn from", done, total, "")
 
     def progress(self, progress: Progress) -> None:
         note = (

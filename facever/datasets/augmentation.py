@@ -1,7 +1,7 @@
 """Augmentation of whole batches on the training device.
 
 Random numbers come from a generator on the CPU whatever the device, so that a seed gives the same result everywhere.
- Shapes: N crops, H and W pixels of the network's input, m pixels of margin.
+Shapes: N crops, H and W pixels of the network's input, m pixels of margin.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from facever.datasets.occlusion import Occlusion
+from facever.weights.alignment import Alignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Augmentation:
     gray_share, small_share, border_share, cut_share : float
         Removed color; resolution lowered down to `smallest` of the side; a border of fill at the top, the sides or the
         bottom, as tightly cut photographs have it; an erased rectangle.
+    mask_share, glasses_share : float
+        A mask or a hand drawn over the lower face; sunglasses.
     """
 
     shift: float = 3.0
@@ -46,6 +51,8 @@ class Augmentation:
     border: float = 0.3
     cut_share: float = 0.3
     cut: float = 0.35
+    mask_share: float = 0.0
+    glasses_share: float = 0.0
     mirror: bool = True
 
     @classmethod
@@ -58,8 +65,10 @@ class Augmentation:
 class Augmenter:
     """Crops with a margin -> augmented crops without it."""
 
-    def __init__(self, settings: Augmentation, height: int, width: int, margin: int) -> None:
-        self.settings, self.height, self.width, self.margin = settings, height, width, margin
+    def __init__(self, settings: Augmentation, alignment: Alignment, margin: int) -> None:
+        self.settings, self.margin = settings, margin
+        self.height, self.width = alignment.height, alignment.width
+        self.occlude = Occlusion(alignment, settings.mask_share, settings.glasses_share)
         self.memory_format = torch.channels_last
 
     def __call__(self, crops: Tensor, generator: torch.Generator) -> Tensor:
@@ -67,6 +76,7 @@ class Augmenter:
         n = len(crops)
         x = crops.permute(0, 3, 1, 2).float()
         x = self._moved(x, generator)
+        x = self.occlude(x, generator)
         x = self._small(x, generator)
         x = self._lit(x, generator)
         keep = self._bordered(n, generator) & self._cut(n, generator)  # (N, 1, H, W)

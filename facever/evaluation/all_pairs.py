@@ -16,6 +16,7 @@ from facever.evaluation.pairs import ThresholdCheck
 from facever.metrics.all_pairs import AllPairs, all_pairs
 from facever.metrics.bootstrap import REPLICATES, Interval
 from facever.metrics.likelihood import fit_likelihood_or_none
+from facever.metrics.look_alikes import LookAlikes
 from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import sample_pairs
 from facever.scoring import impostors_needed
@@ -102,6 +103,7 @@ def evaluate_all(
     suspicious: int = 10,
     thresholds: Sequence[Threshold] = (),
     replicates: int = REPLICATES,
+    look_alikes: LookAlikes | None = None,
 ) -> AllPairsResult:
     """Score every pair of the photographs, `identities[i]` being the person in photograph i.
 
@@ -113,6 +115,8 @@ def evaluate_all(
         Stored thresholds to measure on these pairs.
     replicates : int
         Bootstrap replicates.
+    look_alikes : LookAlikes, optional
+        The groups of these photographs, to measure the stored thresholds in.
 
     Raises
     ------
@@ -148,7 +152,14 @@ def evaluate_all(
         tar_intervals={far: each.tar for far, each in zip(fars, intervals, strict=True)},
         threshold_intervals={far: each.threshold for far, each in zip(fars, intervals, strict=True)},
         thresholds=[
-            ThresholdCheck(t.far, t.cosine, found.far_at(t.cosine), found.tar_at(t.cosine)) for t in thresholds
+            ThresholdCheck(
+                t.far,
+                t.cosine,
+                found.far_at(t.cosine),
+                found.tar_at(t.cosine),
+                None if look_alikes is None else look_alikes.worst(t.far, t.cosine, replicates),
+            )
+            for t in thresholds
         ],
         likelihood=fit_likelihood_or_none(scores[same], scores[~same], "these pairs", pairs[same], pairs[~same]),
         suspicious=named(found.closest, suspicious),

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.datasets.identities import read_identities, split_identities
+from facever.datasets.identities import labels_of, read_identities, split_identities
 from facever.datasets.pairs import PairList, photographs
 from facever.errors import DataError
+from facever.evaluation.look_alikes import GroupingEmbedder, grouping_weights
 from facever.evaluation.pairs import people_of
 from facever.faces.parallel import process_files
-from facever.faces.pipeline import EmbeddedFace, Through
+from facever.faces.pipeline import EmbeddedFace, PhotoResult, Through
 from facever.faces.sources import Source
 from facever.metrics.calibration import CALIBRATED_FARS, Calibration, calibration_of_pairs, calibration_of_people
+from facever.metrics.look_alikes import LookAlikes
 from facever.metrics.quality import quality_of_pairs
 from facever.scoring import cosine
 from facever.verifier import Verifier
@@ -31,10 +33,12 @@ def calibrate_folder(
     workers: int | None = None,
     through: Through = lambda photographs, total: photographs,
     fars: Sequence[float] = CALIBRATED_FARS,
+    within_groups: bool = False,
 ) -> Calibration:
     """Calibrate on every pair of a folder of identities.
 
-    Photographs without a detected face are left out: a threshold is for faces.
+    Photographs without a detected face are left out: a threshold is for faces. The rate of the worst group of
+    look-alikes is measured at each threshold; see `facever.metrics.look_alikes`.
 
     Parameters
     ----------
@@ -44,6 +48,8 @@ def calibrate_folder(
         Use only the fraction of people that a training with this fraction and seed holds out; 1 uses all.
     fars : sequence of float
         False accept rates, each in (0, 1).
+    within_groups : bool
+        Choose thresholds that keep the rate in the worst group, too.
 
     Raises
     ------
@@ -57,7 +63,16 @@ def calibrate_folder(
     chosen = [(path, name) for path, name in zip(folder.paths, folder.identities, strict=True) if name in names]
     if not chosen:
         raise DataError(f"{data}: nobody is held out at a fraction of {held_out:g}; choose a larger one")
-    found = _faces(verifier, [path for path, _ in chosen], workers, through)
+    info = verifier.info
+    grouping = GroupingEmbedder(grouping_weights(info.network), info.alignment, verifier.job().device)
+    others: list[NDArray[np.float32]] = []
+
+    def grouped(stream: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]:
+        for photograph in through(stream, total):
+            others.extend(grouping(face.crop for face in photograph.faces[:1] if face.crop is not None))
+            yield photograph
+
+    found = _faces(verifier, [path for path, _ in chosen], workers, grouped, keep_crops=True)
     if not found:
         raise DataError(f"{data}: no face was found in its photographs; use larger, sharper ones")
     chosen = [(path, name) for path, name in chosen if path in found]
@@ -65,7 +80,17 @@ def calibrate_folder(
     kind = "held-out people" if held_out < 1 else "people"
     source = f"{len(set(identities))} {kind} of {data.name} ({only})"
     faces = [found[path] for path, _ in chosen]
-    return calibration_of_people(_embeddings(faces), identities, source, fars, norms=_norms(faces))
+    embeddings, who = _embeddings(faces), np.array(labels_of(identities)[0], np.int64)
+    look_alikes = LookAlikes(embeddings, who, np.array(others), grouping.weights)
+    return calibration_of_people(
+        embeddings,
+        identities,
+        source,
+        fars,
+        norms=_norms(faces),
+        look_alikes=look_alikes,
+        within_groups=within_groups,
+    )
 
 
 def calibrate_pairs(
@@ -108,12 +133,12 @@ def calibrate_pairs(
 
 
 def _faces(
-    verifier: Verifier, paths: Sequence[Source], workers: int | None, through: Through
+    verifier: Verifier, paths: Sequence[Source], workers: int | None, through: Through, keep_crops: bool = False
 ) -> dict[Source, EmbeddedFace]:
-    """The face nearest to the center of each photograph that shows one."""
-    stream = process_files(paths, verifier.job("center"), workers)
+    """The face nearest to the center of each photograph that shows one; crops, if kept, are for `through` only."""
+    stream = process_files(paths, verifier.job("center", keep_crops=keep_crops), workers)
     done = zip(paths, through(stream, len(paths)), strict=True)
-    return {path: photograph.faces[0] for path, photograph in done if photograph.faces}
+    return {path: replace(photograph.faces[0], crop=None) for path, photograph in done if photograph.faces}
 
 
 def _embeddings(faces: Sequence[EmbeddedFace]) -> NDArray[np.float32]:  # (n, d)

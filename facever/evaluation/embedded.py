@@ -77,6 +77,8 @@ class PhotoEmbedder:
     cache : EmbeddingCache, optional
     keep_crops : bool
         Keep the crops as well, for `crops`: in the cache, or a temporary one.
+    every_crop : bool
+        Embed photographs again whose crops the cache lacks, since all will be asked for.
     """
 
     def __init__(
@@ -86,8 +88,10 @@ class PhotoEmbedder:
         workers: int | None = None,
         cache: EmbeddingCache | None = None,
         keep_crops: bool = False,
+        every_crop: bool = False,
     ) -> None:
-        self.verifier, self.workers, self.keep_crops = verifier, workers, keep_crops
+        keep_crops = keep_crops or every_crop
+        self.verifier, self.workers, self.keep_crops, self.every_crop = verifier, workers, keep_crops, every_crop
         self.cache = _temporary_cache() if keep_crops and cache is None else cache
         self.job = verifier.job(rule, center_fallback=True, keep_crops=keep_crops)
         self._keys: dict[Source, str | None] = {}
@@ -110,7 +114,7 @@ class PhotoEmbedder:
         if self.cache is not None:
             keys = keys_of(paths, self.job, self.verifier.weights, self.verifier.precision)
             self._keys = dict(zip(paths, keys, strict=True))
-            known = self.cache.get(list(self._keys.values()))
+            known = self.cache.get(list(self._keys.values()), self.every_crop)
         found = [known.get(key) if (key := self._keys[path]) is not None else None for path in paths]
         missing = [i for i, there in enumerate(found) if there is None]
         broken: list[str] = []

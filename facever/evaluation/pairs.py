@@ -18,17 +18,18 @@ from facever.metrics.groups import GroupFigures, figures_by_group
 from facever.metrics.likelihood import fit_likelihood_or_none
 from facever.metrics.rates import d_prime
 from facever.scoring import cosine, far_at_threshold, tar_at_threshold
-from facever.weights.records import Likelihood, Threshold
+from facever.weights.records import Likelihood, Threshold, WorstGroup
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdCheck:
-    """A stored threshold for `far`, measured on these pairs."""
+    """A stored threshold for `far`, measured on these pairs, and, if asked for, in the worst group of look-alikes."""
 
     far: float
     cosine: float
     measured_far: float
     measured_tar: float
+    worst_group: WorstGroup | None = None
 
 
 @dataclass(frozen=True, slots=True)

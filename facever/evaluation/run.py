@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from facever.datasets.external import ExternalEmbeddings
-from facever.datasets.identities import read_identities
+from facever.datasets.identities import IdentityFolder, labels_of, read_identities
 from facever.datasets.pairs import PairList, photographs
 from facever.errors import DataError, SettingError
 from facever.evaluation.all_pairs import AllPairsResult, evaluate_all
 from facever.evaluation.embedded import EmbeddingSet, PhotoEmbedder, external_set
+from facever.evaluation.look_alikes import GroupingEmbedder, grouping_weights
 from facever.evaluation.pairs import PairsResult, evaluate_embedded
 from facever.faces.cache import EmbeddingCache, default_cache_file
 from facever.faces.detection import DetectorSettings
@@ -23,10 +26,13 @@ from facever.faces.parallel import process_files
 from facever.faces.pipeline import FaceRule, Job, Through, check_rule
 from facever.faces.sources import Source
 from facever.files import sha256_of
+from facever.metrics.look_alikes import LookAlikes
 from facever.verifier import Verifier
 from facever.weights.file import read_info
 from facever.weights.metadata import versions
 from facever.weights.records import Threshold, WeightsId
+
+CROPS_AT_ONCE = 1024
 
 Result = TypeVar("Result", PairsResult, AllPairsResult)
 
@@ -169,6 +175,7 @@ def evaluate_folder(
     suspicious: int = 10,
     through: Through = lambda results, total: results,
     keep_crops: bool = False,
+    within_groups: bool = False,
 ) -> tuple[Evaluation[AllPairsResult], dict[str, Path]]:
     """Evaluate a model on every pair of a folder of identities; also returns the path of each photograph by name.
 
@@ -178,6 +185,8 @@ def evaluate_folder(
         Shell pattern of the identities to use.
     suspicious : int
         How many of the most similar impostor pairs to list.
+    within_groups : bool
+        Measure stored thresholds in groups of look-alikes, too: see `facever.metrics.look_alikes`.
 
     Raises
     ------
@@ -186,9 +195,10 @@ def evaluate_folder(
     """
     start = time.monotonic()
     people = read_identities(folder, only=only)
-    model = embed_photographs(people.paths, folder, options, through, keep_crops)
+    model = embed_photographs(people.paths, folder, options, through, keep_crops, within_groups)
+    look_alikes = _look_alikes(model, people, options) if within_groups else None
     scoring = time.monotonic()
-    result = evaluate_all(model.embedded, people.identities, suspicious, model.thresholds)
+    result = evaluate_all(model.embedded, people.identities, suspicious, model.thresholds, look_alikes=look_alikes)
     end = time.monotonic()
     evaluation = Evaluation(f"All pairs of {folder.name}", result, model, options, end - scoring, end - start)
     return evaluation, dict(zip(model.embedded.names, people.paths, strict=True))
@@ -212,9 +222,15 @@ def check_list(listed: PairList) -> None:
 
 
 def embed_photographs(
-    paths: Sequence[Source], root: Path, options: ModelOptions, through: Through, keep_crops: bool
+    paths: Sequence[Source],
+    root: Path,
+    options: ModelOptions,
+    through: Through,
+    keep_crops: bool,
+    every_crop: bool = False,
 ) -> EmbeddedModel:
     """Embeddings of photographs by weights, or as they were made elsewhere."""
+    keep_crops = keep_crops or every_crop
     if options.embeddings is not None:
         external = external_set(ExternalEmbeddings.read(options.embeddings), paths, root)
         weights = WeightsId(options.embeddings.name, sha256_of(options.embeddings))
@@ -227,12 +243,28 @@ def embed_photographs(
         precision=options.precision,
     )
     cache = EmbeddingCache(default_cache_file()) if options.cache else None
-    embedder = PhotoEmbedder(verifier, options.faces, options.workers, cache, keep_crops)
+    embedder = PhotoEmbedder(verifier, options.faces, options.workers, cache, keep_crops, every_crop)
     embedded = embedder(paths, root, through)
     job = embedder.job
     settings = {"faces": job.rule, "min_face": job.detector.min_face, "device": job.device}
     settings["precision"] = verifier.precision
     return EmbeddedModel(embedded, verifier.weights, verifier.info.thresholds, settings, embedder.crops)
+
+
+def _look_alikes(model: EmbeddedModel, people: IdentityFolder, options: ModelOptions) -> LookAlikes:
+    """The groups of these people, by another network, from the crops that were embedded."""
+    info = read_info("default" if options.embeddings is not None else options.weights)
+    by = grouping_weights("" if options.embeddings is not None else info.network)
+    grouping = GroupingEmbedder(by, info.alignment, options.device)
+    rows: list[int] = []
+    parts = []
+    for start in range(0, len(people.paths), CROPS_AT_ONCE):
+        paths = people.paths[start : start + CROPS_AT_ONCE]
+        crops = model.crops(paths)
+        rows += [start + i for i, path in enumerate(paths) if path in crops]
+        parts.append(grouping(crops[path] for path in paths if path in crops))
+    who = np.array(labels_of([people.identities[i] for i in rows])[0], np.int64)
+    return LookAlikes(model.embedded.vectors[rows], who, np.concatenate(parts), by)
 
 
 def _cut(paths: Sequence[Source], options: ModelOptions) -> dict[Source, ImageArray]:

@@ -86,9 +86,10 @@ class EmbeddingCache:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def get(self, keys: Sequence[str | None]) -> dict[str, PhotoEmbedding]:
-        """The rows of these keys that are there, without their crops."""
+    def get(self, keys: Sequence[str | None], with_crop: bool = False) -> dict[str, PhotoEmbedding]:
+        """The rows of these keys that are there, without their crops; `with_crop`: only of those that have one."""
         query = "SELECT embedding, norm, score, found FROM e2 WHERE key = ?"
+        query += " AND crop IS NOT NULL" if with_crop else ""
         try:
             with closing(self._open()) as database:
                 found = {}

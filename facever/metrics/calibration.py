@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of
-from facever.metrics.all_pairs import all_pairs
+from facever.metrics.all_pairs import AllPairs, all_pairs
 from facever.metrics.bootstrap import REPLICATES, People
 from facever.metrics.likelihood import fit_likelihood_or_none
+from facever.metrics.look_alikes import LookAlikes
 from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import PairSample, sample_pairs
 from facever.metrics.quality import QUALITY_FAR, quality_of
@@ -58,6 +59,8 @@ def calibration_of_people(
     fars: Sequence[float] = CALIBRATED_FARS,
     replicates: int = REPLICATES,
     norms: NDArray[np.float32] | None = None,
+    look_alikes: LookAlikes | None = None,
+    within_groups: bool = False,
 ) -> Calibration:
     """Calibrate on every pair of these photographs, in bounded memory.
 
@@ -75,6 +78,10 @@ def calibration_of_people(
         Bootstrap replicates.
     norms : float32 ndarray of shape (n,), optional
         Feature norms, for the quality record.
+    look_alikes : LookAlikes, optional
+        The groups of these photographs: each threshold then has the FAR of the worst one.
+    within_groups : bool
+        Raise thresholds until the worst group keeps the rate as well.
 
     Raises
     ------
@@ -95,6 +102,8 @@ def calibration_of_people(
     if sample is not None:
         points = OperatingPoints(*sample, tuple(supported), tuple(cosines), np.bincount(who))
         thresholds = _with_intervals(thresholds, points, len(names), replicates)
+    if look_alikes is not None:
+        thresholds = [_among_look_alikes(each, found, look_alikes, within_groups, replicates) for each in thresholds]
     scores, counts, same = found.scores()
     line = fit_likelihood_or_none(scores[same], scores[~same], source, counts[same], counts[~same])
     quality = None
@@ -136,6 +145,17 @@ def calibration_of_pairs(
         points = OperatingPoints(genuine_pairs, impostor_pairs, tuple(supported), tuple(t.cosine for t in thresholds))
         thresholds = _with_intervals(thresholds, points, people.count, replicates)
     return Calibration(thresholds, fit_likelihood_or_none(genuine, impostor, source), unsupported)
+
+
+def _among_look_alikes(
+    threshold: Threshold, pairs: AllPairs, look_alikes: LookAlikes, within_groups: bool, replicates: int
+) -> Threshold:
+    """The threshold with the rate of its worst group; raised, if `within_groups`, until that keeps the promise."""
+    higher = look_alikes.threshold_at_far(threshold.far) if within_groups else None
+    if higher is not None and higher > threshold.cosine:
+        # Its interval was that of the lower one.
+        threshold = replace(threshold, cosine=higher, tar=pairs.tar_at(higher), cosine_interval=None, far_interval=None)
+    return replace(threshold, worst_group=look_alikes.worst(threshold.far, threshold.cosine, replicates))
 
 
 def _by_support(

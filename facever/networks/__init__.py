@@ -4,6 +4,8 @@
   Recognition*, 2016 (figure of the network for LFW), as R. Ranjan, C. D. Castillo, R. Chellappa use it in
   *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
 - `face_resnet_slim`: the same plan for CPUs: fewer channels, strided convolutions, batch normalization.
+- `mobilefacenet`: S. Chen et al., *MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile
+  Devices*, 2018.
 - `resnet29`: the layout of dlib's `dlib_face_recognition_resnet_model_v1` (D. E. King, 2017).
 - `resnet29_twin`: grown out of it, its last two stages doubled, so that one may keep what the other unlearns.
 
@@ -13,6 +15,7 @@ Shapes: N crops, C channels, H and W pixels, d components of the feature.
 from facever.networks.base import EmbeddingNetwork
 from facever.networks.dlib_resnet import DlibBlock, ResNet29
 from facever.networks.face_resnet import FaceResNet, FaceResNetSlim, ResidualBlock
+from facever.networks.mobilefacenet import MobileFaceNet
 from facever.networks.registry import NETWORKS, build_network, register
 from facever.networks.twin import ResNet29Twin
 
@@ -22,6 +25,7 @@ __all__ = [
     "EmbeddingNetwork",
     "FaceResNet",
     "FaceResNetSlim",
+    "MobileFaceNet",
     "ResNet29",
     "ResNet29Twin",
     "ResidualBlock",

@@ -86,6 +86,7 @@ def write_card(
         "megabytes": weights.stat().st_size / 1e6,
         "sha256": sha256_of(weights),
         "likelihood": info.likelihood,
+        "rate": _rate,
         "evaluations": results,
         "held_out": judged,
         "held_out_rows": _held_out_rows(judged),
@@ -142,11 +143,20 @@ class _Evaluation:
             ]
             if (precision := r.get("settings", {}).get("precision")) is not None:
                 self.rows.append(("computed in", {"bf16": "bfloat16", "fp32": "float32"}[precision]))
-            self.at_thresholds = {
-                t["far"]: f"{t['measured_far']:.2g}, {t['measured_tar']:.3f}" for t in r.get("stored_thresholds", [])
-            }
+            self.at_thresholds = {t["far"]: _at_threshold(t) for t in r.get("stored_thresholds", [])}
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path}: not a result of eval-lfw or eval-all ({error!r})") from error
+
+
+def _at_threshold(t: Mapping[str, Any]) -> str:
+    """FAR and TAR at a stored threshold, and the FAR in the worst group of look-alikes if it was measured."""
+    rates = f"{t['measured_far']:.2g}, {t['measured_tar']:.3f}"
+    worst = t.get("worst_group")
+    return rates if worst is None else f"{rates}; worst group {_rate(worst['far'], worst['far_interval'])}"
+
+
+def _rate(far: float, interval: Sequence[float] | None) -> str:
+    return f"{far:.2g}" + (f" ({interval[0]:.2g} to {interval[1]:.2g})" if interval else "")
 
 
 def _fold_rows(r: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from facever.evaluation import AllPairsResult, Evaluation, PairsResult, StageTim
 from facever.metrics.rates import Bools
 from facever.verifier import Answer
 from facever.weights.metadata import WeightsInfo, versions
-from facever.weights.records import Quality, Threshold
+from facever.weights.records import Quality, Threshold, WorstGroup
 
 Rows = Sequence[tuple[str, str]]
 
@@ -179,13 +179,22 @@ def provenance_rows(evaluation: Evaluation[Any]) -> dict[str, str]:
 
 
 def _kept_rows(thresholds: Sequence[ThresholdCheck]) -> list[tuple[str, str]]:
-    return [
-        (
-            f"stored threshold {t.cosine:.4f}",
-            f"for FAR {t.far:g}; here FAR {t.measured_far:.2g}, TAR {t.measured_tar:.4f}",
-        )
-        for t in thresholds
-    ]
+    rows = []
+    for t in thresholds:
+        here = f"for FAR {t.far:g}; here FAR {t.measured_far:.2g}, TAR {t.measured_tar:.4f}"
+        rows.append((f"stored threshold {t.cosine:.4f}", here))
+        rows += _worst_group_rows(t.worst_group)
+    return rows
+
+
+def _worst_group_rows(worst: WorstGroup | None) -> list[tuple[str, str]]:
+    if worst is None:
+        return []
+    least_most = f" ({worst.far_interval[0]:.2g} to {worst.far_interval[1]:.2g})" if worst.far_interval else ""
+    whose = (
+        f"{worst.people:,} people, {worst.impostor_pairs:,} impostor pairs, one of {worst.groups} groups by {worst.by}"
+    )
+    return [("in its worst group", f"FAR {worst.far:.2g}{least_most}; {whose}")]
 
 
 def _percent(interval: tuple[float, float]) -> str:
@@ -238,15 +247,12 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
         ("loss", ", ".join(f"{key} {value}" for key, value in info.loss.items())),
     ]
     for data in info.training_data:
-        count = f"{data.get('photographs', '?')} photographs of {data.get('identities', '?')} people"
-        rows.append(("trained on", f"{data.get('name', '?')}: {count}; terms: {data.get('terms', 'not stated')}"))
-    rows += [
-        (
-            f"threshold for FAR {t.far:g}",
-            f"{t.cosine:.4f}{_intervals(t)} (TAR {t.tar:.3f}; from {t.impostor_pairs:,} impostor pairs, {t.source})",
-        )
-        for t in info.thresholds
-    ]
+        counts = f": {data['photographs']} photographs of {data['identities']} people" if "photographs" in data else ""
+        rows.append(("trained on", f"{data.get('name', '?')}{counts}; terms: {data.get('terms', 'not stated')}"))
+    for t in info.thresholds:
+        origin = f"(TAR {t.tar:.3f}; from {t.impostor_pairs:,} impostor pairs, {t.source})"
+        rows += [(f"threshold for FAR {t.far:g}", f"{t.cosine:.4f}{_intervals(t)} {origin}")]
+        rows += _worst_group_rows(t.worst_group)
     if info.likelihood is not None:
         line = info.likelihood
         rows += [

@@ -33,7 +33,7 @@ class Callback:
         """`done` of the `total` photographs missing from the cache are detected and aligned."""
 
     def distillation(self, done: int, total: int) -> None:
-        """`done` of `total` crops are embedded by the teacher."""
+        """`done` of `total` crops are embedded by the teacher, or by the initial weights for the anchor."""
 
     def progress(self, progress: Progress) -> None:
         """Every few steps."""

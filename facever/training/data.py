@@ -16,7 +16,7 @@ from facever.errors import DataError
 from facever.training.callbacks import Callback
 from facever.training.crops import CropSet, cut_crops
 from facever.training.distillation.mixup import MixupPairs, draw_mixup_pairs
-from facever.training.distillation.teacher import teacher_embeddings
+from facever.training.distillation.teacher import initial_embeddings, teacher_embeddings
 from facever.training.settings import TrainingSettings
 from facever.weights.alignment import ALIGNMENTS
 from facever.weights.file import read_info
@@ -26,12 +26,17 @@ MARGIN = 8
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """`name` is the folder's. `targets` (m + q, k): the teacher's embeddings of m training crops and q mixup pairs."""
+    """Crops and what is computed of them before the training.
+
+    `name` is the folder's. `targets` (m + q, k): the teacher's embeddings of m training crops and q mixup pairs.
+    `anchor_targets` (m, k): the initial embeddings of the training crops.
+    """
 
     name: str
     training: CropSet
     held_out: CropSet
     targets: Tensor | None = None
+    anchor_targets: Tensor | None = None
     mixup_pairs: MixupPairs | None = None
 
     def people(self) -> dict[str, Any]:
@@ -73,7 +78,10 @@ def prepare(
     if settings.mixup:
         mixup_pairs = draw_mixup_pairs(training.identities, training.row_sources(), settings.seed)
     targets = _targets(settings.teacher, folder, training, mixup_pairs, cache, device, workers, callback)
-    return TrainingData(data.name, training, crops.of(others), targets, mixup_pairs)
+    anchor_targets = None
+    if settings.init and settings.anchor and settings.anchor_view == "clean":
+        anchor_targets = initial_embeddings(settings.init, training, cache, device, callback.distillation)
+    return TrainingData(data.name, training, crops.of(others), targets, anchor_targets, mixup_pairs)
 
 
 def _targets(

@@ -29,6 +29,8 @@ class Initial:
     crops : CropSet
         The training crops; the mean embedding is taken over at most `MEAN_CROPS` of them.
     device : torch.device
+    clean : Tensor of shape (m, k), optional
+        Its unit embedding of each crop, in place of that of each augmented view.
 
     Raises
     ------
@@ -36,7 +38,7 @@ class Initial:
         If there are no such weights, or they take crops of another size.
     """
 
-    def __init__(self, weights: str, crops: CropSet, device: torch.device) -> None:
+    def __init__(self, weights: str, crops: CropSet, device: torch.device, clean: Tensor | None = None) -> None:
         self.info, self.network = load_weights(find_weights(weights), device)
         size = (crops.alignment.height, crops.alignment.width)
         if tuple(self.network.input_size) != size:
@@ -44,7 +46,7 @@ class Initial:
                 f"{weights}: takes crops of {self.network.input_size}, not {size}; "
                 f"train with --alignment {self.info.alignment.name}, or another of its size"
             )
-        self.weights, self.device, self._crops = weights, device, crops
+        self.weights, self.device, self._crops, self._clean = weights, device, crops, clean
         self._embedder = Embedder(self.info, copy.deepcopy(self.network), device, "fp32")
         self.network = self.network.to(memory_format=torch.channels_last).requires_grad_(False)
         self.center = torch.zeros(self.network.embedding_size, device=device)
@@ -65,10 +67,14 @@ class Initial:
                 "another network; use the same --network and network_arguments"
             ) from error
 
-    def targets(self, x: Tensor) -> Tensor:
-        """Initial unit embeddings (N, d) of a batch (N, 3, H, W), less the mean that the new network subtracts."""
+    def targets(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Initial unit embeddings (N, d), less the mean that the new network subtracts.
+
+        Of a batch (N, 3, H, W), or of these rows of the crops (N,).
+        """
         with torch.no_grad():
-            return F.normalize(F.normalize(self.network(x).float()) - self.center)
+            found = F.normalize(self.network(x).float()) if self._clean is None else self._clean[rows]
+            return F.normalize(found - self.center)
 
     def _mean_embedding(self) -> Tensor:
         some = np.linspace(0, len(self._crops) - 1, min(len(self._crops), MEAN_CROPS)).astype(np.int64)

@@ -90,6 +90,7 @@ def check_weights(record: Any, *names: str) -> None:
 def check_augmentation(record: Any) -> None:
     """Shares lie in [0, 1], distances are at least 0, and relative changes leave something of the crop."""
     check_fraction(record, "gray_share", "small_share", "border_share", "cut_share", one=True)
+    check_fraction(record, "mask_share", "glasses_share", one=True)
     check_fraction(record, "smallest", zero=False, one=True)
     check_fraction(record, "scale", "border", "cut")
     check_weights(record, "shift", "rotation", "light")

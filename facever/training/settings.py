@@ -88,6 +88,9 @@ class TrainingSettings:
     anchor : dict
         From shell patterns of identities to the weight of the anchor, a penalty on the distance to the initial
         embedding; the first pattern that matches counts.
+    anchor_view : {"augmented", "clean"}
+        Whether that is the initial embedding of the augmented view, which costs a forward pass, or of the crop as it
+        is, averaged with its mirror image, which is computed once.
     anchor_branches : list of float
         Relative weight of the anchor on each branch of a network that has several.
     freeze : list of str
@@ -148,6 +151,7 @@ class TrainingSettings:
     sources: str = ""
     init: str | None = None
     anchor: dict[str, float] = field(default_factory=dict)
+    anchor_view: Literal["augmented", "clean"] = "augmented"
     anchor_branches: list[float] = field(default_factory=lambda: [1.0])
     freeze: list[str] = field(default_factory=list)
     teacher: str | None = None

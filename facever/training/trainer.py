@@ -59,6 +59,8 @@ class Trainer:
         A network to train instead of the settings'.
     targets : Tensor of shape (m, k), optional
         A teacher's unit embedding of each crop and mixup pair.
+    anchor_targets : Tensor of shape (m, k), optional
+        The initial unit embedding of each crop, for `anchor_view` "clean".
     mixup_pairs : MixupPairs, optional
         Pairs of these crops, for the settings' fraction of a batch.
     processes : ProcessGroup, optional
@@ -78,6 +80,7 @@ class Trainer:
         say: Callable[[str], None] = lambda message: None,
         network: EmbeddingNetwork | None = None,
         targets: Tensor | None = None,
+        anchor_targets: Tensor | None = None,
         mixup_pairs: MixupPairs | None = None,
         processes: ProcessGroup | None = None,
     ) -> None:
@@ -89,7 +92,7 @@ class Trainer:
         if network is None:
             network = build_network(settings.network, **settings.all_network_arguments())
         loss = settings.build_loss(network, len(self.identities), self.processes.gather)
-        self.initial = Initial(settings.init, crops, device) if settings.init else None
+        self.initial = Initial(settings.init, crops, device, anchor_targets) if settings.init else None
         self.normalization = self.initial.info.normalization if self.initial else Normalization()
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
         if self.initial:
@@ -103,8 +106,7 @@ class Trainer:
         anchor = anchor_weights(crops.identities, settings.anchor).to(device)
         self.objective = Objective(settings, self.network, self.loss, self.distillation, targets, self.initial, anchor)
         self.ema = EMA(self.network, settings.ema)
-        alignment = crops.alignment
-        self.augment = Augmenter(settings.augmentation, alignment.height, alignment.width, crops.margin)
+        self.augment = Augmenter(settings.augmentation, crops.alignment, crops.margin)
         self.optimizer = make_optimizer(settings, self.network, self._head_parameters())
         together = settings.batch_size * self.processes.size
         shares = even_shares(crops.identities, crops.row_sources()) if settings.sampling == "even" else None

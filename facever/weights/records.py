@@ -37,6 +37,33 @@ class WeightsId:
 
 
 @dataclass(frozen=True, slots=True)
+class WorstGroup:
+    """The group of look-alikes with the highest false accept rate at a threshold. See `facever.metrics.look_alikes`.
+
+    Attributes
+    ----------
+    by : str
+        The weights whose embeddings grouped the people.
+    groups : int
+        Into how many.
+    people, photographs, impostor_pairs : int
+        Of this group.
+    far : float
+        Its false accept rate.
+    far_interval : (float, float), optional
+        95 %, by a bootstrap over its identities.
+    """
+
+    by: str
+    groups: int
+    people: int
+    photographs: int
+    impostor_pairs: int
+    far: float
+    far_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Threshold:
     """A cosine at or above which two faces count as the same person, and what it promises.
 
@@ -54,6 +81,8 @@ class Threshold:
     cosine_interval, far_interval : (float, float), optional
         95 % intervals by a bootstrap over identities: of the cosine, chosen anew in each replicate, and of the false
         accept rate of this cosine.
+    worst_group : WorstGroup, optional
+        The highest false accept rate in a group of look-alikes.
     """
 
     far: float
@@ -63,21 +92,29 @@ class Threshold:
     tar: float
     cosine_interval: tuple[float, float] | None = None
     far_interval: tuple[float, float] | None = None
+    worst_group: WorstGroup | None = None
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Threshold:
         """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
-        intervals = {}
-        for name in ("cosine_interval", "far_interval"):
-            ends = fields.get(name)
-            if ends is not None:
-                low, high = (float(end) for end in ends)
-                intervals[name] = (low, high)
-        return cls(**{**fields, **intervals})
+        worst = fields.get("worst_group")
+        known = {**fields, **_intervals(fields, "cosine_interval", "far_interval")}
+        if worst is not None:
+            known["worst_group"] = WorstGroup(**{**worst, **_intervals(worst, "far_interval")})
+        return cls(**known)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.far) and math.isfinite(self.cosine)):
             raise ValueError(f"a threshold of cosine {self.cosine} at FAR {self.far} decides nothing")
+
+
+def _intervals(fields: Mapping[str, Any], *names: str) -> dict[str, tuple[float, float]]:
+    found = {}
+    for name in names:
+        if fields.get(name) is not None:
+            low, high = (float(end) for end in fields[name])
+            found[name] = (low, high)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -498,7 +498,7 @@ def test_inspect_without_a_face_writes_its_picture_and_exits_with_3(blank: Path,
     assert Image.open(out).size >= Image.open(blank).size
 
 
-# ---- info, calibrate, convert-dlib, train --------------------------------------------------------
+# ---- info, calibrate, import, train --------------------------------------------------------
 
 
 def test_info_prints_a_row_for_each_fact() -> None:
@@ -518,7 +518,7 @@ def test_info_in_json_is_one_object() -> None:
     told = outcome.json
     assert (told["name"], told["format"]) == ("default", 2)
     assert len(told["alignment"]["landmarks"]) == 5
-    known = {"far", "cosine", "source", "impostor_pairs", "tar", "cosine_interval", "far_interval"}
+    known = {"far", "cosine", "source", "impostor_pairs", "tar", "cosine_interval", "far_interval", "worst_group"}
     assert told["thresholds"][0].keys() == known
     assert Path(told["file"]).name == "default.safetensors"
 
@@ -722,9 +722,9 @@ def dlib_file() -> Path:
 
 
 @pytest.mark.slow
-def test_convert_dlib_writes_weights_that_ask_for_a_threshold(dlib_file: Path, hopper: Path, tmp_path: Path) -> None:
+def test_import_of_dlib_writes_weights_that_ask_for_a_threshold(dlib_file: Path, hopper: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.safetensors"
-    outcome = facever("convert-dlib", dlib_file, "-o", out)
+    outcome = facever("import", dlib_file, "-o", out)
     assert (outcome.code, outcome.out, outcome.err) == (0, f"{out}\n", "")
     assert facever("info", out, "--json").json["thresholds"] == []
     refused = facever("verify", hopper, hopper, "--weights", out)

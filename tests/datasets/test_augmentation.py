@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from facever.datasets.augmentation import Augmentation, Augmenter
+from facever.weights.alignment import Alignment
 
 H, W, M = 32, 28, 4
+TEMPLATE = Alignment("test", H, W, ((9.0, 12.0), (19.0, 12.0), (14.0, 18.0), (10.0, 24.0), (18.0, 24.0)))
 NONE = Augmentation(shift=0, scale=0, rotation=0, light=0, gray_share=0, small_share=0, border_share=0, cut_share=0)
 
 
@@ -18,7 +20,7 @@ def crops(n: int = 6) -> torch.Tensor:
 
 
 def augmented(settings: Augmentation, pixels: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    return Augmenter(settings, H, W, M)(pixels, torch.Generator().manual_seed(seed))
+    return Augmenter(settings, TEMPLATE, M)(pixels, torch.Generator().manual_seed(seed))
 
 
 def inner(pixels: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,7 @@ SMALL: list[tuple[str, dict[str, Any]]] = [
         {"embedding_size": 16, "input_size": (32, 24), "widths": (8, 12), "depths": (1, 2), "stem": 4},
     ),
     ("resnet29", {"embedding_size": 16, "input_size": (103, 118)}),
+    ("mobilefacenet", {"embedding_size": 16, "input_size": (64, 48)}),
 ]
 SMALL_NETWORKS = pytest.mark.parametrize(("name", "arguments"), SMALL, ids=[name for name, _ in SMALL])
 
@@ -336,7 +337,7 @@ def test_the_same_seed_draws_the_same_network(name: str, arguments: dict[str, An
     drawn = []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
-        drawn.append(build_network(name, **arguments).dense.weight)
+        drawn.append(next(build_network(name, **arguments).parameters()))
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
 
 
@@ -380,7 +381,7 @@ def test_an_unknown_network_is_refused_with_the_names_of_the_known() -> None:
     with pytest.raises(ValueError, match="no network 'resnet50'; there are ") as error:
         build_network("resnet50")
     named = str(error.value).partition("there are ")[2].split(", ")
-    assert sorted(named) == ["face_resnet", "face_resnet_slim", "resnet29", "resnet29_twin"]
+    assert sorted(named) == ["face_resnet", "face_resnet_slim", "mobilefacenet", "resnet29", "resnet29_twin"]
 
 
 @pytest.mark.slow
@@ -389,3 +390,65 @@ def test_the_smallest_supported_crops_give_features() -> None:
         network = build_network(name, input_size=size, embedding_size=4).eval()
         with torch.no_grad():
             assert network(crops(network, 1)).shape == (1, 4)
+
+
+# ---- MobileFaceNet ------------------------------------------------------------------------------
+
+# Output and input channels, height and width of the input: Chen et al. 2018, table 1, with stride 2 in the first layer
+# of a stage, and the dense layers as 1x1 convolutions.
+MOBILE_FACE_NET_CONVOLUTIONS = [
+    (64, 3, 112, 112),
+    (64, 1, 56, 56),
+    (64, 64, 56, 56),
+    *[(128, 64, 56, 56), (128, 1, 56, 56), (64, 128, 28, 28)],
+    *[(128, 64, 28, 28), (128, 1, 28, 28), (64, 128, 28, 28)] * 4,
+    *[(256, 64, 28, 28), (256, 1, 28, 28), (128, 256, 14, 14)],
+    *[(256, 128, 14, 14), (256, 1, 14, 14), (128, 256, 14, 14)] * 6,
+    *[(512, 128, 14, 14), (512, 1, 14, 14), (128, 512, 7, 7)],
+    *[(256, 128, 7, 7), (256, 1, 7, 7), (128, 256, 7, 7)] * 2,
+    (512, 128, 7, 7),
+    (512, 1, 7, 7),
+]
+
+
+def test_mobilefacenet_has_the_layers_of_its_paper_and_the_parameters_of_the_published_file() -> None:
+    network = build_network("mobilefacenet")
+    found = [
+        (convolution.out_channels, convolution.in_channels // convolution.groups, *shape)
+        for convolution, shape in convolutions_of(network)
+    ]
+    assert found == MOBILE_FACE_NET_CONVOLUTIONS
+    assert count_parameters(network) == 1_292_992
+
+
+def test_the_part_of_the_center_that_is_subtracted_scales_with_the_norm() -> None:
+    arguments = {"embedding_size": 8, "input_size": (32, 32)}
+    torch.manual_seed(0)
+    plain, centered = (build_network("mobilefacenet", **arguments, centered=part) for part in (0.0, 0.25))
+    centered.load_state_dict(plain.state_dict())
+    center = F.normalize(torch.arange(8.0), dim=0)
+    centered.get_buffer("center").copy_(center)
+    x = crops(plain)
+    with torch.no_grad():
+        feature, found = plain.eval()(x), centered.eval()(x)
+    expected = feature - 0.25 * feature.norm(dim=1, keepdim=True) * center
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_centered_mobilefacenet_takes_the_mean_embedding_of_what_it_starts_from() -> None:
+    arguments = {"embedding_size": 8, "input_size": (32, 32)}
+    plain, centered = (
+        build_network("mobilefacenet", **arguments),
+        build_network("mobilefacenet", **arguments, centered=0.5),
+    )
+    mean = torch.arange(8.0) / 20
+    assert centered.start_from(plain, lambda: mean).tolist() == pytest.approx((0.5 * mean).tolist())
+    assert centered.get_buffer("center").tolist() == mean.tolist()
+    again = build_network("mobilefacenet", **arguments, centered=0.5)
+    again.start_from(centered, lambda: 2 * mean)  # it has a center: the mean of the first network stays
+    assert again.get_buffer("center").tolist() == mean.tolist()
+    for part in (-0.1, 1.5):
+        with pytest.raises(ValueError, match=r"centered is a number in \[0, 1\]"):
+            build_network("mobilefacenet", centered=part)
+    with pytest.raises(ValueError, match="sides divisible by 16"):
+        build_network("mobilefacenet", input_size=(112, 100))

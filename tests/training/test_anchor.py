@@ -17,6 +17,7 @@ from facever.networks import ResNet29, ResNet29Twin, build_network
 from facever.training import TrainingSettings
 from facever.training.crops import CropSet
 from facever.training.distillation.anchor import anchor_loss, anchor_weights
+from facever.training.distillation.teacher import initial_embeddings
 from facever.training.ema import EMA
 from facever.training.initial import Initial
 from facever.training.optimizer import make_optimizer
@@ -83,7 +84,7 @@ def test_a_twin_begins_with_the_single_networks_cosines_without_their_center(cro
         features = begun.network.eval()(x)
     assert features.norm(dim=1).numpy() == pytest.approx(np.ones(len(x)), abs=1e-5)
     assert (features @ features.T).numpy() == pytest.approx((expected @ expected.T).numpy(), abs=1e-4)
-    assert begun.initial.targets(x).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
+    assert begun.initial.targets(x, torch.arange(len(x))).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
 
 
 def test_a_twins_cosine_is_the_weighted_mean_of_its_branches_cosines() -> None:
@@ -276,3 +277,24 @@ def test_the_papers_network_trains_at_its_full_size() -> None:
     losses = [trainer.train_step(0.0).loss for _ in range(8)]
     assert np.isfinite(losses).all()
     assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.slow
+def test_the_clean_view_is_embedded_once_and_is_the_target_whatever_the_augmentation(
+    crops: CropSet, single: Path, tmp_path: Path
+) -> None:
+    clean = initial_embeddings(str(single), crops, tmp_path, torch.device("cpu"))
+    initial = Initial(str(single), crops, torch.device("cpu"))
+    x = Normalization((100.0, 110.0, 120.0), 200.0)(torch.from_numpy(crops.crops).permute(0, 3, 1, 2))
+    with torch.no_grad():
+        expected = F.normalize(initial.network(x) + initial.network(x.flip(3)))
+    assert clean.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+    assert [file.suffix for file in tmp_path.iterdir()] == [".safetensors"]
+    changed = Initial(str(single), crops, torch.device("cpu"), clean)
+    rows = torch.tensor([4, 1, 1])
+    found = changed.targets(torch.zeros(3, 3, 103, 103), rows)
+    assert found.numpy() == pytest.approx(clean[rows].numpy(), abs=1e-6)
+    (file,) = tmp_path.iterdir()
+    was = file.stat().st_mtime_ns
+    assert initial_embeddings(str(single), crops, tmp_path, torch.device("cpu")).tolist() == clean.tolist()
+    assert file.stat().st_mtime_ns == was

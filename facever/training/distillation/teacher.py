@@ -97,6 +97,23 @@ def teacher_embeddings(
     return F.normalize(torch.cat([average, *others]) - average.mean(0)).to(device)
 
 
+def initial_embeddings(
+    weights: str,
+    crops: CropSet,
+    cache: Path,
+    device: torch.device,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
+    """The unit embedding of each crop, averaged with its mirror image, by the weights that a training starts from.
+
+    float32 (m, k); kept as `teacher_embeddings`. Raises WeightsError, OutputError.
+    """
+    path = find_weights(weights)
+    key = {"weights": sha256_of(path), "paths": crops.paths, "pixels": crops.digest(), "views": VIEWS[:1]}
+    look = _Look(key, len(crops), VIEWS[:1], crops.padded)
+    return torch.from_numpy(_embeddings(path, device, look, crops, cache, progress)).to(device)
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     """What the teacher embeds: `total` pictures, which `pixels` gives with their margin, each in some views.

@@ -1,0 +1,107 @@
+"""MobileFaceNet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facever.networks.base import EmbeddingNetwork, checked, require
+from facever.networks.registry import register
+
+
+class _Halving(nn.Conv2d):
+    """A 3x3 convolution of stride 2 that pads on the right and at the bottom only, as TensorFlow's SAME does.
+
+    Computed with a zero row and column before the kernel and symmetric padding, which spares a copy of the input.
+    """
+
+    def __init__(self, channels_in: int, channels: int, groups: int = 1) -> None:
+        super().__init__(channels_in, channels, 3, 2, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C_in, H, W), H and W even -> (N, C, H / 2, W / 2)
+        return F.conv2d(x, F.pad(self.weight, (1, 0, 1, 0)), self.bias, 2, 1, groups=self.groups)
+
+
+class Bottleneck(nn.Module):
+    """Expansion, depthwise convolution, and a linear projection; x is added where the shape stays."""
+
+    def __init__(self, channels_in: int, channels: int, expansion: int, stride: int) -> None:
+        super().__init__()
+        self.residual = stride == 1 and channels_in == channels
+        wide = expansion * channels_in
+        self.body = nn.Sequential(
+            nn.Conv2d(channels_in, wide, 1),
+            nn.PReLU(wide),
+            _Halving(wide, wide, groups=wide) if stride == 2 else nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
+            nn.PReLU(wide),
+            nn.Conv2d(wide, channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C_in, H, W) -> (N, C, H / stride, W / stride)
+        return x + self.body(x) if self.residual else self.body(x)
+
+
+@register("mobilefacenet")
+class MobileFaceNet(EmbeddingNetwork):
+    """MobileFaceNet, each batch normalization folded into the convolution before it: 1,292,992 parameters.
+
+    S. Chen et al., *MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile Devices*, 2018,
+    table 1, in the layout of the TensorFlow implementation by sirius-ai: the feature follows a further linear layer.
+
+    Parameters
+    ----------
+    embedding_size : int
+    input_size : (int, int)
+        Height and width, both divisible by 16.
+    centered : float in [0, 1]
+        The part of `center`, a mean of unit embeddings, that is subtracted from the feature f: f - centered |f| center.
+        Its norm stays a measure of quality.
+    """
+
+    center: Tensor  # (d,)
+
+    STAGES = ((64, 2, 5, 2), (128, 4, 1, 2), (128, 2, 6, 1), (128, 4, 1, 2), (128, 2, 2, 1))
+    # channels, expansion, blocks, stride of the first
+
+    def __init__(
+        self, embedding_size: int = 192, input_size: Sequence[int] = (112, 112), centered: float = 0.0
+    ) -> None:
+        super().__init__()
+        height, width = checked(embedding_size, input_size)
+        require(height % 16 == 0 and width % 16 == 0, f"four halvings need sides divisible by 16, not {input_size}")
+        require(0 <= centered <= 1, f"centered is a number in [0, 1], not {centered}")
+        self.embedding_size, self.input_size, self.centered = embedding_size, (height, width), float(centered)
+        layers: list[nn.Module] = [
+            _Halving(3, 64),
+            nn.PReLU(64),
+            nn.Conv2d(64, 64, 3, padding=1, groups=64),
+            nn.PReLU(64),
+            nn.Conv2d(64, 64, 1),
+        ]
+        channels = 64
+        for channels_of_stage, expansion, blocks, stride in self.STAGES:
+            for i in range(blocks):
+                layers.append(Bottleneck(channels, channels_of_stage, expansion, stride if i == 0 else 1))
+                channels = channels_of_stage
+        self.features = nn.Sequential(*layers, nn.Conv2d(channels, 512, 1), nn.PReLU(512))
+        self.pool = nn.Conv2d(512, 512, (height // 16, width // 16), groups=512)
+        self.dense = nn.Sequential(nn.Linear(512, 512), nn.Linear(512, embedding_size))
+        self.register_buffer("center", torch.zeros(embedding_size))
+
+    @torch.no_grad()
+    def start_from(self, initial: EmbeddingNetwork, mean_embedding: Callable[[], Tensor]) -> Tensor:
+        """Start from another MobileFaceNet; subtract `centered` of its mean embedding, or of its own center."""
+        center = super().start_from(initial, mean_embedding)
+        if self.centered and not self.center.any():
+            self.center.copy_(mean_embedding())
+            return self.centered * self.center
+        return center
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3, 112, 112) -> (N, d)
+        x = self.dense(self.pool(self.features(x)).flatten(1))
+        if self.centered:
+            x = x - self.centered * x.norm(dim=1, keepdim=True) * self.center
+        return x
