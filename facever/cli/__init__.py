@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,10 +32,10 @@ from facever.cli import (
     verify,
 )
 from facever.cli.common import say
-from facever.errors import FaceverError, SettingError
+from facever.errors import FaceverError, SettingError, reason_of
 
 EXIT_CODES = """Exit codes: 0 success (verify: same person), 1 different people (verify), 2 usage error or bad input, \
-3 no face found, 4 photograph too poor to decide (verify), 130 interrupted, 141 broken pipe."""
+3 no face found, 4 photograph too poor to decide (verify), 70 a fault of facever's own, 130 interrupted, 141 broken pipe."""
 
 
 @contextlib.contextmanager
@@ -122,4 +123,12 @@ def main() -> None:
     """Run the command line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are not text
-    app()
+    try:
+        app()
+    except Exception as error:
+        # Python would exit with 1, which is an answer of verify.
+        _mute_stdout()
+        if os.environ.get("FACEVER_DEBUG"):
+            traceback.print_exc()
+        told = f"{type(error).__name__}: {reason_of(error)}"
+        _leave(70, f"a fault of its own: {told}; please report it with what FACEVER_DEBUG=1 prints")

@@ -29,14 +29,14 @@ class TrainingData:
     """Crops and what is computed of them before the training.
 
     `name` is the folder's. `targets` (m + q, k): the teacher's embeddings of m training crops and q mixup pairs.
-    `anchor_targets` (m, k): the initial embeddings of the training crops.
+    `initial` (m, k): the initial embeddings of the training crops.
     """
 
     name: str
     training: CropSet
     held_out: CropSet
     targets: Tensor | None = None
-    anchor_targets: Tensor | None = None
+    initial: Tensor | None = None
     mixup_pairs: MixupPairs | None = None
 
     def people(self) -> dict[str, Any]:
@@ -78,10 +78,10 @@ def prepare(
     if settings.mixup:
         mixup_pairs = draw_mixup_pairs(training.identities, training.row_sources(), settings.seed)
     targets = _targets(settings.teacher, folder, training, mixup_pairs, cache, device, workers, callback)
-    anchor_targets = None
-    if settings.init and settings.anchor and settings.anchor_view == "clean":
-        anchor_targets = initial_embeddings(settings.init, training, cache, device, callback.distillation)
-    return TrainingData(data.name, training, crops.of(others), targets, anchor_targets, mixup_pairs)
+    initial = None
+    if settings.init and (settings.anchor_view == "clean" or settings.head_start == "means"):
+        initial = initial_embeddings(settings.init, training, cache, device, callback.distillation)
+    return TrainingData(data.name, training, crops.of(others), targets, initial, mixup_pairs)
 
 
 def _targets(

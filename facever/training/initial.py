@@ -7,10 +7,11 @@ import copy
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from facever.errors import WeightsError
 from facever.faces.embedder import Embedder
+from facever.losses import Softmax
 from facever.networks import EmbeddingNetwork
 from facever.training.crops import CropSet
 from facever.weights.file import load_weights
@@ -29,8 +30,8 @@ class Initial:
     crops : CropSet
         The training crops; the mean embedding is taken over at most `MEAN_CROPS` of them.
     device : torch.device
-    clean : Tensor of shape (m, k), optional
-        Its unit embedding of each crop, in place of that of each augmented view.
+    embeddings : Tensor of shape (m, k), optional
+        Its unit embedding of each crop, where they are needed: see `facever.training.distillation.teacher`.
 
     Raises
     ------
@@ -38,7 +39,7 @@ class Initial:
         If there are no such weights, or they take crops of another size.
     """
 
-    def __init__(self, weights: str, crops: CropSet, device: torch.device, clean: Tensor | None = None) -> None:
+    def __init__(self, weights: str, crops: CropSet, device: torch.device, embeddings: Tensor | None = None) -> None:
         self.info, self.network = load_weights(find_weights(weights), device)
         size = (crops.alignment.height, crops.alignment.width)
         if tuple(self.network.input_size) != size:
@@ -46,7 +47,7 @@ class Initial:
                 f"{weights}: takes crops of {self.network.input_size}, not {size}; "
                 f"train with --alignment {self.info.alignment.name}, or another of its size"
             )
-        self.weights, self.device, self._crops, self._clean = weights, device, crops, clean
+        self.weights, self.device, self._crops, self._embeddings = weights, device, crops, embeddings
         self._embedder = Embedder(self.info, copy.deepcopy(self.network), device, "fp32")
         self.network = self.network.to(memory_format=torch.channels_last).requires_grad_(False)
         self.center = torch.zeros(self.network.embedding_size, device=device)
@@ -67,13 +68,27 @@ class Initial:
                 "another network; use the same --network and network_arguments"
             ) from error
 
-    def targets(self, x: Tensor, rows: Tensor) -> Tensor:
+    @torch.no_grad()
+    def start_classifier(self, loss: nn.Module, labels: Tensor) -> None:
+        """Put each class of the loss at the mean initial embedding of its crops, as a unit vector; (m,) labels."""
+        assert self._embeddings is not None
+        embeddings = F.normalize(self._embeddings - self.center)
+        for module in loss.modules():
+            if isinstance(module, Softmax):
+                weight = module.classifier.weight  # (classes, d)
+                weight.copy_(F.normalize(torch.zeros_like(weight).index_add_(0, labels, embeddings)))
+                module.classifier.bias.zero_()
+
+    def targets(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         """Initial unit embeddings (N, d), less the mean that the new network subtracts.
 
-        Of a batch (N, 3, H, W), or of these rows of the crops (N,).
+        Of a batch (N, 3, H, W); or, given the rows (N,) of its crops, those stored of them.
         """
         with torch.no_grad():
-            found = F.normalize(self.network(x).float()) if self._clean is None else self._clean[rows]
+            if rows is not None and self._embeddings is not None:
+                found = self._embeddings[rows]
+            else:
+                found = F.normalize(self.network(x).float())
             return F.normalize(found - self.center)
 
     def _mean_embedding(self) -> Tensor:

@@ -64,5 +64,6 @@ class Objective(nn.Module):
         if self.distillation is not None and targets is not None:
             total = s.softmax_weight * total + s.teacher_weight * self.distillation(features, targets[rows])
         if initial is not None and s.anchor:
-            total = total + anchor_loss(features, initial.targets(x, rows), anchor[rows], s.anchor_branches)
+            wanted = initial.targets(x, rows if s.anchor_view == "clean" else None)
+            total = total + anchor_loss(features, wanted, anchor[rows], s.anchor_branches)
         return LossOutput(total, output.logits)

@@ -69,7 +69,7 @@ class Session:
             device,
             callback.say,
             targets=data.targets,
-            anchor_targets=data.anchor_targets,
+            initial=data.initial,
             mixup_pairs=data.mixup_pairs,
             processes=processes,
         )

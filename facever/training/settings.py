@@ -88,6 +88,9 @@ class TrainingSettings:
     anchor : dict
         From shell patterns of identities to the weight of the anchor, a penalty on the distance to the initial
         embedding; the first pattern that matches counts.
+    head_start : {"random", "means"}
+        Where the classifier starts: at random, or at the mean initial embedding of each identity, which spares a short
+        training the time to find it.
     anchor_view : {"augmented", "clean"}
         Whether that is the initial embedding of the augmented view, which costs a forward pass, or of the crop as it
         is, averaged with its mirror image, which is computed once.
@@ -151,6 +154,7 @@ class TrainingSettings:
     sources: str = ""
     init: str | None = None
     anchor: dict[str, float] = field(default_factory=dict)
+    head_start: Literal["random", "means"] = "random"
     anchor_view: Literal["augmented", "clean"] = "augmented"
     anchor_branches: list[float] = field(default_factory=lambda: [1.0])
     freeze: list[str] = field(default_factory=list)
@@ -269,6 +273,7 @@ def _check_ranges(s: TrainingSettings) -> None:
     require(s.alignment in ALIGNMENTS, f"alignment is one of {', '.join(ALIGNMENTS)}, not {s.alignment!r}")
     require(s.batch_size >= 2, f"batch normalization needs at least 2 crops a batch, not {s.batch_size}")
     require(s.init is not None or not s.anchor, "an anchor is towards initial weights, and there is no init")
+    require(s.init is not None or s.head_start == "random", "the means are of initial embeddings, and there is no init")
     require(all(0 <= w < math.inf for w in s.anchor.values()), f"anchor weights are at least 0, not {s.anchor}")
     require(s.teacher is not None or not s.mixup, "mixup faces are supervised by a teacher, and there is none")
     require(not (s.anchor and s.mixup), "mixup faces have no initial embedding for an anchor; use one of the two")

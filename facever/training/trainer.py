@@ -59,8 +59,8 @@ class Trainer:
         A network to train instead of the settings'.
     targets : Tensor of shape (m, k), optional
         A teacher's unit embedding of each crop and mixup pair.
-    anchor_targets : Tensor of shape (m, k), optional
-        The initial unit embedding of each crop, for `anchor_view` "clean".
+    initial : Tensor of shape (m, k), optional
+        The initial unit embedding of each crop, for `anchor_view` "clean" and `head_start` "means".
     mixup_pairs : MixupPairs, optional
         Pairs of these crops, for the settings' fraction of a batch.
     processes : ProcessGroup, optional
@@ -80,7 +80,7 @@ class Trainer:
         say: Callable[[str], None] = lambda message: None,
         network: EmbeddingNetwork | None = None,
         targets: Tensor | None = None,
-        anchor_targets: Tensor | None = None,
+        initial: Tensor | None = None,
         mixup_pairs: MixupPairs | None = None,
         processes: ProcessGroup | None = None,
     ) -> None:
@@ -92,12 +92,14 @@ class Trainer:
         if network is None:
             network = build_network(settings.network, **settings.all_network_arguments())
         loss = settings.build_loss(network, len(self.identities), self.processes.gather)
-        self.initial = Initial(settings.init, crops, device, anchor_targets) if settings.init else None
+        self.initial = Initial(settings.init, crops, device, initial) if settings.init else None
         self.normalization = self.initial.info.normalization if self.initial else Normalization()
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
         if self.initial:
             self.initial.start(self.network)
         self.loss = loss.to(device).train()
+        if self.initial and settings.head_start == "means":
+            self.initial.start_classifier(self.loss, torch.from_numpy(self.labels).to(device))
         self.mixup_pairs = mixup_pairs
         self.distillation: DistillationLoss | None = None
         if targets is not None:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from facever.errors import WeightsError
+from facever.losses import L2Softmax
 from facever.networks import ResNet29, ResNet29Twin, build_network
 from facever.training import TrainingSettings
 from facever.training.crops import CropSet
@@ -84,7 +85,7 @@ def test_a_twin_begins_with_the_single_networks_cosines_without_their_center(cro
         features = begun.network.eval()(x)
     assert features.norm(dim=1).numpy() == pytest.approx(np.ones(len(x)), abs=1e-5)
     assert (features @ features.T).numpy() == pytest.approx((expected @ expected.T).numpy(), abs=1e-4)
-    assert begun.initial.targets(x, torch.arange(len(x))).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
+    assert begun.initial.targets(x).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
 
 
 def test_a_twins_cosine_is_the_weighted_mean_of_its_branches_cosines() -> None:
@@ -298,3 +299,19 @@ def test_the_clean_view_is_embedded_once_and_is_the_target_whatever_the_augmenta
     was = file.stat().st_mtime_ns
     assert initial_embeddings(str(single), crops, tmp_path, torch.device("cpu")).tolist() == clean.tolist()
     assert file.stat().st_mtime_ns == was
+
+
+def test_a_classifier_that_starts_at_means_is_at_the_mean_direction_of_each_identity(
+    crops: CropSet, single: Path
+) -> None:
+    embeddings = F.normalize(torch.randn(len(crops), 8, generator=torch.Generator().manual_seed(0)))
+    initial = Initial(str(single), crops, torch.device("cpu"), embeddings)
+    labels = torch.tensor([sorted(set(NAMES)).index(name) for name in NAMES])
+    loss = L2Softmax(8, len(set(NAMES)), 16.0)
+    initial.start_classifier(loss, labels)
+    for k in range(len(set(NAMES))):
+        mean = embeddings[labels == k].mean(0)
+        assert torch.allclose(loss.classifier.weight[k], mean / mean.norm(), atol=1e-6)
+    assert not loss.classifier.bias.any()
+    with pytest.raises(ValueError, match="there is no init"):
+        settings(head_start="means")
