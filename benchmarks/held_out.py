@@ -1,8 +1,8 @@
 """Figures of the shipped weights on held-out people: by source, relatives apart from strangers.
 
 At each one's own threshold for FAR 1e-3, which comes from the CelebA people among them; and the gain of averaging with
-the mirror image and a second crop. Computed in bfloat16 on any machine. Crops are cached with those of trainings. With
---only, the figures of other weights in the file are kept.
+the mirror image and a second crop. Computed in bfloat16 on any machine, unless --precision says otherwise. Crops are
+cached with those of trainings. With --only, the figures of other weights in the file are kept.
 """
 
 from __future__ import annotations
@@ -35,27 +35,30 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cache", type=Path, default=default_cache_folder())
     parser.add_argument("--only", nargs="*", help="names of weights", default=None)
+    parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
     options = parser.parse_args()
     folder = read_identities(data_folder() / "train", least=2)
     defaults = TrainingSettings(epochs=1)
     earlier = json.loads((RESULTS / "held_out.json").read_text()) if options.only is not None else {"views": {}}
     result: dict[str, Any] = {name: earlier[name] for name in shipped_weights() if name in earlier}
     views: dict[str, Any] = earlier["views"]
+    precisions: dict[str, str] = earlier.get("precision", dict.fromkeys(result, "bf16"))
     for name in shipped_weights() if options.only is None else options.only:
-        embedder = Embedder.load(find_weights(name), "cpu", "bf16")
+        embedder = Embedder.load(find_weights(name), "cpu", options.precision)
         crops = cut_crops(folder, embedder.info.alignment, MARGIN, options.cache)
         crops = replace(crops, sources=sources_by_pattern(crops.identities, SOURCES))
         people = crops.of(split_identities(crops.identities, defaults.held_out, defaults.seed)[1])
         embeddings, _ = embedder(people.inner(slice(None)))
         cosine = next((t.cosine for t in embedder.info.thresholds if t.far == TRANSFERRED_FAR), None)
         result[name] = held_out_figures(embeddings, people.identities, people.row_sources(), cosine)
+        precisions[name] = options.precision
         views[name] = [
             {"view": view, "passes": passes, "tar": tar_by_source(found, people.identities, people.row_sources())}
             for view, passes, found in seen(embedder, people.inner(slice(None)))
         ]
-    what = "people held out of training, by source, in bfloat16"
+    what = "people held out of training, by source"
     about_views = f"TAR at FAR 1e-3 by what is averaged over; the second crop is enlarged by {ENLARGED:g}"
-    write("held_out", {"what": what, **result, "what_views": about_views, "views": views})
+    write("held_out", {"what": what, "precision": precisions, **result, "what_views": about_views, "views": views})
 
 
 def seen(embedder: Embedder, crops: NDArray[np.uint8]) -> list[tuple[str, int, NDArray[np.float32]]]:

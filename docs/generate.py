@@ -23,7 +23,7 @@ COMMAND_LINE = """\
 # Command line
 
 Every command prints its result on stdout and everything else on stderr. `--json` prints one JSON object instead, for
-scripts. Weights go by name (`default`, `dlib`, `face-resnet`, `scratch`; see [Models](models.md)) or by the path of a
+scripts. Weights go by name (`default`, `dlib`, `mobilefacenet`, `face-resnet`, `scratch`; see [Models](models.md)) or by the path of a
 weights file.
 
 This page is the output of `--help`, written by `python docs/generate.py`.
@@ -31,6 +31,9 @@ This page is the output of `--help`, written by `python docs/generate.py`.
 
 ENVIRONMENT = """\
 ## Environment
+
+`FACEVER_DEBUG=1`
+: prints a traceback for exit code 70, a fault of facever's own.
 
 `FACEVER_QUIET=1`
 : leaves out the note on the license of weights.

@@ -54,7 +54,7 @@ def test_the_wheel_holds_code_weights_cards_and_recipes_only(wheel: Path) -> Non
     expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "facever/reports/templates").iterdir()}
     assert {name for name in names if ".dist-info/" not in name} == expected | {"facever/py.typed"}
     assert {Path(name).suffix for name in expected if "/models/" in name} == {".safetensors", ".md", ".svg"}
-    for weights in ("default", "dlib", "face-resnet", "scratch"):
+    for weights in ("default", "dlib", "face-resnet", "mobilefacenet", "scratch"):
         assert {f"facever/models/{weights}.safetensors", f"facever/models/{weights}.md"} <= names
 
 
@@ -64,7 +64,7 @@ def test_the_metadata_states_the_terms_of_the_code_and_of_the_weights(wheel: Pat
         metadata = archive.read(name).decode()
         terms = archive.read(name.replace("METADATA", "licenses/LICENSE-weights.md")).decode()
     assert "License-Expression: MIT AND CC0-1.0 AND LicenseRef-Non-Commercial-Research" in metadata
-    assert all(f"`{weights}`" in terms for weights in ("default", "dlib", "face-resnet", "scratch"))
+    assert all(f"`{weights}`" in terms for weights in ("default", "dlib", "face-resnet", "mobilefacenet", "scratch"))
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facever.errors import WeightsError
 from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.networks import EmbeddingNetwork
 from facever.weights.file import load_weights
@@ -72,11 +73,18 @@ class Embedder:
         embeddings : float32 ndarray of shape (n, d), of unit length
         norms : float32 ndarray of shape (n,)
             Feature norms, before normalization: higher for clearer faces where the loss leaves the norm free.
+
+        Raises
+        ------
+        WeightsError
+            If an embedding is not finite.
         """
         if not len(crops):
             return np.empty((0, self.network.embedding_size), np.float32), np.empty(0, np.float32)
         parts = [self.features(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)]
         features = torch.cat(parts)
         norms = features.norm(dim=1)
+        if not torch.isfinite(norms).all():
+            raise WeightsError(f"{self.info.name}: an embedding is not finite; these weights are not fit for this crop")
         embeddings = features / norms.clamp_min(1e-12)[:, None]
         return embeddings.cpu().numpy(), norms.cpu().numpy()

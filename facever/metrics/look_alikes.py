@@ -28,6 +28,8 @@ from facever.weights.records import WorstGroup
 # Few groups mix people who are not alike; in many, each holds few pairs. So all three are looked at.
 NUMBERS_OF_GROUPS = (8, 16, 32)
 SEED = 0
+# In a smaller group one person under two names is many of its pairs.
+MIN_PEOPLE = 30
 
 
 def grouped_people(embeddings: NDArray[np.float32], who: Integers, groups: int) -> Integers:
@@ -78,12 +80,16 @@ class LookAlikes:
                     self.groups.append((number, rows, all_pairs(embeddings[rows], who[rows], closest=0)))
 
     def _judged(self, far: float) -> Iterator[tuple[int, NDArray[np.int64], AllPairs]]:
-        """The groups whose impostor pairs support a rate."""
+        """The groups whose people and impostor pairs are enough for a rate."""
         needed = impostors_needed(far)
-        return (each for each in self.groups if each[2].impostor_pairs >= needed)
+        return (
+            each
+            for each in self.groups
+            if each[2].impostor_pairs >= needed and len(np.unique(self.who[each[1]])) >= MIN_PEOPLE
+        )
 
     def worst(self, far: float, cosine: float, replicates: int = REPLICATES) -> WorstGroup | None:
-        """The group of the highest FAR at a cosine; None where no group has enough pairs for this rate."""
+        """The group of the highest FAR at a cosine; None where no group is large enough for this rate."""
         judged = list(self._judged(far))
         if not judged:
             return None
@@ -97,5 +103,5 @@ class LookAlikes:
         return replace(worst, far_interval=point_intervals(points, len(counts), replicates)[0].far_at_fixed)
 
     def threshold_at_far(self, far: float) -> float | None:
-        """The lowest cosine at which no group is above this FAR; None where no group has enough pairs for it."""
+        """The lowest cosine at which no group is above this FAR; None where no group is large enough for it."""
         return max((pairs.threshold_at_far(far) for _, _, pairs in self._judged(far)), default=None)

@@ -81,7 +81,8 @@ class Session:
         self.minutes_before = 0.0  # of the run before a resume
         self.loss = float("nan")
         self._window: list[tuple[float, float]] = []  # loss and accuracy since the last report
-        self._start = self._reported = self._saved = time.monotonic()
+        self._start = self._reported = time.monotonic()
+        self._saved = -math.inf  # the first step is saved at once: a training that can't be saved need not go on
 
     @property
     def minutes(self) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -57,13 +56,6 @@ class Alignment:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Alignment:
-        """From `to_json`. Raises KeyError, TypeError or ValueError for anything else."""
-        landmarks = tuple((float(x), float(y)) for x, y in fields["landmarks"])
-        name, height, width = str(fields["name"]), int(fields["height"]), int(fields["width"])
-        return cls(name, height, width, landmarks, str(fields["fill"]))
 
 
 # Median position of MTCNN's landmarks in the chips that dlib cuts (600 photographs). It makes dlib's network usable

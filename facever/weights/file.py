@@ -5,19 +5,24 @@ Inference takes network, alignment and pixel normalization from here and nowhere
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from facever.errors import WeightsError
+from facever.errors import WeightsError, reason_of
 from facever.files import atomic_write, sha256_of
 from facever.networks import EmbeddingNetwork, build_network
-from facever.weights.metadata import FORMAT, KEY, WeightsInfo
+from facever.weights.known_answer import answer
+from facever.weights.metadata import DIGEST, FORMAT, KEY, WeightsInfo
 from facever.weights.records import WeightsId
 from facever.weights.shipped import find_weights
 
@@ -32,11 +37,22 @@ def save_weights(path: Path, info: WeightsInfo, network: EmbeddingNetwork, half:
     for name, tensor in network.state_dict().items():
         tensor = tensor.detach().cpu().contiguous()
         state[name] = tensor.half() if half and tensor.dim() >= 2 else tensor
+    text = json.dumps(replace(info, known_answer=answer(info, network)).to_json())
     with atomic_write(path) as temporary:
         try:
-            save_file(state, temporary, metadata={KEY: json.dumps(info.to_json())})
+            save_file(state, temporary, metadata={KEY: text, DIGEST: digest(text, state)})
         except SafetensorError as error:  # a full disk, for one
             raise OSError(str(error)) from error
+
+
+def digest(text: str, state: Mapping[str, Tensor]) -> str:
+    """SHA-256, in hexadecimal, of a weights file's metadata and parameters."""
+    found = hashlib.sha256(text.encode())
+    for name in sorted(state):
+        tensor = state[name]
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.numpy().tobytes())
+    return found.hexdigest()
 
 
 def read_info(weights: str | Path) -> WeightsInfo:
@@ -45,7 +61,7 @@ def read_info(weights: str | Path) -> WeightsInfo:
     Raises
     ------
     WeightsError
-        If the file is missing, truncated, not safetensors, or not facever's.
+        If the file is missing, truncated, damaged, not safetensors, or not facever's.
     """
     return _read(find_weights(weights))[0]
 
@@ -65,7 +81,7 @@ def load_weights(weights: str | Path, device: str | torch.device = "cpu") -> tup
         As `read_info`; and if the parameters are not those of the network that the file names, or not finite.
     """
     path = find_weights(weights)
-    info, state = _read(path, tensors=True)
+    info, state = _read(path)
     try:
         network = build_network(info.network, **info.network_arguments)
     except (ValueError, TypeError, OverflowError) as error:
@@ -94,7 +110,7 @@ def _check_parameters(path: Path, network: str, state: dict[str, Tensor], expect
             )
 
 
-def _read(path: Path, tensors: bool = False) -> tuple[WeightsInfo, dict[str, Tensor]]:
+def _read(path: Path) -> tuple[WeightsInfo, dict[str, Tensor]]:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -102,18 +118,20 @@ def _read(path: Path, tensors: bool = False) -> tuple[WeightsInfo, dict[str, Ten
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
     if KEY not in metadata:
         raise WeightsError(f"{path}: a safetensors file, but not one of facever's; train or convert one")
     try:
-        fields = json.loads(metadata[KEY])
+        fields = msgspec.json.decode(metadata[KEY], type=dict[str, Any])
         if fields.get("format") != FORMAT:
             raise WeightsError(
                 f"{path}: a weights file of format {fields.get('format')}, and this facever reads format {FORMAT}; "
-                "train or convert it again"
+                "train or import it again"
             )
-        return WeightsInfo.from_json(fields), state
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise WeightsError(f"{path}: its metadata is broken ({error!r}); export it again") from error
+        if metadata.get(DIGEST) != digest(metadata[KEY], state):
+            raise WeightsError(f"{path}: damaged, its content is not what was written; copy it again")
+        return msgspec.convert(fields, WeightsInfo), state
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: its metadata is broken ({reason_of(error)}); export it again") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -12,10 +11,10 @@ import torch
 from facever.errors import WeightsError
 from facever.scoring import impostors_needed, people_needed
 from facever.weights.alignment import Alignment
-from facever.weights.records import Likelihood, Normalization, Quality, Threshold
+from facever.weights.records import KnownAnswer, Likelihood, Normalization, Quality, Threshold, check_thresholds
 
-FORMAT = 2
-KEY = "facever"
+FORMAT = 3
+KEY, DIGEST = "facever", "facever_sha256"
 OPEN_LICENSES = frozenset({"CC0-1.0", "CC-BY-4.0", "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "not stated"})
 
 
@@ -24,7 +23,7 @@ class WeightsInfo:
     """The metadata of a weights file.
 
     `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`, `quality`: None without a
-    calibration.
+    calibration. `known_answer`: what the network answers to a drawn input.
     """
 
     name: str
@@ -43,26 +42,13 @@ class WeightsInfo:
     versions: dict[str, str] = field(default_factory=dict)
     likelihood: Likelihood | None = None
     quality: Quality | None = None
+    known_answer: KnownAnswer | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
 
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> WeightsInfo:
-        """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
-        known = {name: fields[name] for name in cls.__dataclass_fields__}
-        known["alignment"] = Alignment.from_json(fields["alignment"])
-        mean, scale = fields["normalization"]["mean"], float(fields["normalization"]["scale"])
-        r, g, b = (float(m) for m in mean)
-        known["normalization"] = Normalization((r, g, b), scale)
-        known["thresholds"] = [Threshold.from_json(t) for t in fields["thresholds"]]
-        if fields.get("likelihood") is not None:
-            known["likelihood"] = Likelihood(**fields["likelihood"])
-        if fields.get("quality") is not None:
-            known["quality"] = Quality.from_json(fields["quality"])
-        if not isinstance(fields["mirrored"], bool):
-            raise TypeError(f"mirrored is true or false, not {fields['mirrored']!r}")
-        return cls(**known)
+    def __post_init__(self) -> None:
+        check_thresholds(self.thresholds)
 
     @property
     def restricted(self) -> bool:

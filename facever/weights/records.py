@@ -1,15 +1,27 @@
-"""The records in a weights file: normalization, thresholds, likelihood ratio, quality."""
+"""The records in a weights file: normalization, thresholds, likelihood ratio, quality.
+
+`msgspec.convert` makes them from JSON and checks each field's type and range by its annotation.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor
+
+Rate = Annotated[float, Meta(ge=0, le=1)]
+PromisedRate = Annotated[float, Meta(gt=0, lt=1)]
+Count = Annotated[int, Meta(ge=0)]
+# A threshold lies just above the highest cosine that it rejects.
+CosineThreshold = Annotated[float, Meta(ge=-1, le=1.0001)]
+RateInterval = tuple[Rate, Rate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +67,15 @@ class WorstGroup:
     """
 
     by: str
-    groups: int
-    people: int
-    photographs: int
-    impostor_pairs: int
-    far: float
-    far_interval: tuple[float, float] | None = None
+    groups: Count
+    people: Count
+    photographs: Count
+    impostor_pairs: Count
+    far: Rate
+    far_interval: RateInterval | None = None
+
+    def __post_init__(self) -> None:
+        _check_ordered(self.far_interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,36 +100,38 @@ class Threshold:
         The highest false accept rate in a group of look-alikes.
     """
 
-    far: float
-    cosine: float
+    far: PromisedRate
+    cosine: CosineThreshold
     source: str
-    impostor_pairs: int
-    tar: float
-    cosine_interval: tuple[float, float] | None = None
-    far_interval: tuple[float, float] | None = None
+    impostor_pairs: Count
+    tar: Rate
+    cosine_interval: tuple[CosineThreshold, CosineThreshold] | None = None
+    far_interval: RateInterval | None = None
     worst_group: WorstGroup | None = None
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Threshold:
-        """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
-        worst = fields.get("worst_group")
-        known = {**fields, **_intervals(fields, "cosine_interval", "far_interval")}
-        if worst is not None:
-            known["worst_group"] = WorstGroup(**{**worst, **_intervals(worst, "far_interval")})
-        return cls(**known)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.far) and math.isfinite(self.cosine)):
             raise ValueError(f"a threshold of cosine {self.cosine} at FAR {self.far} decides nothing")
+        _check_ordered(self.cosine_interval, self.far_interval)
 
 
-def _intervals(fields: Mapping[str, Any], *names: str) -> dict[str, tuple[float, float]]:
-    found = {}
-    for name in names:
-        if fields.get(name) is not None:
-            low, high = (float(end) for end in fields[name])
-            found[name] = (low, high)
-    return found
+def check_thresholds(thresholds: Sequence[Threshold]) -> None:
+    """Raise ValueError unless each rate occurs once and a rarer one has no lower cosine."""
+    by_rate = sorted(thresholds, key=lambda threshold: -threshold.far)
+    for commoner, rarer in pairwise(by_rate):
+        if rarer.far == commoner.far:
+            raise ValueError(f"two thresholds for FAR {rarer.far:g}")
+        if rarer.cosine < commoner.cosine:
+            raise ValueError(
+                f"the threshold for FAR {rarer.far:g}, {rarer.cosine:.4f}, is below that for FAR {commoner.far:g}, "
+                f"{commoner.cosine:.4f}"
+            )
+
+
+def _check_ordered(*intervals: tuple[float, float] | None) -> None:
+    for interval in intervals:
+        if interval is not None and not interval[0] <= interval[1]:
+            raise ValueError(f"an interval from {interval[0]} to {interval[1]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +149,13 @@ class Likelihood:
     genuine_pairs, impostor_pairs : int
     """
 
-    slope: float
+    slope: Annotated[float, Meta(gt=0)]
     offset: float
-    cllr: float
-    min_cllr: float
+    cllr: Annotated[float, Meta(ge=0)]
+    min_cllr: Annotated[float, Meta(ge=0)]
     source: str
-    genuine_pairs: int
-    impostor_pairs: int
+    genuine_pairs: Count
+    impostor_pairs: Count
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.slope) and math.isfinite(self.offset) and self.slope > 0):
@@ -180,14 +197,14 @@ class DiscardCheck:
         than `MIN_PEOPLE` people.
     """
 
-    far: float
-    threshold: float
-    genuine_pairs: int
-    impostor_pairs: int
-    people: int
-    discarded: tuple[float, ...]
-    frr: tuple[float | None, ...]
-    frr_at_random: float | None
+    far: PromisedRate
+    threshold: CosineThreshold
+    genuine_pairs: Count
+    impostor_pairs: Count
+    people: Count
+    discarded: tuple[Rate, ...]
+    frr: tuple[Rate | None, ...]
+    frr_at_random: Rate | None
     saved_interval: tuple[float, float] | None
 
     def __post_init__(self) -> None:
@@ -198,15 +215,6 @@ class DiscardCheck:
     def helps(self) -> bool:
         """Whether discarding 20 % lowers the FRR below that at random, by an interval above zero."""
         return self.saved_interval is not None and self.saved_interval[0] > 0
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> DiscardCheck:
-        """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
-        ends = fields["saved_interval"]
-        low_high = None if ends is None else (float(ends[0]), float(ends[1]))
-        rates = tuple(None if rate is None else float(rate) for rate in fields["frr"])
-        shares = tuple(float(share) for share in fields["discarded"])
-        return cls(**{**fields, "discarded": shares, "frr": rates, "saved_interval": low_high})
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,20 +234,13 @@ class Quality:
 
     percentiles: tuple[float, ...]
     source: str
-    photographs: int
+    photographs: Count
     check: DiscardCheck | None = None
 
     def __post_init__(self) -> None:
         norms = np.array(self.percentiles, np.float64)
         if norms.shape != (101,) or not np.isfinite(norms).all() or (np.diff(norms) < 0).any():
             raise ValueError("the percentiles of a quality are 101 finite norms in ascending order")
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Quality:
-        """Raises KeyError, TypeError or ValueError where a field is missing or of another kind."""
-        check = fields["check"]
-        norms = tuple(float(norm) for norm in fields["percentiles"])
-        return cls(norms, str(fields["source"]), int(fields["photographs"]), check and DiscardCheck.from_json(check))
 
     def percentile(self, norm: float) -> float:
         """The percentile of a norm, in [0, 100]: at or above k exactly if it is not below the k-th percentile."""
@@ -256,6 +257,14 @@ class Quality:
             f"on {self.source}, discarding photographs of low norm helps no more than discarding at random: FRR "
             f"{left} without the lowest {100 * DISCARD_SHARES[JUDGED]:g} %, {all_} at random"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """The unit embedding (d,) of the crop that `facever.weights.known_answer` draws from this seed."""
+
+    seed: Count
+    embedding: tuple[CosineThreshold, ...]
 
 
 def _percent(rate: float | None) -> str:

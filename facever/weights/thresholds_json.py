@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from facever.errors import DataError, reason_of
 from facever.files import sha256_of, write_json
 from facever.weights.metadata import WeightsInfo, versions, with_thresholds
-from facever.weights.records import Likelihood, Quality, Threshold
+from facever.weights.records import Likelihood, Quality, Threshold, WeightsId, check_thresholds
 
-FORMAT = 2
+FORMAT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Calibration:
+    weights: WeightsId
+    thresholds: list[Threshold]
+    likelihood: Likelihood | None
+    quality: Quality | None
+
+    def __post_init__(self) -> None:
+        check_thresholds(self.thresholds)
 
 
 def write_thresholds(
@@ -23,7 +38,7 @@ def write_thresholds(
     quality: Quality | None = None,
 ) -> None:
     """Write a calibration with the hash of its weights, whole or not at all. Raises OutputError."""
-    value = {
+    value: dict[str, Any] = {
         "format": FORMAT,
         "weights": {"name": name, "sha256": sha256_of(weights)},
         "thresholds": [asdict(threshold) for threshold in thresholds],
@@ -31,7 +46,7 @@ def write_thresholds(
         "quality": None if quality is None else asdict(quality),
         "versions": versions(),
     }
-    write_json(path, value)
+    write_json(path, {**value, "sha256": _digest(value)})
 
 
 def read_thresholds(path: Path, weights: Path, info: WeightsInfo) -> WeightsInfo:
@@ -44,20 +59,22 @@ def read_thresholds(path: Path, weights: Path, info: WeightsInfo) -> WeightsInfo
         about another's.
     """
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if fields["format"] != FORMAT:
-            raise ValueError(f"format {fields['format']}, where this facever reads {FORMAT}")
-        owner = dict(fields["weights"])
-        thresholds = [Threshold.from_json(threshold) for threshold in fields["thresholds"]]
-        line = None if fields["likelihood"] is None else Likelihood(**fields["likelihood"])
-        quality = fields["quality"]
-        found = None if quality is None else Quality.from_json(quality)
-        name, expected = str(owner["name"]), owner["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        fields = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        if fields.get("format") != FORMAT:
+            raise ValueError(f"format {fields.get('format')}, where this facever reads {FORMAT}")
+        if fields.pop("sha256", None) != _digest(fields):
+            raise ValueError("damaged or edited: its digest is not that of its content")
+        found = msgspec.convert(fields, _Calibration)
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: no thresholds ({reason_of(error)}); give what facever calibrate wrote") from error
-    if expected != sha256_of(weights):
+    if found.weights.sha256 != sha256_of(weights):
         raise DataError(
-            f"{path}: thresholds of other weights ({name}, sha256 {str(expected)[:12]}…) than {weights}; "
-            "calibrate these"
+            f"{path}: thresholds of other weights ({found.weights.name}, sha256 {found.weights.sha256[:12]}…) than "
+            f"{weights}; calibrate these"
         )
-    return with_thresholds(info, thresholds, line, found)
+    return with_thresholds(info, found.thresholds, found.likelihood, found.quality)
+
+
+def _digest(value: dict[str, Any]) -> str:
+    """SHA-256 of the content, in hexadecimal."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

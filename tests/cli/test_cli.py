@@ -123,6 +123,20 @@ def test_the_exit_codes_stand_where_they_matter() -> None:
     assert "Exit code 3 if no face was found." in " ".join(facever("embed", "--help").out.split())
 
 
+def test_a_fault_of_its_own_is_no_answer_of_verify(monkeypatch: pytest.MonkeyPatch, hopper: Path) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("facever.verifier.Verifier.load", broken)
+    outcome = facever("verify", hopper, hopper)
+    assert (outcome.code, outcome.out) == (70, "")
+    assert outcome.err.startswith("facever: a fault of its own: ZeroDivisionError: by zero; please report it")
+    assert "Traceback" not in outcome.err and len(outcome.err.splitlines()) == 1
+    monkeypatch.setenv("FACEVER_DEBUG", "1")
+    assert "Traceback" in facever("verify", hopper, hopper).err
+    assert "70 a fault of facever's own" in " ".join(facever("--help").out.split())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["['--help']", "['verify', '--help']", "['--version']", "['verify']"])
 def test_help_and_usage_errors_answer_without_the_heavy_imports(arguments: str) -> None:
@@ -513,10 +527,20 @@ def test_info_prints_a_row_for_each_fact() -> None:
     assert Path(table["file"]).is_file()
 
 
+@pytest.mark.slow
+def test_info_checks_the_known_answer() -> None:
+    assert (
+        facever("info", "face-resnet", "--check")
+        .out.splitlines()[-1]
+        .startswith("known answer\tas written: cosine 1.0")
+    )
+    assert facever("info", "face-resnet", "--check", "--json").json["known_answer_cosine"] == pytest.approx(1, abs=1e-3)
+
+
 def test_info_in_json_is_one_object() -> None:
     outcome = facever("info", "default", "--json")
     told = outcome.json
-    assert (told["name"], told["format"]) == ("default", 2)
+    assert (told["name"], told["format"]) == ("default", 3)
     assert len(told["alignment"]["landmarks"]) == 5
     known = {"far", "cosine", "source", "impostor_pairs", "tar", "cosine_interval", "far_interval", "worst_group"}
     assert told["thresholds"][0].keys() == known

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 from command_line import facever
@@ -156,7 +157,7 @@ def test_calibrate_keeps_the_norms_of_its_people(people: Path, tmp_path: Path) -
         *("calibrate", "dlib", tmp_path / "people", "-o", copy, "--thresholds", file, "--far", "0.05", "--json")
     )
     assert told.code == 0, told.err
-    found = Quality.from_json(told.json["quality"])
+    found = msgspec.convert(told.json["quality"], Quality)
     verifier = Verifier.load("dlib", "cpu")
     norms = sorted(
         faces[0].norm or 0.0
@@ -167,4 +168,4 @@ def test_calibrate_keeps_the_norms_of_its_people(people: Path, tmp_path: Path) -
     assert (found.percentiles[0], found.percentiles[100]) == pytest.approx((norms[0], norms[-1]), rel=1e-3)
     assert (found.check, found.source) == (None, "8 people of people (*)")
     assert read_info(copy).quality == found
-    assert Quality.from_json(json.loads(file.read_text())["quality"]) == found
+    assert msgspec.convert(json.loads(file.read_text())["quality"], Quality) == found

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -269,7 +270,7 @@ def test_a_padded_alignment_by_hand() -> None:
 
 @pytest.mark.parametrize("alignment", [*ALIGNMENTS.values(), FACE_112X96.padded(8)], ids=lambda a: a.name)
 def test_an_alignment_survives_json(alignment: Alignment) -> None:
-    assert Alignment.from_json(json.loads(json.dumps(alignment.to_json()))) == alignment
+    assert msgspec.convert(json.loads(json.dumps(alignment.to_json())), Alignment) == alignment
 
 
 def test_alignments_are_listed_by_their_name() -> None:
@@ -290,24 +291,24 @@ def test_templates_are_upright_faces_inside_their_crop(alignment: Alignment) -> 
         ({"fill": "mirror"}, "fill is one of black, edge"),
         ({"landmarks": [[1, 2]] * 4}, "five landmarks"),
         ({"landmarks": [[1, 2]] * 6}, "five landmarks"),
-        ({"landmarks": [[1, 2, 3]] * 5}, "unpack"),
-        ({"landmarks": [["a", "b"]] * 5}, "could not convert"),
+        ({"landmarks": [[1, 2, 3]] * 5}, "of length 2"),
+        ({"landmarks": [["a", "b"]] * 5}, "Expected `float`, got `str`"),
         ({"height": 0}, "no pixels"),
         ({"width": -4}, "no pixels"),
-        ({"height": "tall"}, "invalid literal"),
+        ({"height": "tall"}, "Expected `int`, got `str`"),
     ],
 )
 def test_json_of_an_impossible_alignment_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Alignment.from_json({**FACE_112X96.to_json(), **change})
+        msgspec.convert({**FACE_112X96.to_json(), **change}, Alignment)
 
 
-@pytest.mark.parametrize("field", ["name", "height", "width", "landmarks", "fill"])
+@pytest.mark.parametrize("field", ["name", "height", "width", "landmarks"])
 def test_json_of_an_alignment_needs_every_field(field: str) -> None:
     fields = FACE_112X96.to_json()
     del fields[field]
-    with pytest.raises(KeyError, match=field):
-        Alignment.from_json(fields)
+    with pytest.raises(ValueError, match=field):
+        msgspec.convert(fields, Alignment)
 
 
 # --- center_crop

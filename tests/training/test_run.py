@@ -23,6 +23,7 @@ from facever.losses import CenterLoss, L2Softmax, Softmax
 from facever.reports.training_curve import training_curve
 from facever.training import TrainingSettings, make_settings, train
 from facever.training.callbacks import Callback, Progress
+from facever.training.checkpoint import load_checkpoint, save_checkpoint
 from facever.training.crops import CropSet
 from facever.training.data import TrainingData, prepare
 from facever.training.errors import Diverged, Interrupted
@@ -232,10 +233,10 @@ def resume_with(
 ) -> None:
     """Resume from the checkpoint as `change` leaves or returns it."""
     settings, checkpoint = stopped
-    state = torch.load(checkpoint, weights_only=True)
+    state = load_checkpoint(checkpoint, torch.device("cpu"))
     changed = change(state)
     out.mkdir()
-    torch.save(state if changed is None else changed, out / "checkpoint.pt")
+    save_checkpoint(out / "checkpoint.pt", state if changed is None else changed)
     train(settings, people, out, cache, "cpu", resume=True)
 
 
@@ -296,6 +297,18 @@ def test_a_damaged_checkpoint_is_refused_with_the_remedy(
         resume_with(DAMAGE[damage], stopped, people, cache, tmp_path / "out")
     assert str(tmp_path / "out" / "checkpoint.pt") in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_every_flipped_bit_of_a_checkpoint_is_refused(stopped: tuple[TrainingSettings, Path], tmp_path: Path) -> None:
+    data, path = bytearray(stopped[1].read_bytes()), tmp_path / "checkpoint.pt"
+    draw = np.random.default_rng(0)
+    for position, bit in zip(draw.integers(len(data), size=200), draw.integers(8, size=200), strict=True):
+        data[position] ^= 1 << bit
+        path.write_bytes(data)
+        with pytest.raises(DataError, match="not a whole checkpoint"):
+            load_checkpoint(path, torch.device("cpu"))
+        data[position] ^= 1 << bit
 
 
 @pytest.mark.slow
@@ -527,7 +540,8 @@ def test_the_last_network_is_kept_where_it_was_asked_for(people: Path, cache: Pa
     trained = parameters(tmp_path / "out")
     with pytest.raises(Interrupted):
         train(settings, people, tmp_path / "stopped", cache, "cpu", callback=Recorder(stop_after=4))
-    saved = torch.load(tmp_path / "stopped" / "checkpoint.pt", weights_only=True)["trainer"]["network"]
+    state = load_checkpoint(tmp_path / "stopped" / "checkpoint.pt", torch.device("cpu"))
+    saved = state["trainer"]["network"]
     for name, tensor in trained.items():
         assert torch.allclose(tensor, saved[name].to(tensor.dtype), atol=1e-3), name
 

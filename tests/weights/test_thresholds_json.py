@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from samples import RECORD
 
@@ -34,9 +35,7 @@ def test_what_was_written_takes_the_place_of_what_the_weights_hold(file: Path) -
 
 
 def test_a_file_without_a_record_of_quality_leaves_that_of_the_weights(file: Path) -> None:
-    fields = json.loads(file.read_text())
-    fields["quality"] = None
-    file.write_text(json.dumps(fields))
+    write_thresholds(file, WEIGHTS, "default", [THRESHOLD], LINE)
     own = replace(RECORD, source="the weights' own people")
     assert read_thresholds(file, WEIGHTS, replace(read_info(WEIGHTS), quality=own)).quality == own
 
@@ -67,3 +66,33 @@ def test_a_broken_file_is_refused_by_name(tmp_path: Path, content: bytes) -> Non
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.json: no thresholds"):
         read_thresholds(tmp_path / "gone.json", WEIGHTS, read_info(WEIGHTS))
+
+
+@pytest.mark.slow
+def test_every_flipped_bit_and_changed_digit_is_refused(file: Path) -> None:
+    data, info = bytearray(file.read_bytes()), read_info(WEIGHTS)
+    draw = np.random.default_rng(0)
+    for position, bit in zip(draw.integers(len(data), size=200), draw.integers(8, size=200), strict=True):
+        flipped = bytearray(data)
+        flipped[position] ^= 1 << bit
+        file.write_bytes(flipped)
+        # White space between values holds nothing that could be damaged.
+        if json_or_none(bytes(flipped)) != json_or_none(bytes(data)):
+            with pytest.raises(DataError, match=r"t\.json: no thresholds"):
+                read_thresholds(file, WEIGHTS, info)
+    file.write_text(data.decode().replace("0.95", "0.35"))
+    with pytest.raises(DataError, match="damaged or edited"):
+        read_thresholds(file, WEIGHTS, info)
+
+
+def json_or_none(data: bytes) -> object:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
+
+
+def test_a_cosine_of_hundreds_of_digits_is_refused_by_name(file: Path) -> None:
+    file.write_text(file.read_text().replace("0.95", "1" * 401))
+    with pytest.raises(DataError, match=r"t\.json: no thresholds"):
+        read_thresholds(file, WEIGHTS, read_info(WEIGHTS))
