@@ -14,7 +14,13 @@ from matplotlib.figure import Figure
 
 DOCS = Path(__file__).resolve().parent
 RECORDS = DOCS.parent / "records"
-WEIGHTS = {"default": "#0a7cff", "dlib": "#e8590c", "mobilefacenet": "#c92a2a", "face-resnet": "#2f9e44", "scratch": "#9c36b5"}
+WEIGHTS = {
+    "default": "#0a7cff",
+    "dlib": "#e8590c",
+    "mobilefacenet": "#c92a2a",
+    "face-resnet": "#2f9e44",
+    "scratch": "#9c36b5",
+}
 GRAY = "#808080"  # readable on a light and on a dark page
 
 

@@ -89,7 +89,9 @@ def calibrate(
         if file is not None:
             check_writable(file)
     if data.is_file() and (only != "*" or held_out < 1 or within_groups):
-        raise FaceverError("--only, --held-out and --within-groups need a folder of people, and this is a file")
+        raise FaceverError(
+            "--only, --held-out and --within-groups need a folder of people, and this is a file; drop them"
+        )
     listed = read_pairs(data, root) if data.is_file() else None
     verifier = Verifier.load(weights, device)
     left_out: list[str] = []

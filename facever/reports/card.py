@@ -87,6 +87,7 @@ def write_card(
         "sha256": sha256_of(weights),
         "likelihood": info.likelihood,
         "rate": _rate,
+        "grouped": any(t.worst_group for t in info.thresholds),
         "evaluations": results,
         "held_out": judged,
         "held_out_rows": _held_out_rows(judged),

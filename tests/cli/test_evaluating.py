@@ -132,7 +132,34 @@ def test_thresholds_of_a_file_are_measured_in_place_of_the_weights_own(
     write_thresholds(file, find_weights("default"), "default", [Threshold(0.02, -1.0, "all", 500, 1.0)], None)
     told = facever(command, lfw, "--thresholds", file, "--json", cache=filled[0]).json
     # Every cosine is at least -1.
-    assert told["stored_thresholds"] == [{"far": 0.02, "cosine": -1.0, "measured_far": 1.0, "measured_tar": 1.0}]
+    whole = {"far": 0.02, "cosine": -1.0, "measured_far": 1.0, "measured_tar": 1.0}
+    assert told["stored_thresholds"] == [{**whole, "worst_group": None}]
+
+
+@pytest.mark.slow
+def test_within_groups_of_look_alikes_a_threshold_is_measured_as_well(
+    filled: tuple[Path, dict[str, Any]], lfw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facever.metrics.look_alikes.NUMBERS_OF_GROUPS", (1,))
+    monkeypatch.setattr("facever.metrics.look_alikes.MIN_PEOPLE", 9)
+    file = tmp_path / "t.json"
+    write_thresholds(file, find_weights("default"), "default", [Threshold(0.1, -1.0, "all", 500, 1.0)], None)
+    options = ["--thresholds", file, "--within-groups"]
+    done = facever("eval-all", lfw, *options, "--json", cache=filled[0])
+    assert done.code == 0, done.err
+    worst = done.json["stored_thresholds"][0]["worst_group"]
+    # Every cosine is at least -1. All are in the one group: `default` is of dlib's kind, so mobilefacenet groups them.
+    assert worst == {
+        "by": "mobilefacenet",
+        "groups": 1,
+        "people": 9,
+        "photographs": 25,
+        "impostor_pairs": 276,
+        "far": 1.0,
+        "far_interval": [1.0, 1.0],
+    }
+    shown = facever("eval-all", lfw, *options, cache=filled[0]).out
+    assert "in its worst group\tFAR 1 (1 to 1); 9 people, 276 impostor pairs, one of 1 groups by mobilefacenet" in shown
 
 
 def test_thresholds_do_not_go_with_embeddings_made_elsewhere(lfw: Path, tmp_path: Path) -> None:
