@@ -195,7 +195,7 @@ def evaluate_folder(
     """
     start = time.monotonic()
     people = read_identities(folder, only=only)
-    model = embed_photographs(people.paths, folder, options, through, keep_crops, within_groups)
+    model = embed_photographs(people.paths, folder, options, through, keep_crops or within_groups, within_groups)
     look_alikes = _look_alikes(model, people, options) if within_groups else None
     scoring = time.monotonic()
     result = evaluate_all(model.embedded, people.identities, suspicious, model.thresholds, look_alikes=look_alikes)
@@ -230,7 +230,6 @@ def embed_photographs(
     every_crop: bool = False,
 ) -> EmbeddedModel:
     """Embeddings of photographs by weights, or as they were made elsewhere."""
-    keep_crops = keep_crops or every_crop
     if options.embeddings is not None:
         external = external_set(ExternalEmbeddings.read(options.embeddings), paths, root)
         weights = WeightsId(options.embeddings.name, sha256_of(options.embeddings))

@@ -17,6 +17,7 @@ from torch import nn
 from facever.errors import DataError
 from facever.files import sha256_of, write_bytes
 from facever.networks import EmbeddingNetwork
+from facever.reports.tables import rate_with_interval
 from facever.reports.training_curve import training_curve
 from facever.weights.file import load_weights
 
@@ -86,7 +87,7 @@ def write_card(
         "megabytes": weights.stat().st_size / 1e6,
         "sha256": sha256_of(weights),
         "likelihood": info.likelihood,
-        "rate": _rate,
+        "rate": rate_with_interval,
         "grouped": any(t.worst_group for t in info.thresholds),
         "evaluations": results,
         "held_out": judged,
@@ -153,11 +154,7 @@ def _at_threshold(t: Mapping[str, Any]) -> str:
     """FAR and TAR at a stored threshold, and the FAR in the worst group of look-alikes if it was measured."""
     rates = f"{t['measured_far']:.2g}, {t['measured_tar']:.3f}"
     worst = t.get("worst_group")
-    return rates if worst is None else f"{rates}; worst group {_rate(worst['far'], worst['far_interval'])}"
-
-
-def _rate(far: float, interval: Sequence[float] | None) -> str:
-    return f"{far:.2g}" + (f" ({interval[0]:.2g} to {interval[1]:.2g})" if interval else "")
+    return rates if worst is None else f"{rates}; worst group {rate_with_interval(worst['far'], worst['far_interval'])}"
 
 
 def _fold_rows(r: Mapping[str, Any]) -> list[tuple[str, str]]:

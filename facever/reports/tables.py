@@ -190,11 +190,15 @@ def _kept_rows(thresholds: Sequence[ThresholdCheck]) -> list[tuple[str, str]]:
 def _worst_group_rows(worst: WorstGroup | None) -> list[tuple[str, str]]:
     if worst is None:
         return []
-    least_most = f" ({worst.far_interval[0]:.2g} to {worst.far_interval[1]:.2g})" if worst.far_interval else ""
     whose = (
         f"{worst.people:,} people, {worst.impostor_pairs:,} impostor pairs, one of {worst.groups} groups by {worst.by}"
     )
-    return [("in its worst group", f"FAR {worst.far:.2g}{least_most}; {whose}")]
+    return [("in its worst group", f"FAR {rate_with_interval(worst.far, worst.far_interval)}; {whose}")]
+
+
+def rate_with_interval(rate: float, ends: Sequence[float] | None) -> str:
+    """Such as "0.0066 (0.0028 to 0.014)"."""
+    return f"{rate:.2g}" + (f" ({ends[0]:.2g} to {ends[1]:.2g})" if ends else "")
 
 
 def _percent(interval: tuple[float, float]) -> str:
