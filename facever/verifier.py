@@ -19,8 +19,8 @@ from facever.faces.images import ImageInput, load_image
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Decoded, EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
 from facever.faces.sources import find_photographs
+from facever.files import sha256_of
 from facever.scoring import decide
-from facever.weights.file import weights_id
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
 from facever.weights.shipped import find_weights
@@ -126,7 +126,7 @@ class Verifier:
         info = embedder.info if calibration is None else read_thresholds(Path(calibration), path, embedder.info)
         job = Job(output=path, device=str(chosen), detector=detector, precision=precision)
         pipeline = Pipeline(replace(job, keep_crops=True), embedder)
-        return cls(pipeline, job, weights_id(path), info)
+        return cls(pipeline, job, WeightsId(embedder.info.name, sha256_of(path)), info)
 
     @property
     def path(self) -> Path:
