@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facever.datasets.identities import matching
 from facever.errors import DataError, reason_of
 from facever.files import write_bytes, write_json
 from facever.metrics.calibration import CALIBRATED_FARS
@@ -22,7 +23,13 @@ from facever.training.checkpoint import check_kinds, check_same, load_checkpoint
 from facever.training.data import TrainingData
 from facever.training.distributed import ProcessGroup
 from facever.training.errors import Diverged
-from facever.training.export import evaluate_held_out, export_weights, weights_info
+from facever.training.export import (
+    evaluate_held_out,
+    export_weights,
+    weights_info,
+    with_center,
+    with_initial_share,
+)
 from facever.training.log import TrainingLog
 from facever.training.settings import TrainingSettings
 from facever.training.trainer import Trainer
@@ -155,6 +162,7 @@ class Session:
             self._validate()
         if self.best is None:  # nobody was held out
             self.best = {"accuracy": None, "tar": None, "network": self._network()}
+        self.best["network"] = self._finished(self.best["network"])
         info = self._export()
         weights = self.out / WEIGHTS
         figures: dict[str, Any] = {}
@@ -226,11 +234,24 @@ class Session:
         state = self.trainer.ema.network.state_dict()
         return {name: tensor.detach().clone() for name, tensor in state.items()}
 
+    def _finished(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the settings want done to a trained network before it is exported."""
+        settings, initial, crops = self.settings, self.trainer.initial, self.data.training
+        if settings.initial_share and initial is not None:
+            state = with_initial_share(state, initial.network.state_dict(), settings.initial_share)
+        if settings.center_on:
+            crops = crops.of(matching(crops.identities, settings.center_on))
+            state = with_center(state, self._info(), crops, self.device)
+        return state
+
+    def _info(self) -> WeightsInfo:
+        trainer = self.trainer
+        return weights_info(self.out.name, self.settings, self.data, trainer.loss.alpha_value, trainer.normalization)
+
     def _export(self) -> WeightsInfo:
         """Write the best weights so far, without thresholds; returns their metadata."""
         assert self.best is not None
-        trainer = self.trainer
-        info = weights_info(self.out.name, self.settings, self.data, trainer.loss.alpha_value, trainer.normalization)
+        info = self._info()
         export_weights(self.out / WEIGHTS, info, self.best["network"])
         return info
 
