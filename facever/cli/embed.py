@@ -1,14 +1,19 @@
-"""`facever embed`: a folder of photographs -> one Parquet file of embeddings."""
+"""`facever embed`: a folder of photographs -> a Parquet dataset of embeddings."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Device, Json, MinFace, Weights, Workers, counted, print_json, say
+from facever.cli.common import UNCHECKED, Device, Force, Json, MinFace, Weights, Workers, counted, print_json, say
+from facever.files import printable
+
+if TYPE_CHECKING:
+    from facever.faces.pipeline import PhotoResult
 
 EXAMPLE = "Example: facever embed photographs/ -o photographs.parquet"
 
@@ -19,55 +24,88 @@ def embed(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="Parquet file to write.", show_default="FOLDER.parquet in the working directory"
-        ),
+        typer.Option("--out", "-o", help="Dataset to write or to continue.", show_default="FOLDER.parquet, here"),
     ] = None,
     weights: Weights = "default",
     faces: Annotated[str, typer.Option(help="Which faces of a photograph to embed: all, largest or center.")] = "all",
+    prune: Annotated[bool, typer.Option("--prune", help="Remove the rows of photographs that are gone.")] = False,
+    one_file: Annotated[bool, typer.Option("--one-file", help="Write one Parquet file, anew.")] = False,
+    force: Force = False,
     min_face: MinFace = 40,
     device: Device = "auto",
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
-    """Embed every photograph below a folder into one Parquet file.
+    """Embed every photograph below a folder into a Parquet dataset: a folder of files that readers take for one table.
 
     A row per face: path, face, box, landmarks, score, norm, quality (null without a calibration), embedding. A
     photograph without a face, or one that can't be read, has a row with its error. Exit code 3 if no face was found.
+
+    Parts are written as they come. Run it again to continue after an interruption, and to embed what is new or changed
+    since; unchanged photographs are not read.
     """
     from dataclasses import asdict
 
-    from facever.errors import NoFaceError
+    from facever.errors import DataError, NoFaceError, SettingError
+    from facever.faces.dataset import Update, open_dataset
     from facever.faces.detection import DetectorSettings
     from facever.faces.formats import HEIC_REMEDY
-    from facever.faces.parquet import write_embeddings
-    from facever.files import check_writable
+    from facever.faces.parallel import process_files
+    from facever.faces.parquet import made_with, schema, write_embeddings
+    from facever.faces.sources import find_photographs
+    from facever.files import check_output
     from facever.verifier import Verifier
 
     path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
-    check_writable(path)
+    if one_file:
+        check_output(path, "parquet", [folder], force)
+    if one_file and prune:
+        raise SettingError("is for a dataset; --one-file writes all anew", "prune")
     verifier = Verifier.load(weights, device, detector=DetectorSettings(min_face))
     start = time.monotonic()
-    results = verifier.embed_folder(
-        folder,
-        faces,  # type: ignore[arg-type]
-        workers,
-        lambda stream, total: counted(stream, total, "embedding"),
-    )
-    counts = write_embeddings(path, results, folder, verifier.info, verifier.weights, verifier.size)
+    found = find_photographs(folder)
+    if not found.paths and not found.all_errors() and not path.is_dir():
+        raise DataError(f"{folder}: no photographs in it; name a folder that holds some")
+    job = verifier.job(faces)  # type: ignore[arg-type]
+
+    def through(results: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]:
+        return counted(results, total, "embedding")
+
+    def process(paths: list[Path]) -> Iterator[PhotoResult]:
+        return through(process_files(paths, job, workers), len(paths))
+
+    if one_file:
+        results = verifier.embed_folder(folder, faces, workers, through)  # type: ignore[arg-type]
+        counts = write_embeddings(path, results, folder, verifier.info, verifier.weights, verifier.size)
+        update = Update(len(found.paths), 0, [])
+    else:
+        columns = schema(verifier.size, made_with(verifier.info, verifier.weights))
+        used = {"weights": asdict(verifier.weights), "folder": str(folder.resolve())}
+        made = {**used, "faces": faces, "min_face": min_face}
+        with open_dataset(path, folder, columns, verifier.info.quality, made) as dataset:
+            update = dataset.update(found, process)
+            if prune:
+                dataset.remove(update.vanished)
+            counts = dataset.counts()
     seconds = time.monotonic() - start
+    if update.vanished:
+        done = "their rows were removed" if prune else "their rows stay; --prune removes them"
+        say(f"{len(update.vanished)} photographs are gone, the first: {update.vanished[0]}; {done}")
     if counts.undecodable:
         say(f"{counts.undecodable} HEIC, HEIF or AVIF photographs passed over; {HEIC_REMEDY}")
     if counts.unreadable > counts.undecodable:
         count = counts.unreadable - counts.undecodable
         say(f"not readable: {count} of {counts.photographs} photographs; the column error says why")
-    rate = counts.photographs / seconds
+    rate = update.embedded / seconds
     if json_:
-        print_json({**asdict(counts), "seconds": round(seconds, 2), "file": str(path)})
+        told = {**asdict(counts), **asdict(update), "vanished": len(update.vanished)}
+        print_json({**told, "seconds": round(seconds, 2), "file": str(path)})
     else:
         print(
             f"photographs {counts.photographs}: with a face {counts.with_face}, without {counts.without_face}, "
-            f"unreadable {counts.unreadable}; faces {counts.faces}; {seconds:.1f} s, {rate:.0f} photographs/s\n{path}"
+            f"unreadable {counts.unreadable}; faces {counts.faces}\n"
+            f"embedded {update.embedded} in {seconds:.1f} s, {rate:.0f} photographs/s; unchanged {update.unchanged}\n"
+            f"{printable(str(path))}"
         )
     if not counts.faces:
         raise NoFaceError(

@@ -1,10 +1,9 @@
-"""Embeddings as one Parquet file: a row per face, and per photograph without one."""
+"""Embeddings as Parquet: a row per face, and per photograph without one."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,6 +20,7 @@ from facever.weights.metadata import WeightsInfo, versions
 from facever.weights.records import Quality, WeightsId
 
 ROWS_A_GROUP = 4096
+FORMAT = {"compression": "zstd", "write_page_checksum": True}
 
 
 @dataclass(slots=True)
@@ -35,10 +35,12 @@ class EmbeddingCounts:
     faces: int = 0
 
 
-def schema(embedding_size: int) -> pa.Schema:
+def schema(embedding_size: int, made: Mapping[str, Any]) -> pa.Schema:
     """Columns of the file. All but `path` are null where they have no meaning; `error` is null for a face.
 
     `quality` is the norm's percentile in [0, 100] by the weights' record of quality, null where they hold none.
+    `file_size` (bytes) and `file_time` (of its last change) are the photograph's, and stand only in a dataset
+    (`facever.faces.dataset`), for photographs that could be read. `made` goes into the metadata, under "facever".
     """
     return pa.schema(
         [
@@ -51,7 +53,10 @@ def schema(embedding_size: int) -> pa.Schema:
             ("quality", pa.float32()),
             ("embedding", pa.list_(pa.float32(), embedding_size)),
             ("error", pa.string()),
-        ]
+            ("file_size", pa.int64()),
+            ("file_time", pa.timestamp("us", "UTC")),
+        ],
+        {"facever": json.dumps(made)},
     )
 
 
@@ -84,18 +89,15 @@ def write_embeddings(
     if first is None:
         raise DataError(f"{root}: no photographs in it; name a folder that holds some")
     counts = EmbeddingCounts()
-    metadata = {
-        "facever": json.dumps({"weights": {**info.to_json(), "sha256": weights.sha256}, "versions": versions()})
-    }
-    columns = schema(embedding_size).with_metadata(metadata)
+    columns = schema(embedding_size, made_with(info, weights))
     with (
-        atomic_write(path) as temporary,
+        atomic_write(path, private=True) as temporary,
         temporary.open("wb") as file,  # pyarrow takes names for UTF-8, or for URIs
-        pq.ParquetWriter(file, columns, compression="zstd") as writer,
+        pq.ParquetWriter(file, columns, **FORMAT) as writer,
     ):
         rows: list[dict[str, Any]] = []
         for photograph in chain([first], photographs):
-            rows += _rows(photograph, root, info.quality)
+            rows += photograph_rows(photograph, root, info.quality)
             _count(photograph, counts)
             if len(rows) >= ROWS_A_GROUP:
                 writer.write_table(pa.Table.from_pylist(rows, columns))
@@ -105,8 +107,20 @@ def write_embeddings(
     return counts
 
 
-def _rows(photograph: PhotoResult, root: Path, quality: Quality | None) -> list[dict[str, Any]]:
-    path = _name(photograph.source, root)
+def made_with(info: WeightsInfo, weights: WeightsId) -> dict[str, Any]:
+    """What a reader should know of a file's embeddings: the weights and the versions of software."""
+    return {"weights": {**info.to_json(), "sha256": weights.sha256}, "versions": versions()}
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table of faces, whole or not at all, for its owner only. Raises OutputError."""
+    with atomic_write(path, private=True) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file, **FORMAT)
+
+
+def photograph_rows(photograph: PhotoResult, root: Path, quality: Quality | None) -> list[dict[str, Any]]:
+    """The rows of one photograph, by column; columns that are null are left out."""
+    path = name_below(photograph.source, root)
     rows: list[dict[str, Any]] = [
         {
             "path": path,
@@ -123,16 +137,16 @@ def _rows(photograph: PhotoResult, root: Path, quality: Quality | None) -> list[
     return rows + [{"path": path, "error": _text(problem)} for problem in photograph.problems]
 
 
-def _name(source: str, root: Path) -> str:
-    """The path below the root."""
+def name_below(source: str, root: Path) -> str:
+    """The name of a photograph in the table: its path below the root."""
     path = Path(source)
     relative = path.relative_to(root) if path.is_relative_to(root) else path
     return _text(relative.as_posix())
 
 
 def _text(name: str) -> str:
-    """Replace bytes that are not UTF-8, which file names may hold."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    r"""Write bytes that are not UTF-8, which file names may hold, as \udcXX: two names stay two."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _count(photograph: PhotoResult, counts: EmbeddingCounts) -> None:

@@ -62,7 +62,8 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
     counts = write_embeddings(file, some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
     assert (counts.photographs, counts.with_face, counts.without_face, counts.unreadable) == (4, 2, 1, 1)
     assert counts.faces == 3
-    nothing = dict.fromkeys(("face", "box", "landmarks", "score", "norm", "quality", "embedding"))
+    unknown = {"file_size": None, "file_time": None}  # these stand in a dataset
+    nothing = dict.fromkeys(("face", "box", "landmarks", "score", "norm", "quality", "embedding", *unknown))
     assert pq.read_table(file).to_pylist() == [
         {
             "path": "group.jpg",
@@ -74,6 +75,7 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
             "quality": None,
             "embedding": [1, 0, 0, 0],
             "error": None,
+            **unknown,
         },
         {
             "path": "group.jpg",
@@ -85,6 +87,7 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
             "quality": None,
             "embedding": [0, 0, 1, 0],
             "error": None,
+            **unknown,
         },
         {
             "path": "below/one.jpg",
@@ -96,6 +99,7 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
             "quality": None,
             "embedding": [1, 0, 0, 0],
             "error": None,
+            **unknown,
         },
         {"path": "room.jpg", **nothing, "error": "room.jpg: no face found"},
         {"path": "broken.jpg", **nothing, "error": "broken.jpg: cut off"},
@@ -123,6 +127,8 @@ def test_columns_have_fixed_types_and_sizes(tmp_path: Path) -> None:
         "quality": single,
         "embedding": pa.list_(single, 4),
         "error": pa.string(),
+        "file_size": pa.int64(),
+        "file_time": pa.timestamp("us", "UTC"),
     }
 
 
@@ -171,7 +177,7 @@ def test_a_photograph_outside_the_folder_keeps_its_whole_path(tmp_path: Path) ->
     assert pq.read_table(file)["path"].to_pylist() == ["/elsewhere/a.jpg"]
 
 
-def test_bytes_that_are_no_text_become_replacement_characters_in_paths_and_errors(tmp_path: Path) -> None:
+def test_bytes_that_are_no_text_become_escapes_in_paths_and_errors(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
     file = tmp_path / os.fsdecode(b"caf\xe9.parquet")
     try:
@@ -181,8 +187,8 @@ def test_bytes_that_are_no_text_become_replacement_characters_in_paths_and_error
     write_embeddings(file, [PhotoResult(name, problems=[f"{name}: no face found"])], tmp_path, INFO, WEIGHTS, 4)
     with file.open("rb") as opened:
         (row,) = pq.read_table(opened).to_pylist()
-    assert row["path"] == "caf\ufffd.jpg"
-    assert row["error"] == "caf\ufffd.jpg: no face found"
+    assert row["path"] == r"caf\udce9.jpg"
+    assert row["error"] == r"caf\udce9.jpg: no face found"
 
 
 # ---- whole or not at all -------------------------------------------------------------------------

@@ -1,0 +1,293 @@
+"""A dataset of embeddings that grows: a folder of Parquet parts, which readers of Parquet take for one table.
+
+    faces.parquet/
+      part-000001.parquet   rows as in `facever.faces.parquet`
+      part-000002.parquet
+      .facever.json         what all rows were made with
+
+A part appears whole, every so many photographs, so a run that is killed loses little; the next one embeds what is new
+or changed. Where a photograph was embedded again, its rows leave the older part once the newer one is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from facever.caches import private_folder
+from facever.errors import DataError, OutputError, reading
+from facever.faces.parquet import EmbeddingCounts, name_below, photograph_rows, write_table
+from facever.faces.pipeline import PhotoResult
+from facever.faces.sources import Folder, is_undecodable
+from facever.files import write_json
+from facever.weights.records import Quality
+
+# A part ends after so many photographs, or so many seconds, and small parts are merged when they are so many.
+PHOTOGRAPHS_A_PART = 1024
+SECONDS_A_PART = 30.0
+SMALL_PARTS, SMALL_ROWS = 16, 16_000
+
+Stamp = tuple[int, int]
+"""Size in bytes, and time of the last change in microseconds since 1970."""
+
+_PART = "part-{:06d}.parquet"
+_MADE = ".facever.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A photograph in the dataset: its part, its size and time when it was read (None: it couldn't be), its faces."""
+
+    part: int
+    stamp: Stamp | None
+    faces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What was done: photographs embedded, those there unchanged, and names of photographs that are gone."""
+
+    embedded: int
+    unchanged: int
+    vanished: list[str]
+
+
+class EmbeddingDataset:
+    """A dataset that is open for writing; see `open_dataset`."""
+
+    def __init__(self, folder: Path, root: Path, columns: pa.Schema, quality: Quality | None) -> None:
+        self.folder, self.root, self.columns, self.quality = folder, root, columns, quality
+        self.entries: dict[str, _Entry] = {}
+        self._rows_of: dict[int, int] = {}  # by part
+        self._pending: list[dict[str, Any]] = []
+        self._pending_entries: dict[str, _Entry] = {}
+        self._flushed = time.monotonic()
+        for path in sorted(folder.glob("part-*.parquet")):
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        number = int(path.stem.removeprefix("part-"))
+        with reading(path, "remove it, and its photographs are embedded again"):
+            table = pq.read_table(path, columns=["path", "face", "file_size", "file_time"])
+            rows = zip(
+                table["path"].to_pylist(),
+                table["face"].to_pylist(),
+                table["file_size"].to_pylist(),
+                pc.cast(table["file_time"], pa.int64()).to_pylist(),
+                strict=True,
+            )
+        found: dict[str, _Entry] = {}
+        for name, face, size, written in rows:
+            stamp = None if size is None or written is None else (size, written)
+            before = found[name].faces if name in found else 0
+            found[name] = _Entry(number, stamp, before + (face is not None))
+        self._rows_of[number] = len(table)
+        self._enter(found)
+
+    def _enter(self, found: Mapping[str, _Entry]) -> None:
+        """Add photographs of a part; those that an older part holds, too, leave that one."""
+        stale: dict[int, list[str]] = {}
+        for name in found.keys() & self.entries.keys():
+            stale.setdefault(self.entries[name].part, []).append(name)
+        self.entries.update(found)
+        for number, names in stale.items():
+            self._drop(number, names)
+
+    def _drop(self, number: int, names: list[str]) -> None:
+        path = self._path(number)
+        table = self._table(path)
+        kept = table.filter(pc.invert(pc.is_in(table["path"], pa.array(names, pa.string()))))
+        if len(kept):
+            write_table(path, kept)
+            self._rows_of[number] = len(kept)
+        else:
+            path.unlink()
+            del self._rows_of[number]
+
+    def update(self, found: Folder, process: Callable[[list[Path]], Iterable[PhotoResult]]) -> Update:
+        """Embed the photographs that are new or changed, by size and time of change.
+
+        Parameters
+        ----------
+        found : Folder
+            The photographs that are there now.
+        process : callable
+            From the paths of some photographs to their results, which are written as they come; what came before an
+            exception is kept.
+
+        Raises
+        ------
+        OutputError
+            If a part can't be written.
+        """
+        broken = [PhotoResult(error.source, problems=[str(error)], readable=False) for error in found.all_errors()]
+        seen = {name_below(each.source, self.root) for each in broken}
+        unknown = [each for each in broken if self._stamp_of(name_below(each.source, self.root)) is not None]
+        wanted, stamps = [], {}
+        for path in found.paths:
+            name, stamp = name_below(str(path), self.root), _stamp(path)
+            seen.add(name)
+            if stamp is None or self._stamp_of(name) != stamp:
+                wanted.append(path)
+                stamps[name] = stamp  # from before it is read: a change meanwhile is seen by the next run
+        self._add(chain(unknown, process(wanted)), stamps)
+        return Update(len(wanted), len(found.paths) - len(wanted), sorted(self.entries.keys() - seen))
+
+    def _stamp_of(self, name: str) -> Stamp | None:
+        """Of a photograph in the dataset; (-1, -1), which is none, where it is not there."""
+        return self.entries[name].stamp if name in self.entries else (-1, -1)
+
+    def _add(self, photographs: Iterable[PhotoResult], stamps: dict[str, Stamp | None]) -> None:
+        try:
+            for photograph in photographs:
+                name = name_below(photograph.source, self.root)
+                stamp = stamps.pop(name, None) if photograph.readable else None
+                size, written = stamp or (None, None)
+                rows = photograph_rows(photograph, self.root, self.quality)
+                self._pending += [{**row, "file_size": size, "file_time": written} for row in rows]
+                self._pending_entries[name] = _Entry(self._next(), stamp, len(photograph.faces))
+                late = time.monotonic() - self._flushed > SECONDS_A_PART
+                if late or len(self._pending_entries) >= PHOTOGRAPHS_A_PART:
+                    self._flush()
+        finally:
+            self._flush()
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove the rows of some photographs."""
+        by_part: dict[int, list[str]] = {}
+        for name in names:
+            by_part.setdefault(self.entries.pop(name).part, []).append(name)
+        for number, of_part in by_part.items():
+            self._drop(number, of_part)
+
+    def counts(self) -> EmbeddingCounts:
+        """Of the whole dataset."""
+        counts = EmbeddingCounts()
+        for name, entry in self.entries.items():
+            counts.photographs += 1
+            counts.faces += entry.faces
+            counts.with_face += entry.faces > 0
+            counts.without_face += entry.faces == 0 and entry.stamp is not None
+            counts.unreadable += entry.stamp is None
+            counts.undecodable += entry.stamp is None and is_undecodable(Path(name))
+        return counts
+
+    def _flush(self) -> None:
+        self._flushed = time.monotonic()
+        if self._pending_entries:
+            number = self._next()
+            write_table(self._path(number), pa.Table.from_pylist(self._pending, self.columns))
+            self._rows_of[number] = len(self._pending)
+            found, self._pending, self._pending_entries = self._pending_entries, [], {}
+            self._enter(found)
+            self._merge()
+
+    def _merge(self) -> None:
+        """Put small parts together, so that a long run does not end in thousands of them."""
+        small = sorted(number for number, rows in self._rows_of.items() if rows < SMALL_ROWS)
+        if len(small) < SMALL_PARTS:
+            return
+        number = self._next()
+        table = pa.concat_tables([self._table(self._path(each)) for each in small])
+        write_table(self._path(number), table)
+        for each in small:  # where this ends early, the next run finds these photographs in the newer part
+            self._path(each).unlink()
+            del self._rows_of[each]
+        self._rows_of[number] = len(table)
+        merged = set(small)
+        for name, entry in self.entries.items():
+            if entry.part in merged:
+                self.entries[name] = _Entry(number, entry.stamp, entry.faces)
+
+    def _table(self, path: Path) -> pa.Table:
+        with reading(path, "remove it, and its photographs are embedded again"):
+            return pq.read_table(path)
+
+    def _next(self) -> int:
+        return max(self._rows_of, default=0) + 1
+
+    def _path(self, number: int) -> Path:
+        return self.folder / _PART.format(number)
+
+
+@contextmanager
+def open_dataset(
+    folder: Path, root: Path, columns: pa.Schema, quality: Quality | None, made: Mapping[str, Any]
+) -> Iterator[EmbeddingDataset]:
+    """Open or create a dataset; one process at a time.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that the photographs' paths are relative to.
+    columns : Schema
+        `facever.faces.parquet.schema`, with metadata.
+    quality : Quality, optional
+        The weights' record of quality.
+    made : mapping
+        What the rows depend on besides the photographs; the same for all of a dataset, as JSON.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written, is something else, was made with something else, or another process writes to it.
+    DataError
+        If a part is damaged.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; name a folder to write, or use --one-file")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _MADE).exists():
+        raise OutputError(f"{folder} holds other files; name a new folder")
+    try:
+        private_folder(folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: can't be written ({error.strerror}); choose another place") from error
+    lock = FileLock(folder / ".lock", timeout=0, mode=0o600)
+    writer = folder / ".writer"
+    try:
+        lock.acquire()
+    except Timeout:
+        process = writer.read_text() if writer.exists() else "unknown"
+        raise OutputError(f"{folder}: another facever writes to it (process {process}); wait for its end") from None
+    except OSError as error:
+        raise OutputError(f"{folder}: can't be written ({error.strerror}); choose another place") from error
+    try:
+        writer.write_text(str(os.getpid()))
+        _check_made(folder / _MADE, json.loads(json.dumps(made)))
+        yield EmbeddingDataset(folder, root, columns, quality)
+    finally:
+        with suppress(OSError):
+            writer.unlink()
+        lock.release()
+
+
+def _check_made(path: Path, made: dict[str, Any]) -> None:
+    if not path.exists():
+        write_json(path, made)
+        return
+    with reading(path, "choose another --out"):
+        was = dict(json.loads(path.read_text(encoding="utf-8")))
+    changed = [key for key in {**was, **made} if was.get(key) != made.get(key)]
+    if changed:
+        what = " and ".join(changed)
+        raise DataError(f"{path.parent}: its rows were made with another {what}; choose another --out, or remove it")
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns // 1000
