@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facever.caches import cache_limit, private_folder, user_cache
 from facever.faces.images import ImageArray
 from facever.faces.pipeline import Job, PhotoResult
 from facever.faces.sources import Source, content
-from facever.files import user_cache
 from facever.weights.records import WeightsId
 
 # Changes whenever the same photograph and weights would give another row.
@@ -81,50 +82,81 @@ def keys_of(photographs: Iterable[Source], job: Job, weights: WeightsId, precisi
 
 
 class EmbeddingCache:
-    """A SQLite file of embeddings. A broken one counts as empty: it is there to save time."""
+    """A SQLite file of embeddings. It is there to save time: a broken row counts as missing, a broken file as empty."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def get(self, keys: Sequence[str | None], with_crop: bool = False) -> dict[str, PhotoEmbedding]:
         """The rows of these keys that are there, without their crops; `with_crop`: only of those that have one."""
-        query = "SELECT embedding, norm, score, found FROM e2 WHERE key = ?"
+        query = "SELECT embedding, norm, score, found, sum FROM e3 WHERE key = ?"
         query += " AND crop IS NOT NULL" if with_crop else ""
-        try:
-            with closing(self._open()) as database:
-                found = {}
-                for key in {key for key in keys if key is not None}:
-                    row = database.execute(query, (key,)).fetchone()
-                    if row is not None:
-                        found[key] = PhotoEmbedding(np.frombuffer(row[0], np.float32), row[1], row[2], bool(row[3]))
-                return found
-        except (sqlite3.Error, OSError):
-            return {}
+        found = {}
+        with self._forgiving(), closing(self._open()) as database:
+            for key in {key for key in keys if key is not None}:
+                row = database.execute(query, (key,)).fetchone()
+                if row is not None and row[4] == _sum(key, *row[:4]):
+                    found[key] = PhotoEmbedding(np.frombuffer(row[0], np.float32), row[1], row[2], bool(row[3]))
+        return found
 
     def crop(self, key: str) -> bytes | None:
         """The crop of a key as JPEG, if it is there."""
-        try:
-            with closing(self._open()) as database:
-                row = database.execute("SELECT crop FROM e2 WHERE key = ?", (key,)).fetchone()
-                return None if row is None else row[0]
-        except (sqlite3.Error, OSError):
-            return None
+        with self._forgiving(), closing(self._open()) as database:
+            row = database.execute("SELECT crop, crop_sum FROM e3 WHERE key = ?", (key,)).fetchone()
+            if row is not None and row[1] == _sum(key, row[0]):
+                return row[0]
+        return None
 
     def put(self, embedded: dict[str, PhotoEmbedding]) -> bool:
-        """Add or replace rows; False where the file can't be written."""
-        rows = [
-            (key, e.embedding.astype(np.float32).tobytes(), float(e.norm), float(e.score), int(e.found), e.crop)
-            for key, e in embedded.items()
-        ]
-        columns = "key TEXT PRIMARY KEY, embedding, norm, score, found, crop"
+        """Add or replace rows; False where the file can't be written. The oldest ones go when it is too large."""
+        rows = []
+        for key, e in embedded.items():
+            values = (e.embedding.astype(np.float32).tobytes(), float(e.norm), float(e.score), int(e.found))
+            rows.append((key, *values, _sum(key, *values), e.crop, _sum(key, e.crop)))
+        for _ in range(2):  # a broken file is removed, and then there is a new one
+            with self._forgiving():
+                private_folder(self.file.parent)
+                with closing(self._open()) as database, database:
+                    database.execute(f"CREATE TABLE IF NOT EXISTS e3 ({_COLUMNS})")
+                    database.executemany("INSERT OR REPLACE INTO e3 VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                if self.get(list(embedded)).keys() == embedded.keys():
+                    self._trim()
+                    return True
+                self.file.unlink()  # damage in its index, which SQLite does not notice
+        return False
+
+    def _trim(self) -> None:
+        """Drop the oldest half of the rows of a file above the limit."""
+        if self.file.stat().st_size > cache_limit():
+            with closing(self._open()) as database:
+                (last,) = database.execute("SELECT rowid FROM e3 ORDER BY rowid DESC").fetchone()
+                (first,) = database.execute("SELECT rowid FROM e3 ORDER BY rowid").fetchone()
+                with database:
+                    database.execute("DELETE FROM e3 WHERE rowid <= ?", ((first + last) // 2,))
+                database.execute("VACUUM")
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        """Errors of SQLite end the block; a file that is damaged, or not SQLite's, is removed."""
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._open()) as database, database:
-                database.execute(f"CREATE TABLE IF NOT EXISTS e2 ({columns})")
-                database.executemany("INSERT OR REPLACE INTO e2 VALUES (?, ?, ?, ?, ?, ?)", rows)
-        except (sqlite3.Error, OSError):
-            return False
-        return True
+            yield
+        except sqlite3.OperationalError:  # in use, read-only, full, or without the table
+            pass
+        except sqlite3.DatabaseError:
+            with suppress(OSError):
+                self.file.unlink()
+        except OSError:
+            pass
 
     def _open(self) -> sqlite3.Connection:
+        with suppress(OSError):
+            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would let others read it
         return sqlite3.connect(self.file, timeout=10)
+
+
+_COLUMNS = "key TEXT PRIMARY KEY, embedding, norm, score, found, sum, crop, crop_sum"
+
+
+def _sum(*values: object) -> bytes:
+    """A checksum of a row's values: SQLite has none of its own."""
+    return hashlib.sha256(repr(values).encode()).digest()[:16]

@@ -1,8 +1,9 @@
 """The crop cache: every photograph of a data set is detected and aligned once, for all trainings to come.
 
-Two files in a folder: `crops-*.bin`, raw uint8 pixels, mapped into memory, and `index.json`, which says where each
-photograph's crop stands and from which file (size and time of change) it was cut. Photographs that changed are cut
-anew, the others kept; a run that was interrupted keeps what it had.
+Two files in a folder, which only grow: `crops.bin`, raw uint8 pixels, mapped into memory, and `index.jsonl`, which
+says where each photograph's crop stands and from which file (size and time of change) it was cut. Crops are kept as
+they come, so a run that is killed loses few; photographs that changed are cut anew. One process cuts at a time, the
+others wait for it.
 """
 
 from __future__ import annotations
@@ -10,26 +11,28 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
-import uuid
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
+from facever.caches import private_folder, trim, user_cache
 from facever.datasets.identities import IdentityFolder
 from facever.errors import DataError, OutputError
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Job
-from facever.files import user_cache, write_json
 from facever.weights.alignment import Alignment
 
 # Changes whenever the same photograph would give another crop: then old caches no longer count.
 CUTTER = 1
+# Photographs between two commits of their crops.
+FLUSH_EVERY = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +140,17 @@ def cut_crops(
     stamps = [_stamp(path) for path in data.paths]
 
     store = _Store(folder, settings, (padded.height, padded.width, 3))
-    missing = [i for i in range(len(relative)) if not store.knows(relative[i], stamps[i])]
-    if missing:
-        job = Job(output=padded, device=device, rule="center")
-        store.begin()
-        try:
+    if any(not store.knows(*each) for each in zip(relative, stamps, strict=True)):
+        with store.appending():
+            # Only now: another process may have cut them while this one waited.
+            missing = [i for i in range(len(relative)) if not store.knows(relative[i], stamps[i])]
+            job = Job(output=padded, device=device, rule="center")
             done = process_files([data.paths[i] for i in missing], job, workers)
             for count, (i, photograph) in enumerate(zip(missing, done, strict=True), 1):
                 crop = photograph.faces[0].crop if photograph.faces else None
                 store.add(relative[i], stamps[i], crop, "; ".join(photograph.problems))
                 progress(count, len(missing))
-        finally:
-            store.commit()  # also when interrupted
+    trim(cache, keep=folder)
 
     entries = [store.entries[name] for name in relative]
     keep = [i for i, entry in enumerate(entries) if entry["row"] is not None]
@@ -173,61 +175,84 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-class _Store:
-    """The two files of one cache folder.
+def _shorten(file: BinaryIO, size: int) -> None:
+    """Cut off what a killed process left behind, and go to the end."""
+    if file.seek(0, os.SEEK_END) > size:
+        file.seek(size)
+        file.truncate()
 
-    A file of pixels never changes once an index names it: new crops go to a new file, behind copies of the old ones, so
-    that trainings that read the old file at the same time are not disturbed.
-    """
+
+class _Store:
+    """The two files of one cache folder. What they hold never changes, so trainings may read while another one adds."""
 
     def __init__(self, folder: Path, settings: dict[str, Any], shape: tuple[int, int, int]) -> None:
         self.folder, self.shape = folder, shape
         self.settings = json.loads(json.dumps(settings))  # as it comes back from the index
-        self.entries: dict[str, dict[str, Any]] = {}
-        self.pixels: Path | None = None
-        self.count = 0
+        self.pixels, self.index = folder / "crops.bin", folder / "index.jsonl"
         self._read_index()
 
     def _read_index(self) -> None:
-        try:
-            index = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
-            pixels = self.folder / index["pixels"]
-            if index["settings"] == self.settings and pixels.stat().st_size == index["count"] * math.prod(self.shape):
-                self.entries, self.pixels, self.count = index["entries"], pixels, index["count"]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # no cache, or a broken one: start over
+        """Read the index up to its first line that is not whole, or whose crop is missing."""
+        self.entries: dict[str, dict[str, Any]] = {}
+        self.count = self._end = 0  # crops, and bytes of the index, that are sound
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no cache, or a broken one
+            present = self.pixels.stat().st_size // math.prod(self.shape)
+            with self.index.open("rb") as lines:
+                head = next(lines, b"")
+                if json.loads(head)["settings"] != self.settings:
+                    return
+                self._end = len(head)
+                for line in lines:
+                    entry = json.loads(line)
+                    row = entry["row"]
+                    if not line.endswith(b"\n") or not (row is None or row == self.count < present):
+                        return
+                    self.entries[entry["path"]] = {"stamp": entry["stamp"], "row": row, "problem": entry["problem"]}
+                    self.count += row is not None
+                    self._end += len(line)
+            os.utime(self.index)  # for `trim`
 
     def knows(self, name: str, stamp: list[int]) -> bool:
         return name in self.entries and self.entries[name]["stamp"] == stamp
 
-    def begin(self) -> None:
-        """Open a new file of pixels with copies of the old ones."""
+    @contextmanager
+    def appending(self) -> Iterator[None]:
+        """Within it, crops can be added; one process at a time."""
         with self._writing():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._old, self.pixels = self.pixels, self.folder / f"crops-{uuid.uuid4().hex[:8]}.bin"
-            self._file = self.pixels.open("wb")
-            if self._old is not None:
-                with self._old.open("rb") as source:
-                    shutil.copyfileobj(source, self._file, 1 << 24)
+            private_folder(self.folder)
+            lock = FileLock(self.folder / "lock")
+            with lock:
+                self._read_index()
+                with self._opened(self.pixels) as self._pixels, self._opened(self.index) as self._index:
+                    _shorten(self._pixels, self.count * math.prod(self.shape))
+                    _shorten(self._index, self._end)
+                    if not self._end:
+                        self._index.write(json.dumps({"settings": self.settings}).encode() + b"\n")
+                    self._lines: list[bytes] = []
+                    try:
+                        yield
+                    finally:
+                        self._flush()
+
+    def _opened(self, path: Path) -> BinaryIO:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b")
 
     def add(self, name: str, stamp: list[int], crop: NDArray[np.uint8] | None, problem: str) -> None:
         row = None
         if crop is not None:
-            with self._writing():
-                self._file.write(crop.tobytes())
+            self._pixels.write(crop.tobytes())
             row, self.count = self.count, self.count + 1
         self.entries[name] = {"stamp": stamp, "row": row, "problem": problem}
+        self._lines.append(json.dumps({"path": name, **self.entries[name]}).encode() + b"\n")
+        if len(self._lines) >= FLUSH_EVERY:
+            self._flush()
 
-    def commit(self) -> None:
-        """Make the new file the cache's, and drop the old one."""
-        assert self.pixels is not None
-        with self._writing():
-            self._file.close()
-        index = {"settings": self.settings, "pixels": self.pixels.name, "count": self.count, "entries": self.entries}
-        write_json(self.folder / "index.json", index)
-        if self._old is not None:
-            with suppress(OSError):  # in use elsewhere
-                self._old.unlink()
+    def _flush(self) -> None:
+        """Pixels first: a line stands for a crop that is there."""
+        self._pixels.flush()
+        self._index.write(b"".join(self._lines))
+        self._index.flush()
+        self._lines = []
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -239,6 +264,6 @@ class _Store:
             ) from error
 
     def crops(self) -> NDArray[np.uint8]:
-        if self.pixels is None or not self.count:
+        if not self.count:
             return np.empty((0, *self.shape), np.uint8)
         return np.memmap(self.pixels, np.uint8, "r", shape=(self.count, *self.shape))

@@ -30,11 +30,53 @@ def test_what_was_put_is_got_and_nothing_else(tmp_path: Path) -> None:
     assert (found["b"].norm, found["b"].score, found["b"].found) == (2.0, 0.9, False)
 
 
-def test_a_broken_cache_is_an_empty_one(tmp_path: Path) -> None:
+def test_a_broken_cache_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "cache.sqlite").write_text("no database, " * 100)
     cache = EmbeddingCache(tmp_path / "cache.sqlite")
     assert cache.get(["a"]) == {}
-    assert not cache.put({"a": embedded(1)})
+    assert cache.put({"a": embedded(1)})
+    assert cache.get(["a"]).keys() == {"a"}
+
+
+def test_no_damaged_bit_gives_another_embedding(tmp_path: Path) -> None:
+    """200 bits of the file, one at a time: every row is as it was put, or missing; and the file serves again."""
+    cache = EmbeddingCache(tmp_path / "cache.sqlite")
+    rng = np.random.default_rng(0)
+    rows = {
+        f"{i:064x}": PhotoEmbedding(rng.random(64, np.float32), float(i), 0.9, True, rng.bytes(500)) for i in range(40)
+    }
+    assert cache.put(rows)
+    whole = cache.file.read_bytes()
+    lost = 0
+    for bit in rng.choice(8 * len(whole), 200, replace=False):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        cache.file.write_bytes(damaged)
+        found = cache.get(list(rows))
+        for key, row in found.items():
+            np.testing.assert_array_equal(row.embedding, rows[key].embedding)
+            assert (row.norm, row.score, row.found) == (rows[key].norm, 0.9, True)
+        assert all(cache.crop(key) in (None, rows[key].crop) for key in rows)
+        lost += len(found) < len(rows)
+        assert cache.put(rows)
+        assert cache.get(list(rows)).keys() == rows.keys()
+    assert lost > 20, "the flips hit nothing, so this test shows nothing"
+
+
+def test_the_oldest_rows_go_when_the_file_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = EmbeddingCache(tmp_path / "cache.sqlite")
+    monkeypatch.setenv("FACEVER_CACHE_GB", "0.001")
+    for i in range(6):
+        assert cache.put({f"{i}": replace(embedded(i), crop=bytes(300_000))})
+    assert cache.file.stat().st_size < 1_300_000
+    kept = cache.get([f"{i}" for i in range(6)])
+    assert "5" in kept and "0" not in kept
+
+
+def test_the_cache_is_for_its_owner_only(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "facever" / "cache.sqlite")
+    assert cache.put({"a": embedded(1)})
+    assert (cache.file.stat().st_mode & 0o777, cache.file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
 def test_the_key_follows_content_weights_precision_and_settings_but_no_name(tmp_path: Path) -> None:

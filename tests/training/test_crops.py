@@ -1,7 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +16,7 @@ import pytest
 from PIL import Image
 from samples import noise
 
-from facever.datasets.identities import read_identities
+from facever.datasets.identities import read_identities, split_identities
 from facever.errors import DataError, OutputError
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Job
@@ -106,7 +112,7 @@ def test_an_interrupted_run_keeps_what_it_had(few: Path, tmp_path: Path, monkeyp
 def test_a_damaged_cache_is_made_anew(few: Path, tmp_path: Path, damage: str) -> None:
     crops, _ = cut(few, tmp_path / "cache")
     expected = crops.inner(slice(None))
-    (path,) = (tmp_path / "cache").glob("*/index.json" if damage == "index" else "*/*.bin")
+    (path,) = (tmp_path / "cache").glob("*/index.jsonl" if damage == "index" else "*/*.bin")
     path.write_bytes(path.read_bytes()[:100])
     again, count = cut(few, tmp_path / "cache")
     assert count == 8
@@ -148,3 +154,80 @@ def test_the_digest_is_that_of_all_pixels_in_order() -> None:
         changed = crops.crops.copy()
         changed[row, 0, 0, 0] ^= 1
         assert replace(crops, crops=changed).digest() != crops.digest()
+
+
+def test_a_run_that_is_killed_keeps_its_crops(few: Path, tmp_path: Path) -> None:
+    source = f"""
+import os
+from pathlib import Path
+from facever.datasets.identities import read_identities
+from facever.training import crops
+from facever.weights.alignment import TIGHT_64X56
+crops.FLUSH_EVERY = 2
+def stop(done, total):
+    if done == 5:
+        os.kill(os.getpid(), 9)
+crops.cut_crops(
+    read_identities(Path({str(few)!r})), TIGHT_64X56, 8, Path({str(tmp_path / "cache")!r}), workers=1, progress=stop
+)
+"""
+    assert subprocess.run([sys.executable, "-c", source]).returncode == -signal.SIGKILL
+    crops, count = cut(few, tmp_path / "cache")
+    assert count == 4  # of 8; the fifth was not written yet
+    fresh, _ = cut(few, tmp_path / "other")
+    assert crops.paths == fresh.paths
+    # Batches differ, and so do a few last digits.
+    np.testing.assert_allclose(crops.inner(slice(None)).astype(int), fresh.inner(slice(None)), atol=1)
+
+
+def test_two_trainings_on_one_empty_cache_cut_once(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = threading.Barrier(2, timeout=30)
+    count = []
+
+    def counted(paths, job, workers):
+        count.append(len(paths))
+        yield from process_files(paths, job, 1)
+
+    monkeypatch.setattr(module, "process_files", counted)
+
+    def run() -> CropSet:
+        began.wait()
+        return cut_crops(read_identities(few), TIGHT_64X56, 8, tmp_path / "cache")
+
+    with ThreadPoolExecutor(2) as pool:
+        a, b = (future.result() for future in [pool.submit(run), pool.submit(run)])
+    assert sum(count) == 8
+    np.testing.assert_array_equal(a.inner(slice(None)), b.inner(slice(None)))
+    (folder,) = (tmp_path / "cache").iterdir()
+    assert (
+        {"crops.bin", "index.jsonl"} <= {path.name for path in folder.iterdir()} <= {"crops.bin", "index.jsonl", "lock"}
+    )
+
+
+def test_crops_are_for_their_owner_only(few: Path, tmp_path: Path) -> None:
+    cut(few, tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "crops.bin").stat().st_mode & 0o777 == (folder / "index.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_not_used_for_longest_goes(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut(few, tmp_path / "cache")
+    (old,) = (tmp_path / "cache").iterdir()
+    os.utime(old / "crops.bin", (0, 0))
+    os.utime(old / "index.jsonl", (0, 0))
+    monkeypatch.setenv("FACEVER_CACHE_GB", "0.0001")  # two of 138,240 bytes are more than that, so is one
+    smaller = Alignment("other", 64, 56, tuple((x + 1, y) for x, y in TIGHT_64X56.landmarks))
+    crops, _ = cut(few, tmp_path / "cache", smaller)
+    assert len(crops) == 8
+    (left,) = (tmp_path / "cache").iterdir()
+    assert left != old
+
+
+def test_an_identity_whose_name_is_no_text_is_cut_and_split(few: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"person_\xff")
+    (few / "person_2").rename(few / name)
+    crops, _ = cut(few, tmp_path / "cache")
+    assert sorted(set(crops.identities)) == ["person_1", name]
+    training, held_out = split_identities(crops.identities, 0.5)
+    assert sorted(training + held_out) == ["person_1", name]
