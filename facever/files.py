@@ -1,30 +1,47 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and never in the place of something else."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
+import re
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from facever.errors import OutputError
 
+try:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+except ImportError:  # Windows, where a file that is open can't be removed
+    flock = None  # type: ignore[assignment]
 
-def user_cache() -> Path:
-    """The folder of all caches: `facever` in XDG_CACHE_HOME, or in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facever"
+Kind = Literal["csv", "json", "page", "parquet", "picture", "safetensors", "text"]
+
+_TEMPORARY = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.facever")
+_HEAD = 4096
+
+
+def printable(text: str) -> str:
+    """The text on one line, fit for a terminal: file names may hold line breaks and escape sequences."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, private: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it when the block ends without an exception.
 
-    Creates the folder if needed.
+    Creates the folder if needed. What a killed process left behind is removed by the next one that writes there.
+
+    Parameters
+    ----------
+    private : bool
+        Only its owner can read the file: for faces and their embeddings.
 
     Raises
     ------
@@ -32,30 +49,86 @@ def atomic_write(path: Path) -> Iterator[Path]:
         If the file can't be written: no permission, a folder of that name, a full disk.
     """
     temporary: Path | None = None
+    lock = -1
     try:
-        _check_kind(path)
+        _check_is_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        candidate = path.parent / f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.part"
+        _sweep(path.parent.resolve())
+        candidate = path.parent / f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.facever"
         # Not tempfile, whose files are for their owner only: these get the rights that any new file gets.
-        os.close(os.open(candidate, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        lock = os.open(candidate, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600 if private else 0o666)
         temporary = candidate
+        _hold(lock)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        if flock is None:
+            os.close(lock)
+            lock = -1
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: can't be written ({error.strerror or error}); choose another place") from error
     finally:
+        if lock >= 0:
+            os.close(lock)
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
-def check_writable(path: Path) -> None:
-    """Check before hours of work that `path` can be written; leaves nothing behind. Raises OutputError."""
+def _hold(file: int) -> bool:
+    """Lock an open file for as long as this process lives; False where another one holds it."""
+    if flock is not None:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks
+            return False
+    return True
+
+
+@functools.cache
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of processes that are gone. Once a process: the folder may hold a million files."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    file = os.open(entry.path, os.O_WRONLY)
+                    try:
+                        abandoned = _hold(file)
+                    finally:
+                        os.close(file)
+                    if abandoned:
+                        Path(entry).unlink()
+
+
+def check_output(path: Path, kind: Kind, inputs: Iterable[Path] = (), force: bool = False) -> None:
+    """Check before hours of work that `path` can be written; leaves nothing behind.
+
+    Parameters
+    ----------
+    kind : str
+        What will be written there.
+    inputs : Paths
+        What the command reads, files or folders: none of them is ever overwritten.
+    force : bool
+        Overwrite a file of another kind.
+
+    Raises
+    ------
+    OutputError
+        Also if it is one of the inputs, or, without `force`, a file of another kind.
+    """
     try:
-        _check_kind(path)
+        for source in inputs:
+            if path.exists() and source.exists() and path.samefile(source):
+                raise OutputError(f"{path} is what is read here; name another file to write")
+        _check_is_file(path)
         if path.exists() and not os.access(path, os.W_OK):
             raise OutputError(f"{path}: can't be written (no permission); choose another place")
+        if not force and not _is_kind(path, kind):
+            raise OutputError(f"{path} is there, and is not {_KINDS[kind][0]}; name another file, or --force")
         folder = path.parent
         while not folder.exists():  # `atomic_write` creates it
             folder = folder.parent
@@ -65,22 +138,52 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"{path}: can't be written ({error.strerror or error}); choose another place") from error
 
 
-def _check_kind(path: Path) -> None:
+def _check_is_file(path: Path) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file to write")
     if path.exists() and not path.is_file():  # replacing it would destroy /dev/null
         raise OutputError(f"{path} is a device or pipe; name a file to write")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all. Raises OutputError."""
-    with atomic_write(path) as temporary:
+def _is_kind(path: Path, kind: Kind) -> bool:
+    """Whether a file looks like one of this kind; a missing or empty one does."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except FileNotFoundError:
+        return True
+    return not head or _KINDS[kind][1](head)
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4 and b"\0" not in head  # a character that the head's end cuts
+    return b"\0" not in head
+
+
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+_KINDS: dict[Kind, tuple[str, Callable[[bytes], bool]]] = {
+    "csv": ("a CSV file", lambda head: _is_text(head) and head.lstrip()[:1] not in (b"{", b"[", b"<")),
+    "json": ("a JSON file", lambda head: _is_text(head) and head.lstrip()[:1] in (b"{", b"[")),
+    "page": ("a page of facever's", lambda head: _is_text(head) and b"facever" in head),
+    "parquet": ("a Parquet file", lambda head: head[:4] == b"PAR1"),
+    "picture": ("a picture", lambda head: head.startswith(_PICTURES)),
+    "safetensors": ("a weights file", lambda head: head[8:9] == b"{"),
+    "text": ("a text file", _is_text),
+}
+
+
+def write_bytes(path: Path, content: bytes, private: bool = False) -> None:
+    """Write a file, whole or not at all; `private` as for `atomic_write`. Raises OutputError."""
+    with atomic_write(path, private) as temporary:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, private: bool = False) -> None:
     """Write JSON in ASCII (file names may not be text), whole or not at all. Raises OutputError."""
-    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
+    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode(), private)
 
 
 def sha256_of(path: Path) -> str:

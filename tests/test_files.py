@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from facever.caches import private_folder
 from facever.errors import OutputError
-from facever.files import atomic_write, check_writable, sha256_of, write_json
+from facever.files import Kind, _sweep, atomic_write, check_output, sha256_of, write_bytes, write_json
 
 resource = pytest.importorskip("resource")  # POSIX
 
@@ -99,7 +103,9 @@ def test_a_file_has_the_rights_that_any_new_file_has(tmp_path: Path, umask: int,
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == mode == stat.S_IMODE(plain.stat().st_mode)
 
 
-@pytest.mark.parametrize("refuse", [lambda path: write(path, "a"), check_writable], ids=["atomic_write", "check"])
+@pytest.mark.parametrize(
+    "refuse", [lambda path: write(path, "a"), lambda path: check_output(path, "text")], ids=["atomic_write", "check"]
+)
 class TestPlacesWhereNoFileCanBeWritten:
     def test_a_folder(self, tmp_path: Path, refuse: Callable[[Path], None]) -> None:
         (tmp_path / "results").mkdir()
@@ -150,8 +156,8 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_check_leaves_everything_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    check_writable(path)
-    check_writable(tmp_path / "new.txt")
+    check_output(path, "text")
+    check_output(tmp_path / "new.txt", "text")
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["a.txt"]
 
@@ -180,3 +186,76 @@ def test_the_hash_is_that_of_the_standard(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_of(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000])
+def test_a_private_file_is_for_its_owner_only(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_bytes(tmp_path / "faces.parquet", b"faces", private=True)
+        private_folder(tmp_path / "cache" / "crops")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "faces.parquet").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "cache" / "crops").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("parquet", b"PAR1 and more"),
+        ("safetensors", b"\x10\0\0\0\0\0\0\0{...}"),
+        ("json", b' {"a": 1}'),
+        ("csv", "path,name\na.jpg,Zoë\n".encode()),
+        ("text", b"# A card"),
+        ("page", b'<!doctype html><meta name="generator" content="facever">'),
+        ("picture", b"\x89PNG..."),
+    ],
+)
+def test_a_file_is_replaced_by_its_own_kind_only(tmp_path: Path, kind: Kind, content: bytes) -> None:
+    for other, written in {"own": content, "empty": b"", "alien": b"\0\x01\x02\x03 nothing known"}.items():
+        (tmp_path / other).write_bytes(written)
+    check_output(tmp_path / "own", kind)
+    check_output(tmp_path / "empty", kind)
+    with pytest.raises(OutputError, match=r"alien is there, and is not .*; name another file, or --force"):
+        check_output(tmp_path / "alien", kind)
+    check_output(tmp_path / "alien", kind, force=True)
+
+
+def test_text_whose_first_bytes_end_within_a_character_is_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"x" * 4095 + "é".encode() + b"\n")
+    check_output(tmp_path / "a.csv", "csv")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "link.jpg", "sub/../a.jpg", "hard.jpg"])
+def test_what_is_read_is_never_overwritten(tmp_path: Path, name: str) -> None:
+    photograph = tmp_path / "a.jpg"
+    photograph.write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.jpg").symlink_to(photograph)
+    (tmp_path / "hard.jpg").hardlink_to(photograph)
+    for force in (False, True):
+        with pytest.raises(OutputError, match="is what is read here"):
+            check_output(tmp_path / name, "picture", [photograph], force)
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    kill = "import os; os.kill(os.getpid(), 9)"
+    source = f"""
+from pathlib import Path
+from facever.files import atomic_write
+with atomic_write(Path({str(tmp_path / "a.txt")!r})) as temporary:
+    temporary.write_text("half")
+    {kill}
+"""
+    assert subprocess.run([sys.executable, "-c", source]).returncode == -signal.SIGKILL
+    (left,) = names_in(tmp_path)
+    (tmp_path / ".mine.part").write_text("a user's")
+    with atomic_write(tmp_path / "b.txt") as temporary:
+        temporary.write_text("whole")
+        in_use = temporary.name
+        _sweep.cache_clear()
+        write(tmp_path / "c.txt", "whole")  # as another process that writes there at the same time
+        assert in_use in names_in(tmp_path)
+    assert names_in(tmp_path) == [".mine.part", "b.txt", "c.txt"]
+    assert left.startswith(".a.txt.")

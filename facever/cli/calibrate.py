@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Device, Json, Workers, counted, print_json, printable, say
+from facever.cli.common import UNCHECKED, Device, Force, Json, Workers, counted, print_json, say
+from facever.files import printable
 
 if TYPE_CHECKING:
     from facever.faces.pipeline import PhotoResult
@@ -52,6 +53,7 @@ def calibrate(
         bool, typer.Option("--within-groups", help="Keep the rates in the worst group of look-alikes, too.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Random seed of the training, for --held-out.")] = 0,
+    force: Force = False,
     device: Device = "auto",
     workers: Workers = None,
     json_: Json = False,
@@ -70,13 +72,14 @@ def calibrate(
     from facever.datasets.pair_tables import read_pairs
     from facever.errors import DataError, FaceverError
     from facever.evaluation import calibrate_folder, calibrate_pairs
-    from facever.files import check_writable
+    from facever.files import check_output
     from facever.metrics.calibration import CALIBRATED_FARS
     from facever.reports.tables import info_rows, print_table
     from facever.scoring import impostors_needed
     from facever.verifier import Verifier
     from facever.weights.file import load_weights, save_weights
     from facever.weights.metadata import with_thresholds
+    from facever.weights.shipped import find_weights
     from facever.weights.thresholds_json import write_thresholds
 
     if out is None and thresholds is None:
@@ -85,9 +88,11 @@ def calibrate(
         raise FaceverError(f"--held-out is in (0, 1], not {held_out}")
     for rate in far or []:
         impostors_needed(rate)  # refuses what is no rate
-    for file in (out, thresholds):
-        if file is not None:
-            check_writable(file)
+    source = find_weights(weights)
+    if out is not None:
+        check_output(out, "safetensors", [source, data], force)
+    if thresholds is not None:
+        check_output(thresholds, "json", [source, data], force)
     if data.is_file() and (only != "*" or held_out < 1 or within_groups):
         raise FaceverError(
             "--only, --held-out and --within-groups need a folder of people, and this is a file; drop them"

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import Json, print_json
+from facever.cli.common import Force, Json, print_json
+from facever.files import printable
 
 EXAMPLE = "Example: facever card runs/mine/weights.safetensors --about about.toml --training runs/mine -o card.md"
 
@@ -24,15 +25,21 @@ def card(
         typer.Option(help="JSON of eval-lfw or eval-all; may be repeated.", show_default=False),
     ] = None,
     held_out: Annotated[Path | None, typer.Option(help="JSON of benchmarks/held_out.py.", show_default=False)] = None,
+    force: Force = False,
     json_: Json = False,
 ) -> None:
     """Write a model card, with front matter for model hubs and the training curve as a picture."""
+    from facever.files import check_output
     from facever.reports.card import write_card
     from facever.weights.shipped import find_weights
 
     found = find_weights(weights)
+    inputs = [path for path in (found, about, training, *(evaluation or []), held_out) if path is not None]
+    check_output(out, "text", inputs, force)
+    if training is not None:
+        check_output(out.with_suffix(".svg"), "text", inputs, force)
     written = [str(path) for path in write_card(out, found, about, training, evaluation or [], held_out)]
     if json_:
         print_json({"written": written})
     else:
-        print("\n".join(written))
+        print("\n".join(map(printable, written)))

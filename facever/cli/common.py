@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from facever.files import user_cache
+from facever.caches import private_folder, user_cache
+from facever.files import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -66,16 +67,12 @@ Compare = Annotated[
     ),
 ]
 Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Cache embeddings between runs.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite a file of another kind.")]
 MinFace = Annotated[int, typer.Option("--min-face", help="Smallest face to detect, in pixels.", min=12)]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Worker processes on the CPU; by default one per core.", min=1, show_default=False),
 ]
-
-
-def printable(text: str) -> str:
-    """The text on one line, fit for a terminal: file names may hold line breaks and escape sequences."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def say(message: str) -> None:
@@ -93,7 +90,7 @@ def license_notice(info: WeightsInfo) -> None:
         return
     say(f"the weights {info.name!r} are for {info.license}; --weights dlib has no such terms (shown once)")
     with contextlib.suppress(OSError):
-        cache.mkdir(parents=True, exist_ok=True)
+        private_folder(cache)
         seen.touch()
 
 

@@ -12,6 +12,7 @@ from facever.cli.common import (
     Cache,
     Device,
     Embeddings,
+    Force,
     Json,
     MinFace,
     Precision,
@@ -20,9 +21,9 @@ from facever.cli.common import (
     Weights,
     Workers,
     print_json,
-    printable,
     say,
 )
+from facever.files import printable
 
 EXAMPLE = "Example: facever eval-all lfw/ --suspicious 20"
 
@@ -44,6 +45,7 @@ def eval_all(
         bool,
         typer.Option("--within-groups", help="Measure the FAR in groups of look-alikes, too; takes another network."),
     ] = False,
+    force: Force = False,
     cache: Cache = True,
     min_face: MinFace = 40,
     device: Device = "auto",
@@ -59,7 +61,7 @@ def eval_all(
     from facever.cli.evaluating import say_missing, through
     from facever.evaluation import ModelOptions, evaluate_folder
     from facever.faces.detection import DetectorSettings
-    from facever.files import check_writable
+    from facever.files import check_output
     from facever.reports.all_pairs_page import wanted_names, write_all_pairs_report
     from facever.reports.tables import all_pairs_rows, print_roc, print_table, provenance_rows
 
@@ -74,7 +76,8 @@ def eval_all(
         workers=workers,
     )
     if report is not None:
-        check_writable(report / "index.html")
+        check_output(report / "index.html", "page", force=force)
+        check_output(report / "result.json", "json", [p for p in (embeddings, thresholds) if p], force)
     evaluation, paths = evaluate_folder(
         folder, options, only, suspicious, through, keep_crops=report is not None, within_groups=within_groups
     )

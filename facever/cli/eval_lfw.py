@@ -13,6 +13,7 @@ from facever.cli.common import (
     Compare,
     Device,
     Embeddings,
+    Force,
     Json,
     MinFace,
     OneFace,
@@ -54,6 +55,7 @@ def eval_lfw(
     report: Report = None,
     compare: Compare = None,
     faces: OneFace = "center",
+    force: Force = False,
     cache: Cache = True,
     min_face: MinFace = 40,
     device: Device = "auto",
@@ -91,4 +93,4 @@ def eval_lfw(
         precision=precision,  # type: ignore[arg-type]
         workers=workers,
     )
-    evaluate("LFW", listed, folder, options, scores, report, compare, json_)
+    evaluate("LFW", listed, file, folder, options, scores, report, compare, force, json_)

@@ -13,6 +13,7 @@ from facever.cli.common import (
     Compare,
     Device,
     Embeddings,
+    Force,
     Json,
     MinFace,
     OneFace,
@@ -46,6 +47,7 @@ def eval_pairs(
     report: Report = None,
     compare: Compare = None,
     faces: OneFace = "center",
+    force: Force = False,
     cache: Cache = True,
     min_face: MinFace = 40,
     device: Device = "auto",
@@ -75,4 +77,4 @@ def eval_pairs(
         precision=precision,  # type: ignore[arg-type]
         workers=workers,
     )
-    evaluate(pairs.name, listed, root or pairs.parent, options, scores, report, compare, json_)
+    evaluate(pairs.name, listed, pairs, root or pairs.parent, options, scores, report, compare, force, json_)

@@ -22,28 +22,33 @@ def through(results: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]
 def evaluate(
     title: str,
     listed: PairList,
+    file: Path,
     root: Path,
     options: ModelOptions,
     scores: Path | None,
     report: Path | None,
     compare: list[Path] | None,
+    force: bool,
     json_: bool,
 ) -> None:
-    """Evaluate a model on a list of pairs, and print or write what was asked for."""
+    """Evaluate a model on the pairs that a file lists, and print or write what was asked for."""
     import numpy as np
 
     from facever.errors import SettingError
     from facever.evaluation import evaluate_pairs
-    from facever.files import check_writable
+    from facever.files import check_output
     from facever.reports.pairs_page import SavedScores, wanted_crops, write_pairs_report
     from facever.reports.scores import write_scores
     from facever.reports.tables import pairs_rows, print_roc, print_table, provenance_rows
 
     if compare and report is None:
         raise SettingError("--compare draws into a page; name its folder with --report")
-    for file in (scores, report and report / "index.html"):
-        if file is not None:
-            check_writable(file)
+    inputs = [path for path in (file, options.embeddings, options.thresholds, *(compare or [])) if path is not None]
+    if scores is not None:
+        check_output(scores, "csv", inputs, force)
+    if report is not None:
+        check_output(report / "index.html", "page", inputs, force)
+        check_output(report / "result.json", "json", inputs, force)
     others = [SavedScores.read(path) for path in compare or []]
     evaluation = evaluate_pairs(title, listed, root, options, through, keep_crops=report is not None)
     result, name = evaluation.result, evaluation.model.weights.name

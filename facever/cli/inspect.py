@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Device, Json, MinFace, Weights, print_json, printable
+from facever.cli.common import UNCHECKED, Device, Force, Json, MinFace, Weights, print_json
+from facever.files import printable
 
 EXAMPLE = "Example: facever inspect group.jpg -o seen.png"
 
@@ -17,6 +18,7 @@ def inspect(
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")] = Path("inspected.png"),
     weights: Weights = "default",
     min_face: MinFace = 40,
+    force: Force = False,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
@@ -27,14 +29,14 @@ def inspect(
     from facever.errors import NoFaceError
     from facever.faces.detection import DetectorSettings
     from facever.faces.images import load_image
-    from facever.files import check_writable, write_bytes
+    from facever.files import check_output, write_bytes
     from facever.reports.drawing import draw_faces, png
     from facever.verifier import Verifier
 
-    check_writable(out)
+    check_output(out, "picture", [photo], force)
     image = load_image(photo)
     faces = Verifier.load(weights, device, detector=DetectorSettings(min_face)).faces(image)
-    write_bytes(out, png(draw_faces(image, faces)))
+    write_bytes(out, png(draw_faces(image, faces)), private=True)
     if json_:
         found = [
             {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facever.cli.common import UNCHECKED, Device, Json, Workers, print_json
+from facever.files import printable
 
 if TYPE_CHECKING:
     from facever.training.session import TrainingResult
@@ -59,12 +60,14 @@ def train(
         ),
     ] = None,
     network: Annotated[
-        str | None, typer.Option(help="face_resnet, face_resnet_slim, resnet29 or resnet29_twin.", **AS_RECIPE)
+        str | None,
+        typer.Option(help="face_resnet, face_resnet_slim, resnet29, resnet29_twin or mobilefacenet.", **AS_RECIPE),
     ] = None,
     alignment: Annotated[
         str | None,
         typer.Option(
-            help="Crop template: tight-64x56, near-80x80, face-112x96, dlib-150x150 or close-150x150.", **AS_RECIPE
+            help="Crop template: tight-64x56, near-80x80, face-112x96, face-112x112, dlib-150x150 or close-150x150.",
+            **AS_RECIPE,
         ),
     ] = None,
     init: Annotated[str | None, typer.Option(help="Initial weights.", metavar="NAME|FILE", show_default=False)] = None,
@@ -126,7 +129,7 @@ def train(
     if json_:
         print_json(_as_json(result))
     else:
-        print(_as_text(result))
+        print("\n".join(map(printable, _as_text(result).splitlines())))
 
 
 def _as_json(result: TrainingResult) -> dict[str, Any]:

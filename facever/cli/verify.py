@@ -16,9 +16,9 @@ from facever.cli.common import (
     Weights,
     license_notice,
     print_json,
-    printable,
     say,
 )
+from facever.files import printable
 
 EXAMPLE = "Example: facever verify passport.jpg selfie.jpg"
 

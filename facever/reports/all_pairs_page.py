@@ -56,7 +56,7 @@ def write_all_pairs_report(
     """
     write_json(folder / "result.json", {"title": title, "model": model, **result.to_json(), "made": dict(made)})
     page = folder / "index.html"
-    write_bytes(page, _page(title, model, result, crops, made).encode("utf-8", errors="replace"))
+    write_bytes(page, _page(title, model, result, crops, made).encode("utf-8", errors="replace"), private=True)
     return page
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from facever.errors import DataError
+from facever.errors import DataError, reading
 from facever.files import sha256_of, write_bytes
 from facever.networks import EmbeddingNetwork
 from facever.reports.tables import rate_with_interval
@@ -213,10 +213,8 @@ def _loss(loss: Mapping[str, Any]) -> str:
 
 
 def _about(path: Path, trained: bool) -> dict[str, Any]:
-    try:
+    with reading(path, "write the card's words in TOML"):
         words = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path}: can't be read as TOML ({error})") from error
     missing = [name for name in (*WORDS, *(TRAINING_WORDS if trained else ())) if name not in words]
     if missing:
         raise DataError(f"{path}: lacks {', '.join(missing)}; a card needs a word on each")
@@ -224,10 +222,8 @@ def _about(path: Path, trained: bool) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
+    with reading(path, "give the JSON that facever wrote"):
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: can't be read as JSON ({error})") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: not a record, but a {type(value).__name__}")
     return value

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.errors import DataError
+from facever.errors import DataError, reading
 from facever.evaluation import PairsResult, name_below, people_of
 from facever.files import write_bytes, write_json
 from facever.metrics.comparison import mcnemar, tar_differences
@@ -36,13 +36,11 @@ class SavedScores:
     def read(cls, path: Path) -> SavedScores:
         """From a `result.json` or its folder. Raises DataError."""
         path = path / "result.json" if path.is_dir() else path
-        try:
+        with reading(path, "give the result.json that --report wrote"):
             scores = json.loads(path.read_text(encoding="utf-8"))["scores"]
             names = [(str(a), str(b)) for a, b in scores["names"]]
             same, correct = np.array(scores["same"], bool), np.array(scores["correct"], bool)
             return cls(str(scores["model"]), names, np.array(scores["cosines"], float), same, correct)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: no result to compare with; give the result.json that --report wrote") from error
 
 
 def wanted_crops(result: PairsResult) -> list[Any]:
@@ -103,7 +101,9 @@ def write_pairs_report(
     }
     write_json(folder / "result.json", {"title": title, **result.to_json(), "made": dict(made), "scores": scores})
     page = folder / "index.html"
-    write_bytes(page, _page(title, own, result, names, crops, made, others).encode("utf-8", errors="replace"))
+    write_bytes(
+        page, _page(title, own, result, names, crops, made, others).encode("utf-8", errors="replace"), private=True
+    )
     return page
 
 

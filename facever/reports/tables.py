@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facever.evaluation import AllPairsResult, Evaluation, PairsResult, StageTimes, ThresholdCheck
+from facever.files import printable
 from facever.metrics.rates import Bools
 from facever.verifier import Answer
 from facever.weights.metadata import WeightsInfo, versions
@@ -24,18 +25,18 @@ Rows = Sequence[tuple[str, str]]
 
 
 def print_table(rows: Rows, title: str = "") -> None:
-    """Print two columns, names and values, without interpreting markup."""
+    """Print two columns, names and values, without interpreting markup or escape sequences."""
     if title:
         print(title)
     if not sys.stdout.isatty():
         for name, value in rows:
-            print(f"{name}\t{value}")
+            print(f"{printable(name)}\t{printable(value)}")
         return
     table = Table(box=SIMPLE, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(Text(name), Text(value))
+        table.add_row(Text(printable(name)), Text(printable(value)))
     Console().print(table)
 
 

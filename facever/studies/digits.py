@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.datasets.augmentation import Augmentation
-from facever.errors import DataError
+from facever.errors import DataError, reading
 from facever.faces.device import choose_device
 from facever.losses import alpha_lower_bound
 from facever.studies.digit_training import Digits, for_sweep, read_digits, train_digits
@@ -172,9 +172,6 @@ def _looks(runs: Runs, models: tuple[str, ...], seed: int) -> dict[str, NDArray[
     arrays = {}
     for model in models:
         path = runs.folder(run_name(model, seed)) / "looks.npz"
-        try:
-            with np.load(path) as file:
-                arrays.update({f"{model}/{name}": file[name] for name in file.files})
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: can't be read; delete {path.parent}.json to repeat the run") from error
+        with reading(path, f"delete {path.parent}.json to repeat the run"), np.load(path) as file:
+            arrays.update({f"{model}/{name}": file[name] for name in file.files})
     return arrays

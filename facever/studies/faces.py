@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facever.errors import DataError
+from facever.errors import DataError, reading
 from facever.faces.device import choose_device
 from facever.faces.embedder import Embedder
 from facever.files import atomic_write
@@ -110,7 +110,7 @@ class Faces:
         correct: dict[str, Any] = {}
         for test in (*sets, self.held_out(settings)):
             result[test.name], correct[test.name] = tested(embedder, test)
-        with atomic_write(folder / "correct.npz") as temporary, temporary.open("wb") as file:
+        with atomic_write(folder / "correct.npz", private=True) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **correct)
         alpha = embedder.info.loss.get("alpha")
         return {**result, **({} if alpha is None else {"alpha": alpha})}
@@ -127,29 +127,22 @@ class Faces:
     def correct(self, name: str, test: str) -> NDArray[np.bool_]:
         """Which pairs of a test set a run decided correctly, in their order."""
         path = self.runs.folder(name) / "correct.npz"
-        try:
-            with np.load(path) as file:
-                return np.asarray(file[test], bool)
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path}: can't be read; delete {path.parent}.json to repeat it") from error
+        with reading(path, f"delete {path.parent}.json to repeat it"), np.load(path) as file:
+            return np.asarray(file[test], bool)
 
     def classes(self, name: str) -> int:
         """How many people a run was trained on."""
         path = self.runs.folder(name) / "training.json"
-        try:
+        with reading(path, f"delete {path.parent} and its .json to repeat it"):
             return int(json.loads(path.read_text(encoding="utf-8"))["people"]["training_identities"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: can't be read; delete {path.parent} and its .json to repeat it") from error
 
     def course(self, name: str) -> dict[str, list[float]]:
         """Step and alpha of a run, every few steps."""
         path = self.runs.folder(name) / "log.csv"
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
+        remedy = f"delete {path.parent} and its .json to repeat it"
+        with reading(path, remedy), path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
             return {key: [float(row[key]) for row in rows] for key in ("step", "alpha")}
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path}: can't be read; delete {path.parent} and its .json to repeat it") from error
 
 
 def make_training(

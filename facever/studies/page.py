@@ -41,7 +41,7 @@ def write_study(folder: Path, outcome: Outcome) -> Path:
     if animation is not None:
         write_bytes(folder / "training.gif", animation)
     page = folder / "index.html"
-    write_bytes(page, _page(outcome, drawings, animation).encode("utf-8", errors="replace"))
+    write_bytes(page, _page(outcome, drawings, animation).encode("utf-8", errors="replace"), private=True)
     return page
 
 

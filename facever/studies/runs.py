@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facever.errors import DataError
-from facever.files import check_writable, write_json
+from facever.errors import DataError, reading
+from facever.files import check_output, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Runs:
     took: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_writable(self.out / "results.json")
+        check_output(self.out / "results.json", "json")
 
     @property
     def minutes(self) -> float:
@@ -131,13 +131,11 @@ def run_name(name: str, seed: int, rate: float | None = None) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
+    with reading(path, "delete it to repeat the run"):
         record = json.loads(path.read_text(encoding="utf-8"))
         if not {"settings", "minutes", "result"} <= set(record):
-            raise ValueError("not a run")
+            raise ValueError("not the record of a run")
         return dict(record)
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: not the record of a run; delete it to repeat the run") from error
 
 
 def _check(path: Path, saved: dict[str, Any], asked: dict[str, Any]) -> None:

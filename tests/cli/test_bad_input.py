@@ -6,8 +6,10 @@ import errno
 import os
 import pickle
 import re
+import shutil
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ import pytest
 from command_line import facever
 from PIL import Image
 
+from facever.weights.file import load_weights, save_weights
 from facever.weights.shipped import find_weights
 
 pytestmark = pytest.mark.slow
@@ -386,3 +389,63 @@ def test_an_error_of_the_system_that_nobody_foresaw_is_a_line_too(place: Path, m
     outcome = facever("verify", place / "face.jpg", place / "face.jpg")
     assert outcome.code == 2
     assert outcome.err.startswith("facever: some.file: Too many open files; ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "face.jpg", "-o", "face.jpg"],
+        ["calibrate", "w.safetensors", "people", "-o", "w.safetensors"],
+        ["eval-pairs", "pairs.csv", "--scores", "pairs.csv"],
+        ["import", "w.safetensors", "-o", "w.safetensors"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_no_command_writes_onto_what_it_reads(
+    arguments: list[str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("face.jpg", "other.jpg"):
+        shutil.copyfile(place / "face.jpg", name)
+    shutil.copyfile(find_weights("dlib"), "w.safetensors")
+    Path("people").mkdir()
+    Path("pairs.csv").write_text("path_a,path_b,same\nface.jpg,other.jpg,1\n")
+    before = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+    for force in ([], ["--force"]):
+        outcome = facever(*arguments, *force)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.endswith("is what is read here; name another file to write\n")
+    assert before == {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+
+
+def test_a_file_of_another_kind_is_overwritten_by_force_only(place: Path, tmp_path: Path) -> None:
+    for target, arguments in {
+        "notes.parquet": ["embed", place / "photographs"],
+        "table.png": ["inspect", place / "face.jpg"],
+    }.items():
+        (tmp_path / target).write_text("a user's")
+        outcome = facever(*arguments, "-o", tmp_path / target)
+        assert outcome.code == 2
+        assert f"{target} is there, and is not a " in outcome.err and "--force" in outcome.err
+        assert (tmp_path / target).read_text() == "a user's"
+        assert facever(*arguments, "-o", tmp_path / target, "--force").code == 0
+        assert facever(*arguments, "-o", tmp_path / target).code == 0  # of its own kind now
+
+
+def test_no_escape_sequence_of_a_file_or_its_name_reaches_stdout(place: Path, tmp_path: Path) -> None:
+    info, network = load_weights("scratch")
+    path = tmp_path / "w.safetensors"
+    save_weights(path, replace(info, name="\x1b[31mred", license="a\rb"), network)
+    assert "\x1b" not in (told := facever("info", path).out) and r"\x1b[31mred" in told and r"a\rb" in told
+    told = facever("embed", place / "photographs", "-o", tmp_path / "\x1b[2Jout.parquet").out
+    assert r"\x1b[2Jout.parquet" in told and "\x1b" not in told
+
+
+def test_two_names_that_are_no_text_stay_two_in_parquet(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in (b"bad\xff\xfe.jpg", b"bad\xfe\xff.jpg"):
+        shutil.copyfile(place / "face.jpg", folder / os.fsdecode(name))
+    assert facever("embed", folder, "-o", tmp_path / "out.parquet").code == 0
+    paths = pq.read_table(tmp_path / "out.parquet")["path"].to_pylist()
+    assert sorted(paths) == [r"bad\udcfe\udcff.jpg", r"bad\udcff\udcfe.jpg"]

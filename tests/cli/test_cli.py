@@ -30,6 +30,7 @@ from PIL import Image, ImageOps
 from facever import Verifier, __version__, verifier
 from facever.cli import app
 from facever.evaluation import calibrate
+from facever.faces import parallel
 from facever.files import sha256_of
 from facever.reports.tables import print_table
 from facever.weights.file import load_weights, save_weights
@@ -267,7 +268,7 @@ def test_embed_writes_a_row_for_each_face_and_each_problem(
     outcome = facever("embed", photographs)
     assert outcome.code == 0
     assert outcome.out.splitlines()[-1] == "photographs.parquet"  # named after the folder, here
-    assert re.match(r"photographs 4: with a face 2, without 1, unreadable 1; faces 3; ", outcome.out)
+    assert re.match(r"photographs 4: with a face 2, without 1, unreadable 1; faces 3\nembedded 4 in ", outcome.out)
     assert outcome.err == "not readable: 1 of 4 photographs; the column error says why\n"
 
     table = pq.read_table(tmp_path / "photographs.parquet")
@@ -304,9 +305,12 @@ def test_embed_in_json_is_one_object_with_the_counts(photographs: Path, tmp_path
         "unreadable": 1,
         "undecodable": 0,
         "faces": 2,
+        "embedded": 4,
+        "unchanged": 0,
+        "vanished": 0,
         "file": str(out),
     }
-    assert pq.read_metadata(out).num_rows == 4
+    assert len(pq.read_table(out)) == 4
 
 
 @pytest.mark.slow
@@ -322,7 +326,7 @@ def test_embed_without_a_single_face_still_writes_why_and_exits_with_3(blank: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("failure", "code"), [(KeyboardInterrupt, 130), (MemoryError, 2)])
-def test_embed_leaves_nothing_behind_when_it_is_stopped(
+def test_embed_keeps_what_was_done_when_it_is_stopped_and_goes_on_from_there(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException], code: int
 ) -> None:
     whole = verifier.process_files
@@ -331,14 +335,21 @@ def test_embed_leaves_nothing_behind_when_it_is_stopped(
         yield next(whole(paths, job, workers))
         raise failure
 
-    monkeypatch.setattr(verifier, "process_files", stopped)
-    out = tmp_path / "out"
-    outcome = facever("embed", photographs, "-o", out / "faces.parquet")
-    assert outcome.code == code
-    assert outcome.err.startswith("facever: ")
-    assert outcome.err.count("\n") == 1
-    assert outcome.out == ""
-    assert list(out.iterdir()) == []
+    out = tmp_path / "out" / "faces.parquet"
+    for options, left in ((["--one-file"], []), ([], ["a.png"])):
+        with monkeypatch.context() as patch:
+            patch.setattr(verifier, "process_files", stopped)
+            patch.setattr(parallel, "process_files", stopped)
+            outcome = facever("embed", photographs, "-o", out, *options)
+        assert outcome.code == code
+        assert outcome.err.startswith("facever: ")
+        assert outcome.err.count("\n") == 1
+        assert outcome.out == ""
+        assert [path.name for path in out.parent.iterdir()] == ([out.name] if left else [])
+        assert not left or pq.read_table(out)["path"].to_pylist() == left
+    told = facever("embed", photographs, "-o", out, "--json").json
+    assert (told["embedded"], told["unchanged"], told["photographs"]) == (3, 1, 4)
+    assert len(pq.read_table(out)) == 5
 
 
 @pytest.mark.slow
