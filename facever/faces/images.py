@@ -6,13 +6,11 @@ a report. The number of pixels is read from the header and checked before memory
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import stat
-import threading
-import warnings
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from facever.errors import ImageError, reason_of
 from facever.faces.formats import decodable_formats, unidentified_cause
+from facever.faces.quiet import muted_stderr, quiet_pillow
 
 ImageArray = NDArray[np.uint8]
 # What `load_image` takes.
@@ -28,6 +27,12 @@ ImageInput = str | Path | bytes | NDArray[Any]
 
 MAX_PIXELS = 80_000_000
 """The default limit on H · W: an RGB array of 240 MB, and below the size at which Pillow begins to warn."""
+
+# A JPEG is decoded scan by scan; a progressive one has some ten.
+MAX_SCANS = 100
+MAX_SCANNED = 25 * MAX_PIXELS
+# Even a blank JPEG takes a bit for each 8x8 block.
+_PIXELS_A_BYTE = 512
 
 _ORIENTATION = 0x0112  # EXIF
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF
@@ -111,11 +116,14 @@ def _open_file(path: Path, name: str) -> BinaryIO:
 
 def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
     try:
-        with _quiet_pillow, Image.open(file, formats=decodable_formats()) as picture:
+        with quiet_pillow, Image.open(file, formats=decodable_formats()) as picture:
             _check_pixels(picture.width * picture.height, max_pixels, name)
             if picture.mode == "F":
                 raise ImageError(name, "floating point pixels; save it with 8 or 16 bits a channel")
-            picture.load()
+            if picture.format in ("JPEG", "MPO"):
+                _check_jpeg(file, picture.width * picture.height, name)
+            with muted_stderr if picture.format == "TIFF" else contextlib.nullcontext():
+                picture.load()
             # Read the orientation afterwards: loading a TIFF applies it and drops the tag.
             return _turn_upright(_to_rgb(picture, name), _orientation(picture))
     except ImageError:
@@ -130,6 +138,28 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
     except Exception as error:  # on broken files Pillow raises nearly anything, KeyError included
         cause = f"damaged or cut off ({reason_of(error)}); copy or export it again"
         raise ImageError(name, cause) from error
+
+
+def header_pixels(source: str | Path | bytes) -> int:
+    """H · W of a photograph by its header, without decoding it; 0 where that can't be read."""
+    with contextlib.suppress(Exception), quiet_pillow:
+        file = io.BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), "")
+        with file, Image.open(file, formats=decodable_formats()) as picture:
+            return picture.width * picture.height
+    return 0
+
+
+def _check_jpeg(file: BinaryIO, pixels: int, name: str) -> None:
+    """Refuse a JPEG that would take minutes, or whose decoder would make up most of the pixels."""
+    where = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(where)
+    scans = content.count(b"\xff\xda")
+    if scans > MAX_SCANS or scans * pixels > MAX_SCANNED:
+        raise ImageError(name, f"a JPEG of {scans} scans, which would take minutes; save it as a baseline JPEG")
+    if len(content) * _PIXELS_A_BYTE < pixels:
+        raise ImageError(name, f"damaged or cut off ({len(content):,} bytes for {pixels:,} pixels); copy it again")
 
 
 def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
@@ -233,35 +263,3 @@ def _bomb_cause(error: Image.DecompressionBombError, max_pixels: int) -> str:
     numbers = re.findall(r"\d+", str(error))
     limit = max_pixels if Image.MAX_IMAGE_PIXELS is None else min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)
     return _too_many_pixels_cause(f"{int(numbers[0]):,}" if numbers else "too many", limit)
-
-
-class _QuietPillow:
-    """Mutes Pillow's warnings (odd EXIF, large pictures) while any thread is inside.
-
-    `warnings.catch_warnings` replaces the filters of the whole process, and threads that leave it in another order
-    than they entered restore the wrong ones. So the first one in sets them and the last one out restores them.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._filters = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\.")
-            self._inside += 1
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._filters.__exit__(kind, error, trace)
-
-
-_quiet_pillow = _QuietPillow()

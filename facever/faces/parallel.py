@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
 import torch
 
-from facever.errors import FaceverError, ImageError
+from facever.errors import FaceverError
+from facever.faces.images import header_pixels
 from facever.faces.pipeline import Decoded, Job, PhotoResult, Pipeline
-from facever.faces.sources import Source, read
+from facever.faces.sources import ImageBytes, Source, read
 
 BATCH = 16
-# A batch also ends after so many pixels, which bounds memory for large photographs.
+# A batch also ends after so many pixels.
 BATCH_PIXELS = 24_000_000
 READ_AHEAD = 4
+# Pixels that are decoded, or about to be, at a time in a process; a larger photograph is alone.
+PIXELS = 64_000_000
 # Worker processes take seconds to start; below so many photographs one process finishes sooner.
 FEW = 200
 
@@ -40,6 +45,8 @@ def process_files(sources: Iterable[Source], job: Job, workers: int | None = Non
         If a worker was killed, most likely for want of memory.
     """
     sources = list(sources)
+    if not sources:
+        return
     if workers is None:
         from joblib import cpu_count
 
@@ -52,10 +59,8 @@ def process_files(sources: Iterable[Source], job: Job, workers: int | None = Non
 
 
 def _in_this_process(sources: list[Source], job: Job) -> Iterator[PhotoResult]:
-    pipeline = Pipeline(job)
     with ThreadPoolExecutor(READ_AHEAD) as pool:
-        for batch in _batches(sources, BATCH if job.device == "cpu" else 4 * BATCH):
-            yield from _by_pixels(_read_ahead(batch, pool), pipeline)
+        yield from _Flow(Pipeline(job), BATCH if job.device == "cpu" else 4 * BATCH, pool)(sources)
 
 
 def _decode(source: Source) -> Decoded:
@@ -64,22 +69,57 @@ def _decode(source: Source) -> Decoded:
     return Decoded(name, image, time.perf_counter() - start)
 
 
-def _read_ahead(batch: list[Source], pool: ThreadPoolExecutor) -> Iterator[Decoded]:
-    """Decode a few photographs ahead of their use; not the whole batch, which may be large photographs."""
-    waiting: deque[Future[Decoded]] = deque()
-    for source in batch:
-        waiting.append(pool.submit(_decode, source))
-        if len(waiting) > READ_AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+class _Flow:
+    """Photographs through a pipeline in batches, decoded a few ahead, with a bound on the pixels in memory.
+
+    The bound is kept by the headers, before anything is decoded: a file of a megabyte may hold 80 million pixels.
+    """
+
+    def __init__(self, pipeline: Pipeline, size: int, pool: ThreadPoolExecutor | None = None) -> None:
+        self.pipeline, self.size, self.pool = pipeline, size, pool
+        self.waiting: deque[tuple[Callable[[], Decoded], int]] = deque()
+        self.batch: list[Decoded] = []
+        self.batch_pixels = self.pixels = 0
+
+    def __call__(self, sources: Iterable[Source]) -> Iterator[PhotoResult]:
+        for source in sources:
+            pixels = header_pixels(source.data if isinstance(source, ImageBytes) else source)
+            while self.pixels and self.pixels + pixels > PIXELS:
+                yield from self._advance()
+            decode = functools.partial(_decode, source)
+            self.waiting.append((decode if self.pool is None else self.pool.submit(decode).result, pixels))
+            self.pixels += pixels
+            if len(self.waiting) > (READ_AHEAD if self.pool else 0):
+                yield from self._advance()
+        while self.waiting or self.batch:
+            yield from self._advance()
+
+    def _advance(self) -> Iterator[PhotoResult]:
+        """Take the next photograph into the batch; run the batch when it is full, or nothing waits."""
+        if self.waiting:
+            decode, pixels = self.waiting.popleft()
+            self.batch.append(decode())
+            self.batch_pixels += pixels
+            if len(self.batch) < self.size and self.batch_pixels <= BATCH_PIXELS:
+                return
+        results = self.pipeline(self.batch)
+        self.pixels -= self.batch_pixels
+        self.batch, self.batch_pixels = [], 0
+        yield from results
 
 
 def _in_workers(sources: list[Source], job: Job, workers: int) -> Iterator[PhotoResult]:
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    parallel = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
+    parallel = Parallel(
+        n_jobs=workers,
+        return_as="generator",
+        pre_dispatch="3*n_jobs",
+        batch_size=1,
+        initializer=_start_worker,
+        initargs=(os.getpid(),),
+    )
     tasks = (delayed(_process_batch)(batch, job) for batch in _batches(sources, BATCH))
     _quiet_pool()
     try:
@@ -102,7 +142,7 @@ def _quiet_pool() -> None:
 
 
 def _process_batch(sources: list[Source], job: Job) -> list[PhotoResult]:
-    return list(_by_pixels(map(_decode, sources), _pipeline_of_worker(job)))
+    return list(_Flow(_pipeline_of_worker(job), BATCH)(sources))
 
 
 @functools.lru_cache(maxsize=1)
@@ -111,17 +151,22 @@ def _pipeline_of_worker(job: Job) -> Pipeline:
     return Pipeline(job)
 
 
-def _by_pixels(images: Iterable[Decoded], pipeline: Pipeline) -> Iterator[PhotoResult]:
-    """Run the pipeline over parts of a batch that hold a bounded number of pixels."""
-    part: list[Decoded] = []
-    pixels = 0
-    for decoded in images:
-        part.append(decoded)
-        pixels += 0 if isinstance(decoded.image, ImageError) else decoded.image.shape[0] * decoded.image.shape[1]
-        if pixels > BATCH_PIXELS:
-            yield from pipeline(part)
-            part, pixels = [], 0
-    yield from pipeline(part)
+def _start_worker(parent: int) -> None:
+    """End this process when its parent has ended: one that was killed can't tell its workers."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    if sys.platform == "win32":
+        import ctypes
+
+        synchronize, infinite = 0x00100000, 0xFFFFFFFF
+        kernel = ctypes.windll.kernel32
+        kernel.WaitForSingleObject(kernel.OpenProcess(synchronize, False, parent), infinite)
+    else:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+    os._exit(1)
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

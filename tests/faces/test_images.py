@@ -28,7 +28,7 @@ from facever.datasets.lfw import read_lfw_pairs
 from facever.errors import DataError, FaceverError, ImageError
 from facever.faces import formats
 from facever.faces.formats import photograph_suffixes, undecodable_suffixes
-from facever.faces.images import MAX_PIXELS, load_image
+from facever.faces.images import MAX_PIXELS, header_pixels, load_image
 from facever.faces.sources import Folder, find_photographs, passed_over_note
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -990,3 +990,54 @@ def test_an_unreadable_folder_itself_is_an_error(tmp_path: Path, monkeypatch: py
     lock(tmp_path, monkeypatch)
     with pytest.raises(DataError, match="access rights"):
         find_photographs(tmp_path)
+
+
+def progressive(scans: int, size: tuple[int, int] = (64, 48)) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    data = encode(Image.effect_noise(size, 80).convert("RGB"), "JPEG", progressive=True, quality=90)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * (scans - data.count(b"\xff\xda") + 1) + data[-2:]
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_at_once() -> None:
+    assert load_image(progressive(12)).shape == (48, 64, 3)
+    with pytest.raises(ImageError, match="a JPEG of 5000 scans, which would take minutes"):
+        load_image(progressive(5000))
+
+
+def test_a_jpeg_with_fewer_bytes_than_its_blocks_need_is_damaged() -> None:
+    """A header of 79 megapixels before the data of a small picture: the decoder would make up the rest, in gray."""
+    whole = encode(Image.new("RGB", (64, 64), "red"), "JPEG")
+    at = whole.index(b"\xff\xc0") + 5  # height and width in the frame header
+    data = whole[:at] + struct.pack(">HH", 8900, 8900) + whole[at + 4 :]
+    with pytest.raises(ImageError, match=r"damaged or cut off \([\d,]+ bytes for 79,210,000 pixels\)"):
+        load_image(data)
+
+
+def test_a_blank_jpeg_is_a_picture() -> None:
+    data = encode(Image.new("RGB", (6000, 4000), "white"), "JPEG", quality=1, progressive=True, optimize=True)
+    assert load_image(data).shape == (4000, 6000, 3)
+
+
+def test_the_header_gives_the_pixels_without_decoding(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(Image.new("L", (70, 30)), "PNG"))
+    assert header_pixels(tmp_path / "a.png") == 2100
+    assert header_pixels((tmp_path / "a.png").read_bytes()[:60]) == 2100
+    assert header_pixels(tmp_path / "none.png") == header_pixels(b"no picture") == 0
+
+
+def test_libtiff_writes_nothing_on_stderr(tmp_path: Path) -> None:
+    data = bytearray(encode(Image.effect_noise((64, 64), 80), "TIFF", compression="tiff_lzw"))
+    data[200:2000] = bytes(1800)
+    (tmp_path / "a.tif").write_bytes(data)
+    source = f"""
+from facever.errors import ImageError
+from facever.faces.images import load_image
+try:
+    load_image({str(tmp_path / "a.tif")!r})
+except ImageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "a.tif: damaged or cut off" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -253,10 +254,41 @@ def test_a_batch_ends_when_it_holds_enough_pixels(folder: Path, job: Job, monkey
 
     monkeypatch.setattr(streaming, "BATCH_PIXELS", 100_000)
     monkeypatch.setattr(Detector, "detect_batch", detect_batch)
-    # 50,000 pixels each: the third goes beyond the bound and ends its batch. A broken one has none.
+    # 50,000 pixels each: the third goes beyond the bound and ends its batch. A broken one counts by its header.
     paths = [folder / "empty_room.png"] * 5 + [folder / "broken.jpg"] + [folder / "empty_room.png"] * 2
     assert len(list(process_files(paths, job))) == 8
-    assert [n for n in detected if n] == [3, 3, 1]
+    assert [n for n in detected if n] == [3, 2, 2]
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_pixels_in_memory_are_bounded_before_they_are_decoded(
+    folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    """50,000 pixels each, and 120,000 are allowed: never more than two pictures at a time."""
+    lock, inside, most = threading.Lock(), 0, 0
+    read = streaming.read
+
+    def counted(source):
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        return read(source)
+
+    def detect_batch(_: Detector, images) -> list[list[Face]]:
+        nonlocal inside
+        with lock:
+            inside -= len(images)
+        return [[] for _ in images]
+
+    monkeypatch.setattr(streaming, "PIXELS", 120_000)
+    monkeypatch.setattr(streaming, "read", counted)
+    monkeypatch.setattr(Detector, "detect_batch", detect_batch)
+    paths = [folder / "empty_room.png"] * 9
+    with ThreadPoolExecutor(4) as pool:
+        found = list(streaming._Flow(Pipeline(job), 16, pool if ahead else None)(paths))
+    assert [each.source for each in found] == [str(path) for path in paths]
+    assert most == 2
 
 
 def test_no_files_give_no_photographs(job: Job) -> None:
