@@ -62,7 +62,8 @@ choices: $(VENV)/dev.stamp
 picture: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/hard_photographs.py
 
-# The figures of all shipped weights; `make cards` writes the cards from them and from the trainings' records.
+# The figures of all shipped weights; `make cards` writes the cards from them and from the trainings' records, and the
+# sums by which facever knows its own weights.
 figures: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/held_out.py
 	for w in $(WEIGHTS); do \
@@ -73,6 +74,7 @@ figures: $(VENV)/dev.stamp
 	done
 
 cards: $(VENV)/dev.stamp
+	cd models && sha256sum *.safetensors > SHA256SUMS
 	for w in $(WEIGHTS); do \
 		r=records/$$w; t=; [ ! -e $$r/training.json ] || t="--training $$r"; \
 		$(BIN)/facever card $$w --about $$r/about.toml $$t --held-out benchmarks/results/held_out.json \

@@ -6,13 +6,15 @@ stderr and the exit code given here.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import contextlib
+import warnings
+from collections.abc import Iterator
 
 
 class FaceverError(Exception):
     """Base of all errors below."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code: int = 2
 
 
 class SettingError(FaceverError, ValueError):
@@ -67,6 +69,23 @@ class DataError(FaceverError):
 
 class OutputError(FaceverError):
     """A file that can't be written."""
+
+
+@contextlib.contextmanager
+def reading(path: object, remedy: str, kind: type[FaceverError] = DataError) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read into an error that names it.
+
+    A damaged file makes libraries raise nearly anything, RecursionError and MemoryError included, and warn without
+    naming it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except FaceverError:
+        raise
+    except Exception as error:
+        raise kind(f"{path}: can't be read ({reason_of(error)}); {remedy}") from error
 
 
 def reason_of(error: BaseException) -> str:

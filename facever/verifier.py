@@ -19,11 +19,10 @@ from facever.faces.images import ImageInput, load_image
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Decoded, EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
 from facever.faces.sources import find_photographs
-from facever.files import sha256_of
 from facever.scoring import decide
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
-from facever.weights.shipped import find_weights
+from facever.weights.shipped import find_weights, weights_sha256
 from facever.weights.thresholds_json import read_thresholds
 
 DEFAULT_FAR = 1e-3
@@ -126,7 +125,7 @@ class Verifier:
         info = embedder.info if calibration is None else read_thresholds(Path(calibration), path, embedder.info)
         job = Job(output=path, device=str(chosen), detector=detector, precision=precision)
         pipeline = Pipeline(replace(job, keep_crops=True), embedder)
-        return cls(pipeline, job, WeightsId(embedder.info.name, sha256_of(path)), info)
+        return cls(pipeline, job, WeightsId(embedder.info.name, weights_sha256(path)), info)
 
     @property
     def path(self) -> Path:

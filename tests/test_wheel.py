@@ -53,7 +53,7 @@ def test_the_wheel_holds_code_weights_cards_and_recipes_only(wheel: Path) -> Non
     expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "facever").rglob("*.py")}
     expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "facever/reports/templates").iterdir()}
     assert {name for name in names if ".dist-info/" not in name} == expected | {"facever/py.typed"}
-    assert {Path(name).suffix for name in expected if "/models/" in name} == {".safetensors", ".md", ".svg"}
+    assert {Path(name).suffix for name in expected if "/models/" in name} == {".safetensors", ".md", ".svg", ""}
     for weights in ("default", "dlib", "face-resnet", "mobilefacenet", "scratch"):
         assert {f"facever/models/{weights}.safetensors", f"facever/models/{weights}.md"} <= names
 

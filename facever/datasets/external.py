@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from facever.errors import DataError, reason_of
+from facever.errors import DataError, reading
 from facever.faces.sources import Source
 
 
@@ -38,13 +37,10 @@ class ExternalEmbeddings:
             If the file can't be read, the numbers of names and vectors differ, or a vector is zero, not finite, or of
             another length.
         """
-        try:
+        with reading(path, "give a .npy with a .txt of names beside it, or a Parquet file with path and embedding"):
             names, vectors = _read_npy(path) if path.suffix == ".npy" else _read_parquet(path)
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise DataError(
-                f"{path}: no embeddings ({reason_of(error)}); give a .npy with a .txt of names beside it, or a Parquet "
-                "file with path and embedding"
-            ) from error
+            if not all(isinstance(name, str) for name in names):
+                raise ValueError("a path that is not text")
         if vectors.ndim != 2 or len(names) != len(vectors):
             raise DataError(f"{path}: {len(names)} names for embeddings of shape {vectors.shape}")
         return cls(path, names, vectors)
@@ -78,7 +74,7 @@ def _below(photograph: Source, root: Path) -> str:
 
 
 def _read_npy(path: Path) -> tuple[list[str], NDArray[np.float32]]:
-    vectors = np.load(path, allow_pickle=False)
+    vectors = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header may declare any size
     names = path.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
     return names, vectors.astype(np.float32)
 

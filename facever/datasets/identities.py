@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from facever.errors import DataError
+from facever.errors import DataError, reading
 from facever.faces.sources import is_photograph, is_undecodable, passed_over_note
 
 # Families in the Wild: F is the family, MID the member. Relatives look similar, so a split keeps them together.
@@ -90,10 +91,8 @@ def read_dropped(file: Path) -> list[str]:
     DataError
         If it can't be read.
     """
-    try:
+    with reading(file, "list names in UTF-8, one per line"):
         lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: can't be read as a list of names, one per line ({error})") from error
     names = (line.partition("#")[0].strip().rstrip("/") for line in lines)
     return sorted({name for name in names if name})
 
@@ -139,7 +138,7 @@ def split_identities(identities: Iterable[str], share: float, seed: int = 0) -> 
 
 def _fraction(text: str) -> float:
     """A number in [0, 1) that depends on the text only, on every machine."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+    return int.from_bytes(hashlib.sha256(os.fsencode(text)).digest()[:8], "big") / 2**64
 
 
 def matching(identities: Iterable[str], pattern: str) -> list[str]:

@@ -19,7 +19,7 @@ import pyarrow.parquet
 
 from facever.datasets.lfw import read_lfw_pairs
 from facever.datasets.pairs import Pair, PairList, noted
-from facever.errors import DataError, reason_of
+from facever.errors import DataError, reading
 
 FOLDS = 10
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -50,17 +50,16 @@ def read_pairs(file: Path, root: Path | None = None) -> PairList:
 
 
 def _read_table(file: Path, suffix: str) -> list[dict[str, Any]]:
-    try:
+    with reading(file, "give a table with path_a, path_b, same"):
         if suffix == ".parquet":
             table = pyarrow.parquet.read_table(file)
         else:
             options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string()))
             parse = pyarrow.csv.ParseOptions(delimiter=DELIMITERS[suffix])
             table = pyarrow.csv.read_csv(file, parse_options=parse, convert_options=options)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{file}: can't be read ({reason_of(error)}); give a table with path_a, path_b, same"
-        ) from error
+    repeated = [name for name in _COLUMNS if table.column_names.count(name) > 1]
+    if repeated:
+        raise DataError(f"{file}: has the column {repeated[0]} more than once; leave out all but one")
     absent = [name for name in _COLUMNS[:3] if name not in table.column_names]
     if absent:
         raise DataError(
@@ -68,8 +67,9 @@ def _read_table(file: Path, suffix: str) -> list[dict[str, Any]]:
             f"(here: {', '.join(table.column_names)[:200]})"
         )
     known = table.select([name for name in _COLUMNS if name in table.column_names])
-    columns = [pc.cast(column, pa.string()) for column in known.columns]
-    return pa.table(columns, names=known.column_names).to_pylist()
+    with reading(file, "give paths and names as text, same as 1 or 0"):
+        columns = [pc.cast(column, pa.string()) for column in known.columns]
+        return pa.table(columns, names=known.column_names).to_pylist()
 
 
 _COLUMNS = ("path_a", "path_b", "same", "fold", "group", "identity_a", "identity_b")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from facever.errors import DataError, reason_of
+from facever.errors import DataError, reading
 
 FILE = "sources.csv"
 
@@ -63,13 +63,11 @@ def read_sources(data: Path, identities: Iterable[str], pattern: str = "") -> di
     file = data / FILE
     if pattern or not file.exists():
         return sources_by_pattern(names, pattern)
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
+    with reading(file, "list identity,source in UTF-8"), file.open(newline="", encoding="utf-8-sig") as lines:
+        try:
             listed = {row["identity"]: row["source"] for row in csv.DictReader(lines)}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: can't be read ({reason_of(error)}); list identity,source in UTF-8") from error
-    except KeyError as error:
-        raise DataError(f"{file}: has no column {error}; its first line must be identity,source") from error
+        except KeyError as error:
+            raise DataError(f"{file}: has no column {error}; its first line must be identity,source") from error
     absent = [name for name in names if not listed.get(name)]
     if absent:
         raise DataError(f"{file}: names no source for {len(absent)} identities, the first: {absent[0]}; add them")

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from facever.errors import DataError, reason_of
+from facever.errors import DataError, reading
 from facever.files import atomic_write
 
 MARK = b"facever checkpoint 1\n"
@@ -26,7 +25,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path, private=True) as temporary, temporary.open("wb") as file:
         file.write(MARK + hashlib.sha256(content).digest())
         file.write(content)
 
@@ -41,14 +40,12 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """
     if not path.is_file():
         raise DataError(f"{path}: no checkpoint to resume; train without --resume")
-    try:
+    with reading(path, "train without --resume"):
         data = path.read_bytes()
         content = memoryview(data)[START:]
         if data[:START] != MARK + hashlib.sha256(content).digest():
             raise ValueError("damaged")
         state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: not a whole checkpoint ({reason_of(error)}); train without --resume") from error
     if not isinstance(state, dict):
         raise DataError(f"{path}: not a whole checkpoint (a {type(state).__name__}); train without --resume")
     return state

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from facever.datasets.identities import read_dropped
-from facever.errors import DataError, SettingError
+from facever.errors import DataError, SettingError, reading
 from facever.training.settings import TrainingSettings
 
 DROP_LIST = "drop_list"
@@ -52,10 +52,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
     DataError
         If the recipe or its drop list can't be read.
     """
-    try:
+    with reading(path, "write settings as TOML"):
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path}: no recipe ({error}); write settings as TOML") from error
     return _with_drop_list(values, path.parent)
 
 

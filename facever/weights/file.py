@@ -18,13 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from facever.errors import WeightsError, reason_of
-from facever.files import atomic_write, sha256_of
+from facever.errors import WeightsError, reading, reason_of
+from facever.files import atomic_write
 from facever.networks import EmbeddingNetwork, build_network
 from facever.weights.known_answer import answer
 from facever.weights.metadata import DIGEST, FORMAT, KEY, WeightsInfo
 from facever.weights.records import WeightsId
-from facever.weights.shipped import find_weights
+from facever.weights.shipped import find_weights, weights_sha256
 
 
 def save_weights(path: Path, info: WeightsInfo, network: EmbeddingNetwork, half: bool = True) -> None:
@@ -69,7 +69,7 @@ def read_info(weights: str | Path) -> WeightsInfo:
 def weights_id(weights: str | Path) -> WeightsId:
     """Name and hash of a weights file. Raises WeightsError as `read_info`."""
     path = find_weights(weights)
-    return WeightsId(read_info(path).name, sha256_of(path))
+    return WeightsId(read_info(path).name, weights_sha256(path))
 
 
 def load_weights(weights: str | Path, device: str | torch.device = "cpu") -> tuple[WeightsInfo, EmbeddingNetwork]:
@@ -83,7 +83,8 @@ def load_weights(weights: str | Path, device: str | torch.device = "cpu") -> tup
     path = find_weights(weights)
     info, state = _read(path)
     try:
-        network = build_network(info.network, **info.network_arguments)
+        with torch.device("meta"):  # nothing is allocated before the shapes are known to be the file's
+            network = build_network(info.network, **info.network_arguments)
     except (ValueError, TypeError, OverflowError) as error:
         raise WeightsError(f"{path}: its network can't be built: {error}") from error
     crop = (info.alignment.height, info.alignment.width)
@@ -91,7 +92,7 @@ def load_weights(weights: str | Path, device: str | torch.device = "cpu") -> tup
         raise WeightsError(f"{path}: its crops are {crop}, but its network {info.network} takes {network.input_size}")
     expected = network.state_dict()
     _check_parameters(path, info.network, state, expected)
-    network.load_state_dict({name: state[name].to(expected[name].dtype) for name in expected})
+    network.load_state_dict({name: state[name].to(expected[name].dtype) for name in expected}, assign=True)
     return info, network.eval().to(device)
 
 
@@ -115,12 +116,9 @@ def _read(path: Path) -> tuple[WeightsInfo, dict[str, Tensor]]:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise WeightsError(f"{path}: safetensors can't open a path that is not UTF-8; rename the file") from error
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
+    with reading(path, "copy it again; weights are safetensors files", WeightsError), safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if KEY not in metadata:
         raise WeightsError(f"{path}: a safetensors file, but not one of facever's; train or convert one")
     try:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facever.errors import WeightsError, reason_of
+from facever.errors import WeightsError, reading
 from facever.networks import MobileFaceNet
 from facever.weights.alignment import FACE_112X112
 from facever.weights.metadata import WeightsInfo, versions
@@ -34,13 +34,9 @@ def read_network(path: Path) -> MobileFaceNet:
         If a file can't be read, or holds another network.
     """
     network = MobileFaceNet()
-    try:
+    remedy = "give TensorFlow.js's mobilefacenet.json, with mobilefacenet.bin beside it"
+    with reading(path, remedy, WeightsError):
         _fill(network, _tensors(path))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(
-            f"{path}: not a MobileFaceNet of TensorFlow.js ({reason_of(error)}); facever reads mobilefacenet.json "
-            "with mobilefacenet.bin beside it"
-        ) from error
     return network.eval()
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from facever.errors import WeightsError
+from facever.files import sha256_of
+
+SUMS = "SHA256SUMS"  # as sha256sum writes it
 
 
 def shipped_folder() -> Path:
@@ -17,6 +20,17 @@ def shipped_folder() -> Path:
 def shipped_weights() -> list[str]:
     """The names that `--weights` takes."""
     return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
+
+
+def weights_sha256(path: Path) -> str:
+    """The SHA-256 of a weights file, in hexadecimal. Raises WeightsError if it came with facever and is another now."""
+    found = sha256_of(path)
+    folder = shipped_folder()
+    if path.parent == folder:
+        lines = (folder / SUMS).read_text(encoding="ascii").splitlines()
+        if f"{found}  {path.name}" not in lines:
+            raise WeightsError(f"{path}: not the file that came with facever; install facever again")
+    return found
 
 
 def find_weights(name_or_path: str | Path) -> Path:

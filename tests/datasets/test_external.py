@@ -75,3 +75,40 @@ def test_files_that_hold_no_embeddings_are_refused_by_name(tmp_path: Path) -> No
     for name in ("e.parquet", "alone.npy", "objects.npy", "none.npy"):
         with pytest.raises(DataError, match=name):
             ExternalEmbeddings.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"path": [b"\xff"], "embedding": [[1.0]]}, "a path that is not text"),
+        ({"path": [None], "embedding": [[1.0]]}, "a path that is not text"),
+        ({"path": ["a"], "embedding": [1]}, "can't be read"),
+        ({"path": ["a"], "embedding": [{"x": 1.0}]}, "can't be read"),
+        ({"path": ["a"], "embedding": [[[1.0]]]}, "shape"),
+        ({"path": ["a"], "embedding": [["x"]]}, "can't be read"),
+    ],
+)
+def test_columns_of_other_types_are_refused(tmp_path: Path, columns: dict[str, list[object]], says: str) -> None:
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "e.parquet")
+    with pytest.raises(DataError, match=rf"e\.parquet: .*{says}"):
+        ExternalEmbeddings.read(tmp_path / "e.parquet")
+
+
+def test_arrays_that_are_none_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "e.txt").write_text("a\n")
+    np.savez(tmp_path / "e.npz", VECTORS)
+    (tmp_path / "e.npz").rename(tmp_path / "e.npy")
+    with pytest.raises(DataError, match=r"e\.npy: can't be read"):
+        ExternalEmbeddings.read(tmp_path / "e.npy")
+    for array in (np.array([{}]), np.zeros(1, [("x", float)]), np.array(["text"])):
+        np.save(tmp_path / "e.npy", array)
+        with pytest.raises(DataError, match=r"e\.npy: "):
+            ExternalEmbeddings.read(tmp_path / "e.npy")
+
+
+def test_a_header_that_declares_terabytes_is_refused_without_allocating_them(tmp_path: Path) -> None:
+    path = as_npy(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"'shape': (3, 2), }        ", b"'shape': (9999999999, 2), }"))
+    assert b"9999999999" in path.read_bytes()
+    with pytest.raises(DataError, match=r"e\.npy: can't be read"):
+        ExternalEmbeddings.read(path)

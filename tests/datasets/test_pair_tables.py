@@ -143,3 +143,17 @@ def test_pairs_without_a_group_are_counted_where_others_have_one() -> None:
 
 def test_lfws_official_folds_share_nobody(data_folder: Path) -> None:
     assert json.dumps(read_pairs(data_folder / "pairs.txt", data_folder / "lfw").notes) == "[]"
+
+
+def test_a_column_that_comes_twice_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("path_a,path_b,same,same\na.jpg,b.jpg,1,0\n")
+    with pytest.raises(DataError, match=r"pairs\.csv: has the column same more than once"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
+@pytest.mark.parametrize("values", [[[1]], [{"x": 1}], [b"\xff\xfe"]])
+def test_columns_that_are_no_text_are_refused(tmp_path: Path, values: list[object]) -> None:
+    table = pa.table({"path_a": values, "path_b": ["b.jpg"], "same": [True]})
+    pyarrow.parquet.write_table(table, tmp_path / "pairs.parquet")
+    with pytest.raises(DataError, match=r"pairs\.parquet: can't be read"):
+        read_pairs(tmp_path / "pairs.parquet")
