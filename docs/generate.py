@@ -38,6 +38,9 @@ ENVIRONMENT = """\
 `FACEVER_QUIET=1`
 : leaves out the note on the license of weights.
 
+`FACEVER_CACHE_GB`
+: is what crops, and as much that embeddings, may take in the caches, in gigabytes; 20 by default.
+
 `XDG_CACHE_HOME`
 : holds the caches, in its folder `facever`: embeddings of evaluations, crops of trainings. `~/.cache` by default.
 """

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import typer
@@ -18,6 +20,7 @@ from typer.core import TyperGroup
 
 from facever import __version__
 from facever.cli import (
+    cache,
     calibrate,
     card,
     embed,
@@ -36,7 +39,16 @@ from facever.errors import FaceverError, SettingError, reason_of
 
 EXIT_CODES = """Exit codes: 0 success (verify: same person), 1 different people (verify), 2 usage error or bad input, \
 3 no face found, 4 photograph too poor to decide (verify), 70 a fault of facever's own, 130 interrupted, \
-141 broken pipe."""
+141 broken pipe, 143 terminated."""
+
+
+class _Terminated(SystemExit):
+    """SIGTERM: an exit like others, so that temporary files go, workers end, and what is done is kept."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
+    raise _Terminated(143)
 
 
 @contextlib.contextmanager
@@ -51,6 +63,8 @@ def _plain_errors() -> Iterator[None]:
         _leave(error.exit_code, str(error))
     except KeyboardInterrupt:
         _leave(130, "interrupted")
+    except _Terminated:
+        _leave(143, "terminated")
     except BrokenPipeError:
         # The reader of a pipe (head, less) left. Not 0 or 1, which are answers of verify.
         _mute_stdout()
@@ -98,6 +112,7 @@ COMMANDS = {
     "Evaluate": {"eval-lfw": eval_lfw, "eval-pairs": eval_pairs, "eval-all": eval_all, "calibrate": calibrate},
     "Train": {"train": train, "study": study},
     "Weights": {"info": info, "card": card, "import": import_weights},
+    "House": {"cache": cache},
 }
 for _panel, _commands in COMMANDS.items():
     for _name, _module in _commands.items():
@@ -124,6 +139,8 @@ def main() -> None:
     """Run the command line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are not text
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except Exception as error:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+
 from facever.errors import DataError, FaceverError
 
 
 class Interrupted(FaceverError):
-    """A training stopped by a signal (SIGINT, SIGTERM) after saving its state."""
+    """A training stopped by a signal (SIGINT, SIGTERM) after saving its state; exits with 128 + the signal's number."""
 
-    exit_code = 130
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
 
 
 class Diverged(DataError):

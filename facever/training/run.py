@@ -12,7 +12,7 @@ from pathlib import Path
 
 from facever.errors import DataError, OutputError
 from facever.faces.device import choose_device
-from facever.files import check_writable
+from facever.files import check_output
 from facever.training.callbacks import Callback
 from facever.training.crops import default_cache_folder
 from facever.training.data import prepare
@@ -62,7 +62,7 @@ def train(
         If a signal (SIGINT, SIGTERM) stops it, after its state is saved.
     """
     chosen = choose_device(device)
-    check_writable(out / WEIGHTS)
+    check_output(out / WEIGHTS, "safetensors", [data], force=True)
     if resume and not (out / CHECKPOINT).exists():
         raise DataError(f"{out}: no checkpoint to resume; train without --resume")
     if not resume and ((out / CHECKPOINT).exists() or (out / RECORD).exists()):
@@ -89,8 +89,10 @@ def _run(session: Session) -> None:
                 share, stop = session.processes.agree(session.share, bool(stopped))
                 if stop:
                     session.save()
-                    raise Interrupted(f"stopped after {session.trainer.step} steps; continue with --resume")
+                    done = f"stopped after {session.trainer.step} steps; continue with --resume"
+                    raise Interrupted(done, *stopped[:1])
                 if share >= 1 and session.trainer.step > 0:  # by the clock, too, at least one step is made
+                    session.save()  # before the export, which may be interrupted as well
                     return
                 session.advance(share)
         except RuntimeError:

@@ -153,6 +153,6 @@ def _embeddings(
         parts.append(mean)
         progress(i + len(pixels), look.total)
     embeddings = np.concatenate(parts)
-    with atomic_write(file) as temporary:
+    with atomic_write(file, private=True) as temporary:
         save_file({"embeddings": embeddings}, temporary)
     return embeddings

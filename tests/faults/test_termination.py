@@ -1,0 +1,152 @@
+"""SIGTERM and SIGKILL at several moments of the real commands: no process, no half file, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
+
+# How many moments of each command: FACEVER_MOMENTS=10 takes minutes.
+MOMENTS = int(os.environ.get("FACEVER_MOMENTS", "2"))
+LONGEST = 60.0
+
+
+@contextmanager
+def started(folder: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, in a process group of its own, with its cache in `folder`."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1", "FACEVER_QUIET": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facever", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def with_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal to all processes that the command started; False where there are none."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def all_end(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while with_group(process, 0):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def duration(folder: Path, *arguments: str | Path) -> float:
+    folder.mkdir()
+    start = time.monotonic()
+    with started(folder, *arguments) as process:
+        _, errors = process.communicate(timeout=LONGEST)
+        assert process.returncode == 0, errors
+    return time.monotonic() - start
+
+
+def terminated(folder: Path, after: float, *arguments: str | Path) -> int:
+    """Terminate the command after so many seconds; its exit code."""
+    folder.mkdir(exist_ok=True)
+    with started(folder, *arguments) as process:
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+        # Workers that live on would hold stdout open, and this would wait for them.
+        _, errors = process.communicate(timeout=LONGEST)
+        assert all_end(process, 5)
+        assert b"Traceback" not in errors, errors.decode()
+        return process.returncode
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [str(path) for path in folder.rglob("*.facever")]
+
+
+def commands(people: Path) -> dict[str, list[str | Path]]:
+    pairs = people / "pairs.txt"
+    return {
+        "embed": ["embed", people, "-o", "out.parquet", "--workers", "2", "-w", "dlib"],
+        "train": ["train", people, "-o", "out", "--epochs", "3", "--set", "batch_size=8", "--device", "cpu"],
+        "eval-lfw": ["eval-lfw", people, "--pairs", pairs, "--scores", "out.csv", "-w", "dlib"],
+        "calibrate": ["calibrate", "dlib", people, "--thresholds", "out.json", "--far", "0.1"],
+    }
+
+
+def lfw_pairs(people: Path) -> Path:
+    """The people as an LFW of one fold: `NAME/NAME_0001.png`, and pairs of them."""
+    root = people.parent / "lfw"
+    if not root.exists():
+        names = sorted(path.name for path in people.iterdir() if path.is_dir())
+        for name in names:
+            (root / name).mkdir(parents=True)
+            for shot in range(4):
+                (root / name / f"{name}_{shot + 1:04d}.png").symlink_to(people / name / f"{shot}.png")
+        lines = [f"{name}\t1\t2" for name in names]
+        lines += [f"{a}\t1\t{b}\t2" for a, b in zip(names, names[1:] + names[:1], strict=True)]
+        (root / "pairs.txt").write_text(f"2\t{len(names) // 2}\n" + "\n".join(_by_folds(lines)) + "\n")
+    return root
+
+
+def _by_folds(lines: list[str]) -> list[str]:
+    """First half of the genuine and impostor pairs, then the second half."""
+    half, count = len(lines) // 4, len(lines) // 2
+    genuine, impostor = lines[:count], lines[count:]
+    return genuine[:half] + impostor[:half] + genuine[half:] + impostor[half:]
+
+
+@pytest.mark.parametrize("name", ["embed", "train", "eval-lfw", "calibrate"])
+def test_a_terminated_command_leaves_nothing_behind_and_loses_nothing(people: Path, tmp_path: Path, name: str) -> None:
+    arguments = commands(lfw_pairs(people))[name]
+    whole = duration(tmp_path / "whole", *arguments)
+    codes = []
+    for i in range(MOMENTS):
+        folder = tmp_path / f"run-{i}"
+        codes.append(terminated(folder, whole * (i + 0.7) / MOMENTS, *arguments))
+        assert codes[-1] in (0, 143)
+        assert leftovers(folder) == []
+        again = ["--resume"] if name == "train" and (folder / "out" / "checkpoint.pt").exists() else []
+        if codes[-1] == 143:
+            assert terminated(folder, LONGEST, *arguments, *again) == 0
+        if name == "embed":
+            expected = pyarrow.parquet.read_table(tmp_path / "whole" / "out.parquet")
+            assert pyarrow.parquet.read_table(folder / "out.parquet").equals(expected)
+    assert 143 in codes
+
+
+def test_workers_end_with_a_parent_that_was_killed(people: Path, tmp_path: Path) -> None:
+    with started(tmp_path, *commands(people)["embed"]) as process:
+        end = time.monotonic() + LONGEST
+        while len(children(process.pid)) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        process.kill()
+        process.communicate(timeout=LONGEST)  # the workers held stdout
+        assert all_end(process, 10)
+
+
+def children(parent: int) -> list[int]:
+    found = subprocess.run(["ps", "--ppid", str(parent), "-o", "pid="], capture_output=True, text=True).stdout
+    return [int(pid) for pid in found.split()]
