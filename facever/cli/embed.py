@@ -64,7 +64,7 @@ def embed(
     verifier = Verifier.load(weights, device, detector=DetectorSettings(min_face))
     start = time.monotonic()
     found = find_photographs(folder)
-    if not found.paths and not found.all_errors() and not path.is_dir():
+    if not found.paths and not found.all_errors():  # a disk that is not mounted, for one: nothing to prune by
         raise DataError(f"{folder}: no photographs in it; name a folder that holds some")
     job = verifier.job(faces)  # type: ignore[arg-type]
 

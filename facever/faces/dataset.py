@@ -143,7 +143,9 @@ class EmbeddingDataset:
                 wanted.append(path)
                 stamps[name] = stamp  # from before it is read: a change meanwhile is seen by the next run
         self._add(chain(unknown, process(wanted)), stamps)
-        return Update(len(wanted), len(found.paths) - len(wanted), sorted(self.entries.keys() - seen))
+        unseen = tuple(f"{name_below(each.source, self.root)}/" for each in found.errors)  # folders that can't be read
+        vanished = sorted(name for name in self.entries.keys() - seen if not name.startswith(unseen))
+        return Update(len(wanted), len(found.paths) - len(wanted), vanished)
 
     def _stamp_of(self, name: str) -> Stamp | None:
         """Of a photograph in the dataset; (-1, -1), which is none, where it is not there."""

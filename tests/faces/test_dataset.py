@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facever.errors import DataError, FaceverError, OutputError
+from facever.errors import DataError, FaceverError, ImageError, OutputError
 from facever.faces import dataset as module
 from facever.faces.dataset import EmbeddingDataset, Update, open_dataset
 from facever.faces.detection import Face
 from facever.faces.parquet import schema
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
-from facever.faces.sources import find_photographs
+from facever.faces.sources import Folder, find_photographs
 
 MADE = {"weights": "w", "faces": "all"}
 
@@ -97,6 +97,18 @@ def test_photographs_that_are_gone_are_named_and_removed_when_asked(folder: Path
     with open_dataset(tmp_path / "out", folder, schema(4, MADE), None, MADE) as dataset:
         dataset.remove(["b.jpg"])
     assert rows(tmp_path / "out") == [WHOLE[0], *WHOLE[3:]]
+
+
+def test_what_lies_in_a_folder_that_cannot_be_read_is_not_gone(folder: Path, tmp_path: Path) -> None:
+    (folder / "below").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).rename(folder / "below" / name)
+    embed(folder, tmp_path / "out")
+    found = find_photographs(folder)
+    rest = Folder(found.paths[2:-1], [ImageError(str(folder / "below"), "the folder can't be read")], [])
+    with open_dataset(tmp_path / "out", folder, schema(4, MADE), None, MADE) as dataset:
+        assert dataset.update(rest, lambda paths: map(result, paths)).vanished == ["d.jpg"]
+    assert ("below/b.jpg", 1, 3.0) in rows(tmp_path / "out")
 
 
 def test_many_small_parts_become_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
