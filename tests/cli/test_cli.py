@@ -256,6 +256,20 @@ def test_verify_tells_of_several_faces_and_takes_the_rule(photographs: Path, hop
     assert outcome.err == ""
 
 
+def test_the_caches_are_shown_and_cleared(tmp_path: Path) -> None:
+    crops = tmp_path / "facever" / "crops" / "0123"
+    crops.mkdir(parents=True)
+    (crops / "crops.bin").write_bytes(bytes(1_500_000))
+    (tmp_path / "facever" / "embeddings.sqlite").write_bytes(bytes(500_000))
+    shown = facever("cache", cache=tmp_path)
+    assert shown.code == 0
+    assert re.search(r"^crops/0123\t1\.5 MB, used \d{4}-\d\d-\d\d$", shown.out, re.M)
+    assert shown.out.endswith("in all\t2.0 MB\n")
+    cleared = facever("cache", "--clear", "--json", cache=tmp_path).json
+    assert sorted(each["bytes"] for each in cleared["entries"]) == [500_000, 1_500_000]
+    assert list((tmp_path / "facever").rglob("*")) == [tmp_path / "facever" / "crops"]
+
+
 # ---- embed ---------------------------------------------------------------------------------------
 
 

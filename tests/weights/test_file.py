@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,13 @@ from samples import CHECK, RECORD
 from torch import Tensor, nn
 
 from facever.errors import OutputError, WeightsError
+from facever.files import sha256_of
 from facever.networks import EmbeddingNetwork, build_network
+from facever.weights import shipped
 from facever.weights.alignment import Alignment
 from facever.weights.file import digest, load_weights, read_info, save_weights
 from facever.weights.known_answer import check_known_answer
-from facever.weights.metadata import WeightsInfo, with_thresholds
+from facever.weights.metadata import DIGEST, KEY, WeightsInfo, with_thresholds
 from facever.weights.records import Likelihood, Normalization, Quality, Threshold
 from facever.weights.shipped import find_weights, shipped_folder, shipped_weights
 
@@ -645,3 +648,31 @@ def test_the_known_answer_is_that_of_the_network_and_another_network_fails_it(
     with pytest.raises(WeightsError, match="tiny answers otherwise here than where it was written"):
         check_known_answer(info, loaded)
     assert check_known_answer(replace(info, known_answer=None), loaded) is None
+
+
+def test_a_shipped_file_that_was_exchanged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own digest is right, so only the sums that came with the package can tell."""
+    for name in ("scratch.safetensors", shipped.SUMS):
+        shutil.copyfile(shipped.shipped_folder() / name, tmp_path / name)
+    monkeypatch.setattr(shipped, "shipped_folder", lambda: tmp_path)
+    assert shipped.weights_sha256(tmp_path / "scratch.safetensors") == sha256_of(tmp_path / "scratch.safetensors")
+    shutil.copyfile(tmp_path / "scratch.safetensors", tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match=r"other\.safetensors: not the file that came with facever"):
+        shipped.weights_sha256(tmp_path / "other.safetensors")
+
+
+def test_the_sums_are_of_all_shipped_weights() -> None:
+    for name in shipped.shipped_weights():
+        assert len(shipped.weights_sha256(find_weights(name))) == 64
+
+
+def test_a_declared_size_is_not_allocated(tmp_path: Path) -> None:
+    """16 TB for a dense layer: refused by the shapes, which takes no memory."""
+    path = tmp_path / "w.safetensors"
+    info, network = load_weights("scratch")
+    save_weights(path, info, network)
+    state = load_file(path)
+    text = json.dumps({**info.to_json(), "network_arguments": {**info.network_arguments, "embedding_size": 10**9}})
+    save_file(state, path, metadata={KEY: text, DIGEST: digest(text, state)})
+    with pytest.raises(WeightsError, match="not the parameters of face_resnet_slim"):
+        load_weights(path)
