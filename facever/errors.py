@@ -72,7 +72,9 @@ class OutputError(FaceverError):
 
 
 @contextlib.contextmanager
-def reading(path: object, remedy: str, kind: type[FaceverError] = DataError) -> Iterator[None]:
+def reading(
+    path: object, remedy: str, kind: type[FaceverError] = DataError, what: str = "can't be read"
+) -> Iterator[None]:
     """Turn whatever goes wrong while a file is read into an error that names it.
 
     A damaged file makes libraries raise nearly anything, RecursionError and MemoryError included, and warn without
@@ -85,7 +87,7 @@ def reading(path: object, remedy: str, kind: type[FaceverError] = DataError) -> 
     except FaceverError:
         raise
     except Exception as error:
-        raise kind(f"{path}: can't be read ({reason_of(error)}); {remedy}") from error
+        raise kind(f"{path}: {what} ({reason_of(error)}); {remedy}") from error
 
 
 def reason_of(error: BaseException) -> str:

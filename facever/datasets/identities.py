@@ -91,7 +91,7 @@ def read_dropped(file: Path) -> list[str]:
     DataError
         If it can't be read.
     """
-    with reading(file, "list names in UTF-8, one per line"):
+    with reading(file, "use UTF-8", what="can't be read as a list of names, one per line"):
         lines = file.read_text(encoding="utf-8").splitlines()
     names = (line.partition("#")[0].strip().rstrip("/") for line in lines)
     return sorted({name for name in names if name})

@@ -248,11 +248,11 @@ def open_dataset(
     DataError
         If a part is damaged.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; name a folder to write, or use --one-file")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / _MADE).exists():
-        raise OutputError(f"{folder} holds other files; name a new folder")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder} is a file; name a folder to write, or use --one-file")
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / _MADE).exists():
+            raise OutputError(f"{folder} holds other files; name a new folder")
         private_folder(folder)
     except OSError as error:
         raise OutputError(f"{folder}: can't be written ({error.strerror}); choose another place") from error

@@ -213,7 +213,7 @@ def _loss(loss: Mapping[str, Any]) -> str:
 
 
 def _about(path: Path, trained: bool) -> dict[str, Any]:
-    with reading(path, "write the card's words in TOML"):
+    with reading(path, "see facever.reports.card", what="can't be read as TOML"):
         words = tomllib.loads(path.read_text(encoding="utf-8"))
     missing = [name for name in (*WORDS, *(TRAINING_WORDS if trained else ())) if name not in words]
     if missing:
@@ -222,7 +222,7 @@ def _about(path: Path, trained: bool) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    with reading(path, "give the JSON that facever wrote"):
+    with reading(path, "give what facever wrote", what="can't be read as JSON"):
         value = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(value, dict):
         raise DataError(f"{path}: not a record, but a {type(value).__name__}")

@@ -40,7 +40,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """
     if not path.is_file():
         raise DataError(f"{path}: no checkpoint to resume; train without --resume")
-    with reading(path, "train without --resume"):
+    with reading(path, "train without --resume", what="not a whole checkpoint"):
         data = path.read_bytes()
         content = memoryview(data)[START:]
         if data[:START] != MARK + hashlib.sha256(content).digest():

@@ -52,7 +52,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     DataError
         If the recipe or its drop list can't be read.
     """
-    with reading(path, "write settings as TOML"):
+    with reading(path, "write settings as TOML", what="no recipe"):
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     return _with_drop_list(values, path.parent)
 

@@ -116,7 +116,8 @@ def _read(path: Path) -> tuple[WeightsInfo, dict[str, Tensor]]:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise WeightsError(f"{path}: safetensors can't open a path that is not UTF-8; rename the file") from error
-    with reading(path, "copy it again; weights are safetensors files", WeightsError), safe_open(path, "pt") as file:
+    whole = reading(path, "copy it again", WeightsError, "not a whole safetensors file")
+    with whole, safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if KEY not in metadata:

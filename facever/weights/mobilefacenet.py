@@ -34,8 +34,8 @@ def read_network(path: Path) -> MobileFaceNet:
         If a file can't be read, or holds another network.
     """
     network = MobileFaceNet()
-    remedy = "give TensorFlow.js's mobilefacenet.json, with mobilefacenet.bin beside it"
-    with reading(path, remedy, WeightsError):
+    remedy = "facever reads mobilefacenet.json with mobilefacenet.bin beside it"
+    with reading(path, remedy, WeightsError, "not a MobileFaceNet of TensorFlow.js"):
         _fill(network, _tensors(path))
     return network.eval()
 

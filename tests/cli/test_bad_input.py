@@ -136,7 +136,7 @@ CASES = [
     ("embed @empty_folder -o @o.parquet", 2, "@empty_folder", "name a folder that holds some"),
     ("embed @empty_folder -o @new/folder/o.parquet", 2, "@empty_folder", "name a folder that holds some"),
     ("embed @locked_folder -o @o.parquet", 2, "@locked_folder", "access rights"),
-    ("embed @photographs -o @photographs", 2, "@photographs", "name a file"),
+    ("embed @photographs -o @photographs", 2, "@photographs", "name a new folder"),
     ("embed @photographs -o @face.jpg/o.parquet", 2, "@face.jpg/o.parquet", "choose another place"),
     ("embed @photographs -o @locked_folder/o.parquet", 2, "@locked_folder/o.parquet", "choose another place"),
     (f"embed @photographs -o @{300 * 'o'}", 2, 300 * "o", "choose another place"),
@@ -202,7 +202,7 @@ CASES = [
     ("calibrate default @lfw", 2, "nothing to write", "--out"),
     ("calibrate default @lfw --thresholds @o.json --far 2", 2, "FAR 2", "give a share between 0 and 1"),
     ("calibrate default @table.csv --thresholds @o.json --only x", 2, "--only", "drop them"),
-    ("calibrate default @lfw --thresholds @lfw", 2, "@lfw", "name a file"),
+    ("calibrate default @lfw --thresholds @lfw", 2, "@lfw", "name another file"),
     ("verify @face.jpg @face.jpg --thresholds @gone.json", 2, "@gone.json", "give what facever calibrate wrote"),
     ("verify @face.jpg @face.jpg --thresholds @face.jpg", 2, "@face.jpg", "give what facever calibrate wrote"),
     ("verify @face.jpg @face.jpg --prior 1", 2, "--prior", "between 0 and 1"),
@@ -302,14 +302,18 @@ def test_embed_takes_any_file_name(place: Path, tmp_path: Path) -> None:
         for name in NAMES.values():
             named(folder, prefix + name, (place / source).read_bytes())
     out = named(tmp_path, b"[red]\n caf\xe9.parquet", b"")
-    outcome = facever("embed", folder, "-o", out, "--json")
+    outcome = facever("embed", folder, "-o", out, "--json", "--one-file")
     assert outcome.code == 0
     counts = {key: outcome.json[key] for key in ("with_face", "without_face", "unreadable")}
     assert counts == dict.fromkeys(counts, len(NAMES))
     assert outcome.json["file"] == str(out)
     with out.open("rb") as file:
         rows = pq.read_table(file).to_pylist()
-    expected = {(prefix + name).decode(errors="replace") for prefix in content for name in NAMES.values()}
+    expected = {
+        os.fsdecode(prefix + name).encode("utf-8", "backslashreplace").decode()
+        for prefix in content
+        for name in NAMES.values()
+    }
     assert {row["path"] for row in rows} == expected
     assert len(rows) == 3 * len(NAMES)
 
@@ -335,7 +339,7 @@ def test_every_file_name_reaches_the_scores_of_eval_lfw(place: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("line", "written"),
     [
-        ("embed @photographs -o @new.parquet", "@new.parquet"),
+        ("embed @photographs -o @new.parquet --one-file", "@new.parquet"),
         ("eval-lfw @lfw --scores @new.csv", "@new.csv"),
         ("inspect @face.jpg -o @new.png", "@new.png"),
     ],
@@ -420,7 +424,7 @@ def test_no_command_writes_onto_what_it_reads(
 
 def test_a_file_of_another_kind_is_overwritten_by_force_only(place: Path, tmp_path: Path) -> None:
     for target, arguments in {
-        "notes.parquet": ["embed", place / "photographs"],
+        "notes.parquet": ["embed", place / "photographs", "--one-file"],
         "table.png": ["inspect", place / "face.jpg"],
     }.items():
         (tmp_path / target).write_text("a user's")

@@ -119,5 +119,5 @@ def test_what_a_list_names_is_passed_over(tmp_path: Path) -> None:
     folder = read_identities(tmp_path / "people", dropped=dropped)
     assert [f"{path.parent.name}/{path.name}" for path in folder.paths] == ["a/1.jpg", "c/1.jpg"]
     for bad in (tmp_path / "none.txt", tmp_path):
-        with pytest.raises(DataError, match="list names in UTF-8, one per line"):
+        with pytest.raises(DataError, match="can't be read as a list of names"):
             read_dropped(bad)

@@ -125,16 +125,16 @@ def test_a_terminated_command_leaves_nothing_behind_and_loses_nothing(people: Pa
     codes = []
     for i in range(MOMENTS):
         folder = tmp_path / f"run-{i}"
-        codes.append(terminated(folder, whole * (i + 0.7) / MOMENTS, *arguments))
-        assert codes[-1] in (0, 143)
+        codes.append(terminated(folder, whole * (i + 0.5) / (MOMENTS + 1), *arguments))
+        assert codes[-1] in (0, 143, -signal.SIGTERM)  # the last one: while Python starts
         assert leftovers(folder) == []
         again = ["--resume"] if name == "train" and (folder / "out" / "checkpoint.pt").exists() else []
-        if codes[-1] == 143:
+        if codes[-1] != 0:
             assert terminated(folder, LONGEST, *arguments, *again) == 0
         if name == "embed":
             expected = pyarrow.parquet.read_table(tmp_path / "whole" / "out.parquet")
             assert pyarrow.parquet.read_table(folder / "out.parquet").equals(expected)
-    assert 143 in codes
+    assert any(codes)
 
 
 def test_workers_end_with_a_parent_that_was_killed(people: Path, tmp_path: Path) -> None:
