@@ -58,10 +58,9 @@ def eval_all(
     Lists the most similar pairs of different people: label errors, relatives, or the same photograph twice. A
     photograph without a detected face counts with its center crop.
     """
-    from facever.cli.evaluating import say_missing, through
+    from facever.cli.evaluating import check_report, say_missing, through
     from facever.evaluation import ModelOptions, evaluate_folder
     from facever.faces.detection import DetectorSettings
-    from facever.files import check_output
     from facever.reports.all_pairs_page import wanted_names, write_all_pairs_report
     from facever.reports.tables import all_pairs_rows, print_roc, print_table, provenance_rows
 
@@ -76,8 +75,7 @@ def eval_all(
         workers=workers,
     )
     if report is not None:
-        check_output(report / "index.html", "page", force=force)
-        check_output(report / "result.json", "json", [p for p in (embeddings, thresholds) if p], force)
+        check_report(report, [path for path in (embeddings, thresholds) if path is not None], force)
     evaluation, paths = evaluate_folder(
         folder, options, only, suspicious, through, keep_crops=report is not None, within_groups=within_groups
     )

@@ -19,6 +19,14 @@ def through(results: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]
     return counted(results, total, "embedding")
 
 
+def check_report(folder: Path, inputs: list[Path], force: bool) -> None:
+    """Check that a report can be written into a folder. Raises OutputError."""
+    from facever.files import check_output
+
+    check_output(folder / "index.html", "page", inputs, force)
+    check_output(folder / "result.json", "json", inputs, force)
+
+
 def evaluate(
     title: str,
     listed: PairList,
@@ -47,8 +55,7 @@ def evaluate(
     if scores is not None:
         check_output(scores, "csv", inputs, force)
     if report is not None:
-        check_output(report / "index.html", "page", inputs, force)
-        check_output(report / "result.json", "json", inputs, force)
+        check_report(report, inputs, force)
     others = [SavedScores.read(path) for path in compare or []]
     evaluation = evaluate_pairs(title, listed, root, options, through, keep_crops=report is not None)
     result, name = evaluation.result, evaluation.model.weights.name
