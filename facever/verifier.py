@@ -16,7 +16,7 @@ from facever.faces.detection import DetectorSettings
 from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageInput, load_image
-from facever.faces.parallel import process_files
+from facever.faces.parallel import left_out, process_files
 from facever.faces.pipeline import Decoded, EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
 from facever.faces.sources import find_photographs
 from facever.scoring import decide
@@ -249,8 +249,7 @@ class Verifier:
         """
         job = self.job(rule)
         found = find_photographs(folder)
-        broken = [PhotoResult(error.source, problems=[str(error)], readable=False) for error in found.all_errors()]
-        return chain(broken, through(process_files(found.paths, job, workers), len(found.paths)))
+        return chain(left_out(found), through(process_files(found.paths, job, workers), len(found.paths)))
 
     def _check(self, faces: str, threshold: float | None, prior: float | None, min_quality: float | None) -> None:
         check_rule(faces)

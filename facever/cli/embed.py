@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,12 +45,13 @@ def embed(
     since; unchanged photographs are not read.
     """
     from dataclasses import asdict
+    from itertools import chain
 
     from facever.errors import DataError, NoFaceError, SettingError
     from facever.faces.dataset import Update, open_dataset
     from facever.faces.detection import DetectorSettings
     from facever.faces.formats import HEIC_REMEDY
-    from facever.faces.parallel import process_files
+    from facever.faces.parallel import left_out, process_files
     from facever.faces.parquet import made_with, schema, write_embeddings
     from facever.faces.sources import find_photographs
     from facever.files import check_output
@@ -68,14 +69,11 @@ def embed(
         raise DataError(f"{folder}: no photographs in it; name a folder that holds some")
     job = verifier.job(faces)  # type: ignore[arg-type]
 
-    def through(results: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]:
-        return counted(results, total, "embedding")
-
     def process(paths: list[Path]) -> Iterator[PhotoResult]:
-        return through(process_files(paths, job, workers), len(paths))
+        return counted(process_files(paths, job, workers), len(paths), "embedding")
 
     if one_file:
-        results = verifier.embed_folder(folder, faces, workers, through)  # type: ignore[arg-type]
+        results = chain(left_out(found), process(found.paths))
         counts = write_embeddings(path, results, folder, verifier.info, verifier.weights, verifier.size)
         update = Update(len(found.paths), 0, [])
     else:

@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 
 from facever.caches import private_folder
 from facever.errors import DataError, OutputError, reading
+from facever.faces.parallel import left_out
 from facever.faces.parquet import EmbeddingCounts, name_below, photograph_rows, write_table
 from facever.faces.pipeline import PhotoResult
 from facever.faces.sources import Folder, is_undecodable
@@ -132,7 +133,7 @@ class EmbeddingDataset:
         OutputError
             If a part can't be written.
         """
-        broken = [PhotoResult(error.source, problems=[str(error)], readable=False) for error in found.all_errors()]
+        broken = left_out(found)
         seen = {name_below(each.source, self.root) for each in broken}
         unknown = [each for each in broken if self._stamp_of(name_below(each.source, self.root)) is not None]
         wanted, stamps = [], {}

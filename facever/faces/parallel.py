@@ -18,7 +18,7 @@ import torch
 from facever.errors import FaceverError
 from facever.faces.images import header_pixels
 from facever.faces.pipeline import Decoded, Job, PhotoResult, Pipeline
-from facever.faces.sources import ImageBytes, Source, read
+from facever.faces.sources import Folder, ImageBytes, Source, read
 
 BATCH = 16
 # A batch also ends after so many pixels.
@@ -28,6 +28,11 @@ READ_AHEAD = 4
 PIXELS = 64_000_000
 # Worker processes take seconds to start; below so many photographs one process finishes sooner.
 FEW = 200
+
+
+def left_out(found: Folder) -> list[PhotoResult]:
+    """A result for each folder that can't be read, and each photograph that can't be decoded here."""
+    return [PhotoResult(error.source, problems=[str(error)], readable=False) for error in found.all_errors()]
 
 
 def process_files(sources: Iterable[Source], job: Job, workers: int | None = None) -> Iterator[PhotoResult]:
