@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from facever.errors import SettingError
+from facever.faces.boxes import FloatArray, regressed, squared, suppressed
 from facever.faces.images import ImageArray
-
-FloatArray = NDArray[np.float32]
 
 # Pictures whose shorter side is below this are first enlarged to it: a small picture of a face holds a small face.
 ENLARGE_BELOW = 200
 MAX_ENLARGEMENT = 4.0
 PYRAMID_FACTOR = 0.709
-# Mirrored border of the second try, as a share of the picture's sides.
+# Mirrored border of the second try, as a share of the picture's longer side, which is reduced to at most LONGER_SIDE:
+# a face that needs the border is large.
 BORDER = 0.3
+LONGER_SIDE = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +73,14 @@ class _Candidates:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def suppressed(self, overlap: float, of_smaller: bool = False) -> NDArray[np.int64]:
+        """Indices of the boxes that remain by non-maximum suppression within each image."""
+        kept = [np.empty(0, np.int64)]
+        for image in np.unique(self.images):
+            own = np.nonzero(self.images == image)[0]
+            kept.append(own[suppressed(self.boxes[own], self.scores[own], overlap, of_smaller)])
+        return np.concatenate(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +139,17 @@ class Detector:
         found = self._enlarged(images)
         again = [i for i, faces in enumerate(found) if not faces and min(images[i].shape[:2]) > 1]
         if again:
-            borders = [int(BORDER * max(images[i].shape[:2])) + 1 for i in again]
-            second = self._enlarged([_mirrored(images[i], b) for i, b in zip(again, borders, strict=True)])
-            for i, border, faces in zip(again, borders, second, strict=True):
-                inside = [face.moved(border, 1.0) for face in faces]
+            bordered = [_bordered(images[i]) for i in again]
+            second = self._enlarged([picture for picture, _, _ in bordered])
+            for i, (_, border, scale), faces in zip(again, bordered, second, strict=True):
+                inside = [face.moved(border, scale) for face in faces]
                 found[i] = [face for face in inside if _center_inside(face, images[i])]
         return found
 
     def _enlarged(self, images: Sequence[ImageArray]) -> list[list[Face]]:
         """The cascade on pictures enlarged where needed; faces in pixels of the originals."""
         scales = [min(MAX_ENLARGEMENT, max(1.0, ENLARGE_BELOW / min(image.shape[:2]))) for image in images]
-        sized = [image if s == 1.0 else _resized(image, s) for image, s in zip(images, scales, strict=True)]
+        sized = [_resized(image, s) for image, s in zip(images, scales, strict=True)]
         found = self._cascade(sized)
         return [[face.moved(0.0, s) for face in faces] for faces, s in zip(found, scales, strict=True)]
 
@@ -169,7 +178,7 @@ class Detector:
             rows, columns = np.nonzero(p >= self.settings.thresholds[0])
             corner = np.stack([columns, rows], axis=1).astype(np.float32) * 2
             box = np.floor(np.concatenate([corner + 1, corner + 12], axis=1) / scale).astype(np.float32)
-            keep = _suppressed(box, p[rows, columns], 0.5)
+            keep = suppressed(box, p[rows, columns], 0.5)
             boxes.append(box[keep])
             scores.append(p[rows, columns][keep])
             offsets.append(regression[0].cpu().numpy()[:, rows, columns].T[keep])
@@ -177,10 +186,10 @@ class Detector:
         if not boxes:
             return _joined([])
         box, score, offset = np.concatenate(boxes), np.concatenate(scores), np.concatenate(offsets)
-        keep = _suppressed(box, score, 0.7)
+        keep = suppressed(box, score, 0.7)
         # PNet was trained with sides x1 - x0, the later networks with sides + 1.
-        box = _regressed(box[keep], offset[keep], extra=0.0)
-        return _Candidates(_squared(box), score[keep], np.full(len(keep), index))
+        box = regressed(box[keep], offset[keep], extra=0.0)
+        return _Candidates(squared(box), score[keep], np.full(len(keep), index))
 
     def _refine(self, images: Sequence[ImageArray], candidates: _Candidates) -> _Candidates:
         """RNet: false windows out, boxes moved."""
@@ -191,9 +200,9 @@ class Detector:
         candidates.scores = probability[:, 1]
         passed = candidates.scores > self.settings.thresholds[1]
         candidates, offsets = candidates[passed], offsets[passed]
-        keep = _suppressed_per_image(candidates, 0.7)
+        keep = candidates.suppressed(0.7)
         candidates = candidates[keep]
-        candidates.boxes = _squared(_regressed(candidates.boxes, offsets[keep], extra=1.0))
+        candidates.boxes = squared(regressed(candidates.boxes, offsets[keep], extra=1.0))
         return candidates
 
     def _output(self, images: Sequence[ImageArray], candidates: _Candidates) -> tuple[_Candidates, FloatArray]:
@@ -208,8 +217,8 @@ class Detector:
         side = candidates.boxes[:, 2:] - candidates.boxes[:, :2] + 1  # (n, 2)
         relative = points.reshape(-1, 2, 5).transpose(0, 2, 1)  # x of all five, then y -> (n, 5, 2)
         landmarks = relative * side[:, None] + candidates.boxes[:, None, :2] - 1
-        candidates.boxes = _regressed(candidates.boxes, offsets, extra=1.0)
-        keep = _suppressed_per_image(candidates, 0.7, of_smaller=True)
+        candidates.boxes = regressed(candidates.boxes, offsets, extra=1.0)
+        keep = candidates.suppressed(0.7, of_smaller=True)
         return candidates[keep], landmarks[keep].astype(np.float32)
 
     def _in_chunks(self, network: nn.Module, patches: ImageArray) -> list[FloatArray]:
@@ -235,33 +244,26 @@ def _joined(parts: list[_Candidates]) -> _Candidates:
 
 
 def _resized(image: ImageArray, scale: float) -> ImageArray:
+    if scale == 1.0:
+        return image
     height, width = image.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA), np.uint8)
 
 
-def _mirrored(image: ImageArray, border: int) -> ImageArray:
-    return np.asarray(cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REFLECT_101), np.uint8)
+def _bordered(image: ImageArray) -> tuple[ImageArray, int, float]:
+    """The picture with a mirrored border: the border's pixels, and the scale that the picture was reduced by before."""
+    scale = min(1.0, LONGER_SIDE / max(image.shape[:2]))
+    image = _resized(image, scale)
+    border = int(BORDER * max(image.shape[:2])) + 1
+    edges = (border, border, border, border)
+    return np.asarray(cv2.copyMakeBorder(image, *edges, cv2.BORDER_REFLECT_101), np.uint8), border, scale
 
 
 def _center_inside(face: Face, image: ImageArray) -> bool:
     """Whether the face is in the photograph, not in its mirrored border."""
     x, y = (face.box[:2] + face.box[2:]) / 2
     return bool(0 <= x < image.shape[1] and 0 <= y < image.shape[0])
-
-
-def _regressed(boxes: FloatArray, offsets: FloatArray, extra: float) -> FloatArray:
-    """Boxes (n, 4) shifted by a network's offsets (n, 4), in units of the box's sides."""
-    side = boxes[:, 2:] - boxes[:, :2] + extra
-    return boxes + offsets * np.concatenate([side, side], axis=1)
-
-
-def _squared(boxes: FloatArray) -> FloatArray:
-    """The square of each box's longer side around the box's center. (n, 4)"""
-    side = boxes[:, 2:] - boxes[:, :2]
-    longest = side.max(axis=1, keepdims=True)
-    corner = boxes[:, :2] + (side - longest) / 2
-    return np.concatenate([corner, corner + longest], axis=1)
 
 
 def _patches(images: Sequence[ImageArray], candidates: _Candidates, size: int) -> tuple[_Candidates, ImageArray]:
@@ -276,25 +278,3 @@ def _patches(images: Sequence[ImageArray], candidates: _Candidates, size: int) -
             kept.append(k)
     stacked = np.stack(patches) if patches else np.empty((0, size, size, 3), np.uint8)
     return candidates[np.array(kept, np.int64)], np.asarray(stacked, np.uint8)
-
-
-def _suppressed(boxes: FloatArray, scores: FloatArray, overlap: float, of_smaller: bool = False) -> NDArray[np.int64]:
-    """Indices of the boxes that remain, by descending score: non-maximum suppression.
-
-    `overlap` is a share of the union, or of the smaller box.
-    """
-    if of_smaller:
-        from facenet_pytorch.models.utils.detect_face import nms_numpy
-
-        return np.asarray(nms_numpy(boxes, scores, overlap, "Min"), np.int64).reshape(-1)
-    from torchvision.ops import nms
-
-    return np.asarray(nms(torch.from_numpy(boxes), torch.from_numpy(scores), overlap).numpy(), np.int64)
-
-
-def _suppressed_per_image(candidates: _Candidates, overlap: float, of_smaller: bool = False) -> NDArray[np.int64]:
-    kept = [np.empty(0, np.int64)]
-    for image in np.unique(candidates.images):
-        own = np.nonzero(candidates.images == image)[0]
-        kept.append(own[_suppressed(candidates.boxes[own], candidates.scores[own], overlap, of_smaller)])
-    return np.concatenate(kept)

@@ -239,15 +239,18 @@ def test_a_face_is_found_in_small_pictures(data_folder: Path, factor: float) -> 
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_a_face_that_fills_its_picture_is_found_by_the_mirrored_second_try(data_folder: Path) -> None:
-    photographs = lfw(data_folder, 60)[:30]
+@pytest.mark.parametrize(("count", "factor"), [(30, 1), (6, 24)], ids=["small", "large"])
+def test_a_face_that_fills_its_picture_is_found_by_the_mirrored_second_try(
+    data_folder: Path, count: int, factor: int
+) -> None:
+    photographs = lfw(data_folder, 60)[:count]
     whole = [largest(faces) for faces in detector_on().detect_batch(photographs)]
     cut, corners = [], []
     for photograph, face in zip(photographs, whole, strict=True):
         inset = 0.1 * (face.box[2:] - face.box[:2])
         x0, y0 = np.clip(face.box[:2] + inset, 0, None).astype(int)
         x1, y1 = (face.box[2:] - inset).astype(int)
-        cut.append(photograph[y0:y1, x0:x1])
+        cut.append(scaled(photograph[y0:y1, x0:x1], factor))
         corners.append((x0, y0))
 
     without_border = sum(bool(faces) for faces in detector_on()._enlarged(cut))
@@ -256,6 +259,8 @@ def test_a_face_that_fills_its_picture_is_found_by_the_mirrored_second_try(data_
     assert without_border <= 0.6 * len(cut)
 
     errors = []
+    found = [[face.moved(0, factor) for face in faces] for faces in found]
+    cut = [image[::factor, ::factor] for image in cut]
     for image, faces, face, corner in zip(cut, found, whole, corners, strict=True):
         for each in faces:
             x, y = (each.box[:2] + each.box[2:]) / 2
