@@ -17,8 +17,8 @@ from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageInput, load_image
 from facever.faces.parallel import left_out, process_files
-from facever.faces.pipeline import Decoded, EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
-from facever.faces.sources import find_photographs
+from facever.faces.pipeline import EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
+from facever.faces.sources import Decoded, find_photographs
 from facever.scoring import decide
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId

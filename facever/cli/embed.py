@@ -10,25 +10,37 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facever.cli.common import UNCHECKED, Device, Force, Json, MinFace, Weights, Workers, counted, print_json, say
-from facever.files import printable
+from facever.files import Kind, printable
 
 if TYPE_CHECKING:
     from facever.faces.pipeline import PhotoResult
 
 EXAMPLE = "Example: facever embed photographs/ -o photographs.parquet"
+SINGLE_FILES: dict[str, Kind] = {".csv": "csv", ".jsonl": "json"}
 
 
 def embed(
-    folder: Annotated[
-        Path, typer.Argument(help="A folder of photographs, searched recursively.", metavar="FOLDER", **UNCHECKED)
+    photographs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders, searched recursively; photographs; patterns such as '2019/*.jpg'.",
+            metavar="FOLDER…",
+            **UNCHECKED,
+        ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Dataset to write or to continue.", show_default="FOLDER.parquet, here"),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Dataset to write or to continue; a single file if it ends in .csv or .jsonl.",
+            show_default="FOLDER.parquet, here",
+        ),
     ] = None,
     weights: Weights = "default",
     faces: Annotated[str, typer.Option(help="Which faces of a photograph to embed: all, largest or center.")] = "all",
     prune: Annotated[bool, typer.Option("--prune", help="Remove the rows of photographs that are gone.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Embed anew what damaged parts held.")] = False,
     one_file: Annotated[bool, typer.Option("--one-file", help="Write one Parquet file, anew.")] = False,
     force: Force = False,
     min_face: MinFace = 40,
@@ -38,8 +50,8 @@ def embed(
 ) -> None:
     """Embed every photograph below a folder into a Parquet dataset: a folder of files that readers take for one table.
 
-    A row per face: path, face, box, landmarks, score, norm, quality (null without a calibration), embedding. A
-    photograph without a face, or one that can't be read, has a row with its error. Exit code 3 if no face was found.
+    A row per face: where it is, how good it is, its embedding, and its photograph's path, size and time. A photograph
+    without a face, or one that can't be read, has a row with its error. Exit code 3 if no face was found.
 
     Parts are written as they come. Run it again to continue after an interruption, and to embed what is new or changed
     since; unchanged photographs are not read.
@@ -53,18 +65,19 @@ def embed(
     from facever.faces.formats import HEIC_REMEDY
     from facever.faces.parallel import left_out, process_files
     from facever.faces.parquet import made_with, schema, write_embeddings
-    from facever.faces.sources import find_photographs
+    from facever.faces.sources import find_all
     from facever.files import check_output
     from facever.verifier import Verifier
 
+    folder, found = find_all(photographs)
     path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
-    if one_file:
-        check_output(path, "parquet", [folder], force)
-    if one_file and prune:
-        raise SettingError("is for a dataset; --one-file writes all anew", "prune")
+    kind = SINGLE_FILES.get(path.suffix.lower(), "parquet" if one_file else None)
+    if kind is not None:
+        check_output(path, kind, photographs, force)
+        if prune or repair:
+            raise SettingError("is for a dataset; a single file is written anew", "prune" if prune else "repair")
     verifier = Verifier.load(weights, device, detector=DetectorSettings(min_face))
     start = time.monotonic()
-    found = find_photographs(folder)
     if not found.paths and not found.all_errors():  # a disk that is not mounted, for one: nothing to prune by
         raise DataError(f"{folder}: no photographs in it; name a folder that holds some")
     job = verifier.job(faces)  # type: ignore[arg-type]
@@ -72,7 +85,7 @@ def embed(
     def process(paths: list[Path]) -> Iterator[PhotoResult]:
         return counted(process_files(paths, job, workers), len(paths), "embedding")
 
-    if one_file:
+    if kind is not None:
         results = chain(left_out(found), process(found.paths))
         counts = write_embeddings(path, results, folder, verifier.info, verifier.weights, verifier.size)
         update = Update(len(found.paths), 0, [])
@@ -80,7 +93,9 @@ def embed(
         columns = schema(verifier.size, made_with(verifier.info, verifier.weights))
         used = {"weights": asdict(verifier.weights), "folder": str(folder.resolve())}
         made = {**used, "faces": faces, "min_face": min_face}
-        with open_dataset(path, folder, columns, verifier.info.quality, made) as dataset:
+        with open_dataset(path, folder, columns, verifier.info.quality, made, repair) as dataset:
+            if dataset.repaired:
+                say(f"damaged and removed: {', '.join(dataset.repaired)}")
             update = dataset.update(found, process)
             if prune:
                 dataset.remove(update.vanished)

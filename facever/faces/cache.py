@@ -18,11 +18,11 @@ from PIL import Image
 from facever.caches import cache_limit, private_folder, user_cache
 from facever.faces.images import ImageArray
 from facever.faces.pipeline import Job, PhotoResult
-from facever.faces.sources import Source, content
+from facever.faces.sources import Source, content_sha256
 from facever.weights.records import WeightsId
 
 # Changes whenever the same photograph and weights would give another row.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,12 +73,9 @@ def default_cache_file() -> Path:
 def keys_of(photographs: Iterable[Source], job: Job, weights: WeightsId, precision: str) -> Iterator[str | None]:
     """The key of each photograph: its bytes, the weights, and what the job does; None where it can't be read."""
     settings = f"{VERSION} {weights.sha256} {precision} {job.rule} {job.center_fallback} {job.detector}"
-    prefix = hashlib.sha256(settings.encode()).digest()
     for photograph in photographs:
-        try:
-            yield hashlib.sha256(prefix + hashlib.sha256(content(photograph)).digest()).hexdigest()
-        except OSError:
-            yield None
+        sha256 = content_sha256(photograph)
+        yield None if sha256 is None else hashlib.sha256(f"{settings} {sha256}".encode()).hexdigest()
 
 
 class EmbeddingCache:

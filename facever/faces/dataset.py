@@ -16,22 +16,21 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from facever.caches import private_folder
 from facever.errors import DataError, OutputError, reading
 from facever.faces.parallel import left_out
 from facever.faces.parquet import EmbeddingCounts, name_below, photograph_rows, write_table
+from facever.faces.parts import Stamp, drop, merge, read_part, restamp, stamp_of
 from facever.faces.pipeline import PhotoResult
-from facever.faces.sources import Folder, is_undecodable
+from facever.faces.sources import Folder, content_sha256, is_undecodable
 from facever.files import write_json
 from facever.weights.records import Quality
 
@@ -40,19 +39,17 @@ PHOTOGRAPHS_A_PART = 1024
 SECONDS_A_PART = 30.0
 SMALL_PARTS, SMALL_ROWS = 16, 16_000
 
-Stamp = tuple[int, int]
-"""Size in bytes, and time of the last change in microseconds since 1970."""
-
 _PART = "part-{:06d}.parquet"
 _MADE = ".facever.json"
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A photograph in the dataset: its part, its size and time when it was read (None: it couldn't be), its faces."""
+    """A photograph in the dataset: the number of its part, and what `facever.faces.parts.InPart` says."""
 
     part: int
     stamp: Stamp | None
+    sha256: str | None
     faces: int
 
 
@@ -68,34 +65,28 @@ class Update:
 class EmbeddingDataset:
     """A dataset that is open for writing; see `open_dataset`."""
 
-    def __init__(self, folder: Path, root: Path, columns: pa.Schema, quality: Quality | None) -> None:
+    def __init__(
+        self, folder: Path, root: Path, columns: pa.Schema, quality: Quality | None, repair: bool = False
+    ) -> None:
         self.folder, self.root, self.columns, self.quality = folder, root, columns, quality
         self.entries: dict[str, _Entry] = {}
         self._rows_of: dict[int, int] = {}  # by part
+        self.repaired: list[str] = []
         self._pending: list[dict[str, Any]] = []
         self._pending_entries: dict[str, _Entry] = {}
         self._flushed = time.monotonic()
         for path in sorted(folder.glob("part-*.parquet")):
-            self._read(path)
-
-    def _read(self, path: Path) -> None:
-        number = int(path.stem.removeprefix("part-"))
-        with reading(path, "remove it, and its photographs are embedded again"):
-            table = pq.read_table(path, columns=["path", "face", "file_size", "file_time"])
-            rows = zip(
-                table["path"].to_pylist(),
-                table["face"].to_pylist(),
-                table["file_size"].to_pylist(),
-                pc.cast(table["file_time"], pa.int64()).to_pylist(),
-                strict=True,
-            )
-        found: dict[str, _Entry] = {}
-        for name, face, size, written in rows:
-            stamp = None if size is None or written is None else (size, written)
-            before = found[name].faces if name in found else 0
-            found[name] = _Entry(number, stamp, before + (face is not None))
-        self._rows_of[number] = len(table)
-        self._enter(found)
+            number = int(path.stem.removeprefix("part-"))
+            try:
+                rows, photographs = read_part(path, check=repair)
+            except DataError:
+                if not repair:
+                    raise
+                path.unlink()
+                self.repaired.append(path.name)
+                continue
+            self._rows_of[number] = rows
+            self._enter({name: _Entry(number, *values) for name, values in photographs.items()})
 
     def _enter(self, found: Mapping[str, _Entry]) -> None:
         """Add photographs of a part; those that an older part holds, too, leave that one."""
@@ -107,18 +98,12 @@ class EmbeddingDataset:
             self._drop(number, names)
 
     def _drop(self, number: int, names: list[str]) -> None:
-        path = self._path(number)
-        table = self._table(path)
-        kept = table.filter(pc.invert(pc.is_in(table["path"], pa.array(names, pa.string()))))
-        if len(kept):
-            write_table(path, kept)
-            self._rows_of[number] = len(kept)
-        else:
-            path.unlink()
+        self._rows_of[number] = drop(self._path(number), names)
+        if not self._rows_of[number]:
             del self._rows_of[number]
 
     def update(self, found: Folder, process: Callable[[list[Path]], Iterable[PhotoResult]]) -> Update:
-        """Embed the photographs that are new or changed, by size and time of change.
+        """Embed the photographs that are new or changed: by size and time of change, then by content.
 
         Parameters
         ----------
@@ -136,13 +121,18 @@ class EmbeddingDataset:
         broken = left_out(found)
         seen = {name_below(each.source, self.root) for each in broken}
         unknown = [each for each in broken if self._stamp_of(name_below(each.source, self.root)) is not None]
-        wanted, stamps = [], {}
+        wanted, stamps, touched = [], {}, {}
         for path in found.paths:
-            name, stamp = name_below(str(path), self.root), _stamp(path)
+            name, stamp = name_below(str(path), self.root), stamp_of(path)
             seen.add(name)
-            if stamp is None or self._stamp_of(name) != stamp:
+            if stamp is not None and self._stamp_of(name) == stamp:
+                continue
+            if stamp is not None and self._has_content(name, stamp, path):
+                touched[name] = stamp
+            else:
                 wanted.append(path)
                 stamps[name] = stamp  # from before it is read: a change meanwhile is seen by the next run
+        self._restamp(touched)
         self._add(chain(unknown, process(wanted)), stamps)
         unseen = tuple(f"{name_below(each.source, self.root)}/" for each in found.errors)  # folders that can't be read
         vanished = sorted(name for name in self.entries.keys() - seen if not name.startswith(unseen))
@@ -152,6 +142,20 @@ class EmbeddingDataset:
         """Of a photograph in the dataset; (-1, -1), which is none, where it is not there."""
         return self.entries[name].stamp if name in self.entries else (-1, -1)
 
+    def _has_content(self, name: str, stamp: Stamp, path: Path) -> bool:
+        """Whether a photograph with another time is the one in the dataset."""
+        entry = self.entries.get(name)
+        if entry is None or entry.stamp is None or entry.stamp[0] != stamp[0] or entry.sha256 is None:
+            return False
+        return entry.sha256 == content_sha256(path)
+
+    def _restamp(self, stamps: Mapping[str, Stamp]) -> None:
+        """Write new times of photographs into their parts."""
+        for number in sorted({self.entries[name].part for name in stamps}):
+            restamp(self._path(number), stamps)
+        for name, stamp in stamps.items():
+            self.entries[name] = replace(self.entries[name], stamp=stamp)
+
     def _add(self, photographs: Iterable[PhotoResult], stamps: dict[str, Stamp | None]) -> None:
         try:
             for photograph in photographs:
@@ -160,7 +164,7 @@ class EmbeddingDataset:
                 size, written = stamp or (None, None)
                 rows = photograph_rows(photograph, self.root, self.quality)
                 self._pending += [{**row, "file_size": size, "file_time": written} for row in rows]
-                self._pending_entries[name] = _Entry(self._next(), stamp, len(photograph.faces))
+                self._pending_entries[name] = _Entry(self._next(), stamp, photograph.sha256, len(photograph.faces))
                 late = time.monotonic() - self._flushed > SECONDS_A_PART
                 if late or len(self._pending_entries) >= PHOTOGRAPHS_A_PART:
                     self._flush()
@@ -203,20 +207,15 @@ class EmbeddingDataset:
         if len(small) < SMALL_PARTS:
             return
         number = self._next()
-        table = pa.concat_tables([self._table(self._path(each)) for each in small])
-        write_table(self._path(number), table)
+        rows = merge([self._path(each) for each in small], self._path(number))
         for each in small:  # where this ends early, the next run finds these photographs in the newer part
             self._path(each).unlink()
             del self._rows_of[each]
-        self._rows_of[number] = len(table)
+        self._rows_of[number] = rows
         merged = set(small)
         for name, entry in self.entries.items():
             if entry.part in merged:
-                self.entries[name] = _Entry(number, entry.stamp, entry.faces)
-
-    def _table(self, path: Path) -> pa.Table:
-        with reading(path, "remove it, and its photographs are embedded again"):
-            return pq.read_table(path)
+                self.entries[name] = replace(entry, part=number)
 
     def _next(self) -> int:
         return max(self._rows_of, default=0) + 1
@@ -227,7 +226,12 @@ class EmbeddingDataset:
 
 @contextmanager
 def open_dataset(
-    folder: Path, root: Path, columns: pa.Schema, quality: Quality | None, made: Mapping[str, Any]
+    folder: Path,
+    root: Path,
+    columns: pa.Schema,
+    quality: Quality | None,
+    made: Mapping[str, Any],
+    repair: bool = False,
 ) -> Iterator[EmbeddingDataset]:
     """Open or create a dataset; one process at a time.
 
@@ -241,6 +245,8 @@ def open_dataset(
         The weights' record of quality.
     made : mapping
         What the rows depend on besides the photographs; the same for all of a dataset, as JSON.
+    repair : bool
+        Remove damaged parts, which `repaired` then names, so that their photographs are embedded again.
 
     Raises
     ------
@@ -269,7 +275,7 @@ def open_dataset(
     try:
         writer.write_text(str(os.getpid()))
         _check_made(folder / _MADE, json.loads(json.dumps(made)))
-        yield EmbeddingDataset(folder, root, columns, quality)
+        yield EmbeddingDataset(folder, root, columns, quality, repair)
     finally:
         with suppress(OSError):
             writer.unlink()
@@ -280,17 +286,9 @@ def _check_made(path: Path, made: dict[str, Any]) -> None:
     if not path.exists():
         write_json(path, made)
         return
-    with reading(path, "choose another --out"):
+    with reading(path, "remove the dataset, or choose another --out"):
         was = dict(json.loads(path.read_text(encoding="utf-8")))
     changed = [key for key in {**was, **made} if was.get(key) != made.get(key)]
     if changed:
         what = " and ".join(changed)
         raise DataError(f"{path.parent}: its rows were made with another {what}; choose another --out, or remove it")
-
-
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns // 1000

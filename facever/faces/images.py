@@ -10,8 +10,9 @@ import contextlib
 import io
 import re
 import stat
+from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +35,17 @@ MAX_SCANNED = 25 * MAX_PIXELS
 # Even a blank JPEG takes a bit for each 8x8 block.
 _PIXELS_A_BYTE = 512
 
-_ORIENTATION = 0x0112  # EXIF
+_ORIENTATION, _EXIF, _TIME_TAKEN = 0x0112, 0x8769, 0x9003  # EXIF
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF
 
 _EMPTY = "the file is empty; copy or download it again"
+
+
+class Photograph(NamedTuple):
+    """A decoded photograph: upright pixels (H, W, 3), and the time by the camera's clock, where EXIF tells it."""
+
+    pixels: ImageArray
+    taken: datetime | None = None
 
 
 def load_image(
@@ -80,6 +88,11 @@ def load_image(
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, "<array>" if name is None else name, max_pixels)
+    return load_photograph(source, max_pixels=max_pixels, name=name).pixels
+
+
+def load_photograph(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Photograph:
+    """Decode a file as `load_image` does, and read when it was taken."""
     if isinstance(source, bytes):
         name = "<bytes>" if name is None else name
         if not source:
@@ -114,7 +127,7 @@ def _open_file(path: Path, name: str) -> BinaryIO:
         raise ImageError(name, f"can't be opened ({reason_of(error)})") from error
 
 
-def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _decode(file: BinaryIO, name: str, max_pixels: int) -> Photograph:
     try:
         with quiet_pillow, Image.open(file, formats=decodable_formats()) as picture:
             _check_pixels(picture.width * picture.height, max_pixels, name)
@@ -125,7 +138,7 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
             with muted_stderr if picture.format == "TIFF" else contextlib.nullcontext():
                 picture.load()
             # Read the orientation afterwards: loading a TIFF applies it and drops the tag.
-            return _turn_upright(_to_rgb(picture, name), _orientation(picture))
+            return Photograph(_turn_upright(_to_rgb(picture, name), _orientation(picture)), _taken(picture))
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -204,6 +217,13 @@ def _orientation(picture: Image.Image) -> int:
     except Exception:  # the pixels are sound, so broken metadata is no reason to refuse them
         return 1
     return orientation if 1 <= orientation <= 8 else 1
+
+
+def _taken(picture: Image.Image) -> datetime | None:
+    try:
+        return datetime.strptime(str(picture.getexif().get_ifd(_EXIF)[_TIME_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    except Exception:  # no time, or a broken one
+        return None
 
 
 def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

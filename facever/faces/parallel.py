@@ -17,8 +17,8 @@ import torch
 
 from facever.errors import FaceverError
 from facever.faces.images import header_pixels
-from facever.faces.pipeline import Decoded, Job, PhotoResult, Pipeline
-from facever.faces.sources import Folder, ImageBytes, Source, read
+from facever.faces.pipeline import Job, PhotoResult, Pipeline
+from facever.faces.sources import Decoded, Folder, ImageBytes, Source, read
 
 BATCH = 16
 # A batch also ends after so many pixels.
@@ -68,12 +68,6 @@ def _in_this_process(sources: list[Source], job: Job) -> Iterator[PhotoResult]:
         yield from _Flow(Pipeline(job), BATCH if job.device == "cpu" else 4 * BATCH, pool)(sources)
 
 
-def _decode(source: Source) -> Decoded:
-    start = time.perf_counter()
-    name, image = read(source)
-    return Decoded(name, image, time.perf_counter() - start)
-
-
 class _Flow:
     """Photographs through a pipeline in batches, decoded a few ahead, with a bound on the pixels in memory.
 
@@ -91,7 +85,7 @@ class _Flow:
             pixels = header_pixels(source.data if isinstance(source, ImageBytes) else source)
             while self.pixels and self.pixels + pixels > PIXELS:
                 yield from self._advance()
-            decode = functools.partial(_decode, source)
+            decode = functools.partial(read, source)
             self.waiting.append((decode if self.pool is None else self.pool.submit(decode).result, pixels))
             self.pixels += pixels
             if len(self.waiting) > (READ_AHEAD if self.pool else 0):

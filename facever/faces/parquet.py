@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facever.errors import DataError
+from facever.faces.lines import CsvWriter, JsonLinesWriter
 from facever.faces.pipeline import PhotoResult
 from facever.faces.sources import is_undecodable
 from facever.files import atomic_write
@@ -21,6 +23,37 @@ from facever.weights.records import Quality, WeightsId
 
 ROWS_A_GROUP = 4096
 FORMAT = {"compression": "zstd", "write_page_checksum": True}
+
+_REAL = pa.float32()
+COLUMNS = [
+    ("path", pa.string(), "of the photograph, relative to the folder"),
+    ("face", pa.int32(), "number of the face in its photograph, from 0, by descending score"),
+    ("face_id", pa.string(), "16 hexadecimal digits; the same as long as path and content of the photograph are"),
+    ("box", pa.list_(_REAL, 4), "x0, y0, x1, y1 in pixels of the upright photograph"),
+    ("x0", _REAL, "left side of the box, in pixels"),
+    ("y0", _REAL, "upper side of the box, in pixels"),
+    ("x1", _REAL, "right side of the box, in pixels"),
+    ("y1", _REAL, "lower side of the box, in pixels"),
+    (
+        "landmarks",
+        pa.list_(_REAL, 10),
+        "x, y of left eye, right eye, nose, left and right corner of the mouth as seen",
+    ),
+    ("score", _REAL, "the detector's probability of a face, in [0, 1]"),
+    ("face_size", _REAL, "square root of the box's area, in pixels"),
+    ("sharpness", _REAL, "variance of the Laplacian of the crop's central half, in gray levels"),
+    ("norm", _REAL, "length of the feature before normalization"),
+    ("quality", _REAL, "percentile of the norm, in [0, 100]; null without a calibration"),
+]
+FILE_COLUMNS = [
+    ("error", pa.string(), "why the photograph gave no face; null in a row that holds a face"),
+    ("width", pa.int32(), "of the upright photograph, in pixels"),
+    ("height", pa.int32(), "of the upright photograph, in pixels"),
+    ("taken", pa.timestamp("s"), "when the photograph was taken, by its camera's clock (EXIF)"),
+    ("file_sha256", pa.string(), "of the photograph's file, in hexadecimal digits"),
+    ("file_size", pa.int64(), "of the photograph's file, in bytes"),
+    ("file_time", pa.timestamp("us", "UTC"), "when that file last changed"),
+]
 
 
 @dataclass(slots=True)
@@ -36,28 +69,14 @@ class EmbeddingCounts:
 
 
 def schema(embedding_size: int, made: Mapping[str, Any]) -> pa.Schema:
-    """Columns of the file. All but `path` are null where they have no meaning; `error` is null for a face.
+    """Columns of the file, each with its description. All but `path` are null where they have no meaning.
 
-    `quality` is the norm's percentile in [0, 100] by the weights' record of quality, null where they hold none.
-    `file_size` (bytes) and `file_time` (of its last change) are the photograph's, and stand only in a dataset
-    (`facever.faces.dataset`), for photographs that could be read. `made` goes into the metadata, under "facever".
+    `file_size` and `file_time` stand only in a dataset (`facever.faces.dataset`). `made` goes into the metadata, under
+    "facever".
     """
-    return pa.schema(
-        [
-            ("path", pa.string()),
-            ("face", pa.int32()),
-            ("box", pa.list_(pa.float32(), 4)),
-            ("landmarks", pa.list_(pa.float32(), 10)),
-            ("score", pa.float32()),
-            ("norm", pa.float32()),
-            ("quality", pa.float32()),
-            ("embedding", pa.list_(pa.float32(), embedding_size)),
-            ("error", pa.string()),
-            ("file_size", pa.int64()),
-            ("file_time", pa.timestamp("us", "UTC")),
-        ],
-        {"facever": json.dumps(made)},
-    )
+    columns = [*COLUMNS, ("embedding", pa.list_(pa.float32(), embedding_size), "of unit length"), *FILE_COLUMNS]
+    fields = [pa.field(name, kind, metadata={"description": text}) for name, kind, text in columns]
+    return pa.schema(fields, {"facever": json.dumps(made)})
 
 
 def write_embeddings(
@@ -68,14 +87,14 @@ def write_embeddings(
     weights: WeightsId,
     embedding_size: int,
 ) -> EmbeddingCounts:
-    """Stream results into a Parquet file, whole or not at all.
+    """Stream results into a file, whole or not at all: CSV or JSON lines by its suffix, else Parquet.
 
     Parameters
     ----------
     root : Path
         The folder that the paths in the file are relative to.
     info, weights : WeightsInfo, WeightsId
-        Of the weights that made the embeddings; they go into the file's metadata under "facever".
+        Of the weights that made the embeddings; they go into a Parquet file's metadata under "facever".
 
     Raises
     ------
@@ -93,7 +112,7 @@ def write_embeddings(
     with (
         atomic_write(path, private=True) as temporary,
         temporary.open("wb") as file,  # pyarrow takes names for UTF-8, or for URIs
-        pq.ParquetWriter(file, columns, **FORMAT) as writer,
+        _WRITERS.get(path.suffix.lower(), _parquet)(file, columns) as writer,
     ):
         rows: list[dict[str, Any]] = []
         for photograph in chain([first], photographs):
@@ -105,6 +124,13 @@ def write_embeddings(
         if rows:
             writer.write_table(pa.Table.from_pylist(rows, columns))
     return counts
+
+
+def _parquet(file: BinaryIO, columns: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(file, columns, **FORMAT)
+
+
+_WRITERS: dict[str, Callable[[BinaryIO, pa.Schema], Any]] = {".csv": CsvWriter, ".jsonl": JsonLinesWriter}
 
 
 def made_with(info: WeightsInfo, weights: WeightsId) -> dict[str, Any]:
@@ -121,20 +147,31 @@ def write_table(path: Path, table: pa.Table) -> None:
 def photograph_rows(photograph: PhotoResult, root: Path, quality: Quality | None) -> list[dict[str, Any]]:
     """The rows of one photograph, by column; columns that are null are left out."""
     path = name_below(photograph.source, root)
+    width, height = photograph.size or (None, None)
+    common = {"path": path, "width": width, "height": height, "taken": photograph.taken}
+    common["file_sha256"] = photograph.sha256
     rows: list[dict[str, Any]] = [
         {
-            "path": path,
+            **common,
             "face": index,
+            "face_id": _face_id(path, photograph.sha256, index),
             "box": found.face.box,
+            **dict(zip(("x0", "y0", "x1", "y1"), found.face.box, strict=True)),
             "landmarks": found.face.landmarks.reshape(-1),
             "score": found.face.score,
+            "face_size": max(found.face.area, 0.0) ** 0.5,
+            "sharpness": found.sharpness,
             "norm": found.norm,
             "quality": None if quality is None or found.norm is None else quality.percentile(found.norm),
             "embedding": found.embedding,
         }
         for index, found in enumerate(photograph.faces)
     ]
-    return rows + [{"path": path, "error": _text(problem)} for problem in photograph.problems]
+    return rows + [{**common, "error": _text(problem)} for problem in photograph.problems]
+
+
+def _face_id(path: str, sha256: str | None, index: int) -> str:
+    return hashlib.sha256(f"{path}\n{sha256}\n{index}".encode()).hexdigest()[:16]
 
 
 def name_below(source: str, root: Path) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from facever.faces.detection import Detector, DetectorSettings, Face
 from facever.faces.device import Precision
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageArray
+from facever.faces.sources import Decoded
 from facever.weights.alignment import Alignment
 
 FaceRule = Literal["largest", "center", "all"]
@@ -28,22 +31,19 @@ FACE_RULES: tuple[str, ...] = get_args(FaceRule)
 STAGES = ("decode", "detect", "align", "embed")
 
 
-class Decoded(NamedTuple):
-    """A photograph's name, its pixels or the error, and the seconds that decoding took."""
-
-    name: str
-    image: ImageArray | ImageError
-    seconds: float = 0.0
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedFace:
-    """A face; its crop (uint8, RGB), if the job keeps crops; its unit embedding (d,) and feature norm, if it embeds."""
+    """A face; its crop (uint8, RGB), if the job keeps crops; if it embeds, unit embedding (d,), norm and sharpness.
+
+    The sharpness is the variance of the Laplacian (Pech-Pacheco et al., *Diatom autofocusing in brightfield
+    microscopy*, 2000) of the crop's central half, in gray levels: of the face alone, at the size that is embedded.
+    """
 
     face: Face
     crop: ImageArray | None = None
     embedding: NDArray[np.float32] | None = None
     norm: float | None = None
+    sharpness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,12 @@ class PhotoResult:
         The center crop, where no face was found and the job falls back to it.
     readable : bool
         Whether it could be decoded.
+    size : (int, int) or None
+        Width and height of the upright photograph.
+    sha256 : str or None
+        Of its file.
+    taken : datetime or None
+        By the camera's clock, where EXIF tells it.
     seconds : dict from a name of `STAGES` to float
         Time each stage took. A stage that takes several photographs at once gives each an equal share.
     """
@@ -74,6 +80,9 @@ class PhotoResult:
     problems: list[str] = field(default_factory=list)
     center: EmbeddedFace | None = None
     readable: bool = True
+    size: tuple[int, int] | None = None
+    sha256: str | None = None
+    taken: datetime | None = None
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
 
@@ -147,14 +156,15 @@ class Pipeline:
         detected = iter(self.detector.detect_batch(pixels))
         share = (time.perf_counter() - start) / max(len(pixels), 1)
         results = []
-        for name, image, seconds in images:
+        for name, image, seconds, sha256, taken in images:
             if isinstance(image, ImageError):
                 results.append(PhotoResult(name, problems=[str(image)], readable=False, seconds={"decode": seconds}))
                 continue
             start = time.perf_counter()
             result = self._crop(name, image, next(detected), rule or self.job.rule)
             times = {"decode": seconds, "detect": share, "align": time.perf_counter() - start}
-            results.append(replace(result, seconds=times))
+            size = (image.shape[1], image.shape[0])
+            results.append(replace(result, seconds=times, size=size, sha256=sha256, taken=taken))
         return results if self.embedder is None else self._embed(results, self.embedder)
 
     def _crop(self, name: str, image: ImageArray, found: list[Face], rule: FaceRule) -> PhotoResult:
@@ -183,7 +193,8 @@ class Pipeline:
 
         def embedded(face: EmbeddedFace) -> EmbeddedFace:
             embedding, norm = next(values)
-            return EmbeddedFace(face.face, face.crop if self.job.keep_crops else None, embedding, float(norm))
+            clear = None if face.crop is None else sharpness(face.crop)
+            return EmbeddedFace(face.face, face.crop if self.job.keep_crops else None, embedding, float(norm), clear)
 
         done = []
         for result in results:
@@ -191,6 +202,13 @@ class Pipeline:
             faces, center = [embedded(face) for face in result.faces], result.center and embedded(result.center)
             done.append(replace(result, faces=faces, center=center, seconds=seconds))
         return done
+
+
+def sharpness(crop: ImageArray) -> float:
+    """The variance of the Laplacian in the central half of a crop (H, W, 3), in gray levels."""
+    height, width = crop.shape[:2]
+    center = crop[height // 4 : height - height // 4, width // 4 : width - width // 4]
+    return float(cv2.Laplacian(cv2.cvtColor(center, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var())
 
 
 def _faces(result: PhotoResult) -> list[EmbeddedFace]:

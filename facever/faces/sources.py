@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import os
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from facever.errors import DataError, ImageError, reason_of
 from facever.faces.formats import HEIC_REMEDY, photograph_suffixes, undecodable_suffixes
-from facever.faces.images import ImageArray, load_image
+from facever.faces.images import ImageArray, load_photograph
+from facever.files import sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +34,35 @@ class ImageBytes:
 Source = Path | ImageBytes
 
 
-def content(source: Source) -> bytes:
-    """The bytes of a photograph's file. Raises OSError."""
-    return source.data if isinstance(source, ImageBytes) else source.read_bytes()
-
-
-def read(source: Source) -> tuple[str, ImageArray | ImageError]:
-    """The name of a photograph, and its pixels (RGB uint8) or the error."""
+def content_sha256(source: Source) -> str | None:
+    """The SHA-256 of a photograph's file, in hexadecimal; None where it can't be read."""
+    if isinstance(source, ImageBytes):
+        return hashlib.sha256(source.data).hexdigest()
     try:
-        if isinstance(source, ImageBytes):
-            return source.name, load_image(source.data, name=source.name)
-        return str(source), load_image(source)
+        return sha256_of(source)
+    except OSError:
+        return None
+
+
+class Decoded(NamedTuple):
+    """A photograph's name, its pixels (RGB uint8) or the error, the seconds that took, and what its file tells."""
+
+    name: str
+    image: ImageArray | ImageError
+    seconds: float = 0.0
+    sha256: str | None = None
+    taken: datetime | None = None
+
+
+def read(source: Source) -> Decoded:
+    """Read and decode a photograph."""
+    start = time.perf_counter()
+    name = str(source)
+    try:
+        pixels, taken = load_photograph(source.data if isinstance(source, ImageBytes) else source, name=name)
     except ImageError as error:
-        return str(source), error
+        return Decoded(name, error, time.perf_counter() - start)
+    return Decoded(name, pixels, time.perf_counter() - start, content_sha256(source), taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +88,40 @@ class Folder:
         return self.errors + [
             ImageError(str(path), f"can't be decoded here; {HEIC_REMEDY}") for path in self.passed_over
         ]
+
+
+def find_all(paths: Sequence[Path]) -> tuple[Path, Folder]:
+    """The photographs in several folders, and single ones; first the folder that names are relative to.
+
+    That is the folder, if it is the only one, else the one that holds all. A path that does not exist is a pattern
+    (`*`, `?`, `[...]`, `**`) of photographs and folders. A file that is named counts whatever its suffix.
+
+    Raises
+    ------
+    DataError
+        If a path is missing, or matches nothing; and as `find_photographs`.
+    """
+    named = [path for given in paths for path in _matching(given)]
+    if len(named) == 1 and named[0].is_dir():
+        return named[0], find_photographs(named[0])
+    files = [path.absolute() for path in named if not path.is_dir()]
+    folders = [path.absolute() for path in named if path.is_dir()]
+    root = Path(os.path.commonpath([*folders, *(path.parent for path in files)]))
+    found = [find_photographs(folder) for folder in folders]
+    whole = {*files, *chain.from_iterable(each.paths for each in found)}
+    passed_over = {*chain.from_iterable(each.passed_over for each in found)}
+    errors = list(chain.from_iterable(each.errors for each in found))
+    return root, Folder(sorted(whole), errors, sorted(passed_over))
+
+
+def _matching(path: Path) -> list[Path]:
+    if os.path.lexists(path):
+        return [path]
+    matches = [Path(each) for each in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207  (may be absolute)
+    found = [each for each in matches if each.is_dir() or is_photograph(each) or is_undecodable(each)]
+    if not found:
+        raise DataError(f"{path}: no such folder or file; check the path")
+    return found
 
 
 def find_photographs(folder: str | Path) -> Folder:

@@ -303,6 +303,19 @@ def test_embed_writes_a_row_for_each_face_and_each_problem(
     np.testing.assert_allclose(rows[0]["box"], expected.face.box, atol=0.01)
     told = json.loads(table.schema.metadata[b"facever"])
     assert told["weights"]["name"] == "default"
+    picture = Image.open(photographs / "a.png")
+    assert (rows[0]["width"], rows[0]["height"]) == picture.size
+    assert rows[0]["file_sha256"] == sha256_of(photographs / "a.png")
+    assert rows[0]["sharpness"] > 0
+
+
+@pytest.mark.slow
+def test_the_suffix_of_its_output_makes_embed_write_text(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "faces.jsonl"
+    assert facever("embed", photographs / "a.png", photographs / "below", "-o", out).code == 0
+    assert [json.loads(line)["path"] for line in out.read_text().splitlines()] == ["a.png", *["below/two.png"] * 2]
+    refused = facever("embed", photographs, "-o", out, "--prune")
+    assert (refused.code, "--prune is for a dataset" in refused.err) == (2, True)
 
 
 @pytest.mark.slow

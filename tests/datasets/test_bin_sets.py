@@ -31,7 +31,7 @@ def test_pictures_come_in_pairs_with_their_answers_and_ten_folds_in_order(tmp_pa
     pairs = read_bin(saved(tmp_path / "set.bin", (pictures, [i % 2 == 0 for i in range(20)]), protocol))
     assert [pair.same for pair in pairs] == [True, False] * 10
     assert [pair.fold for pair in pairs] == [k // 2 for k in range(20)]
-    name, image = read(pairs[3].path_b)
+    name, image = read(pairs[3].path_b)[:2]
     assert name == "set.bin[7]"
     assert isinstance(image, np.ndarray)
     assert image[0, 0, 0] == 7

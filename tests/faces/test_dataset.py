@@ -21,7 +21,7 @@ from facever.faces.dataset import EmbeddingDataset, Update, open_dataset
 from facever.faces.detection import Face
 from facever.faces.parquet import schema
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
-from facever.faces.sources import Folder, find_photographs
+from facever.faces.sources import Folder, content_sha256, find_all, find_photographs
 
 MADE = {"weights": "w", "faces": "all"}
 
@@ -33,15 +33,18 @@ def result(path: Path) -> PhotoResult:
         return PhotoResult(str(path), problems=[f"{path}: damaged"], readable=False)
     face = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9)
     faces = [EmbeddedFace(face, None, np.full(4, byte, np.float32), 1.0) for byte in content]
-    return PhotoResult(str(path), faces, len(faces), [] if faces else [f"{path}: no face found"])
+    problems = [] if faces else [f"{path}: no face found"]
+    return PhotoResult(str(path), faces, len(faces), problems, sha256=content_sha256(path))
 
 
-def embed(folder: Path, out: Path, asked: list[str] | None = None, made: dict[str, Any] = MADE) -> Update:
+def embed(
+    folder: Path, out: Path, asked: list[str] | None = None, made: dict[str, Any] = MADE, repair: bool = False
+) -> Update:
     def process(paths: list[Path]) -> Iterator[PhotoResult]:
         (asked if asked is not None else []).extend(path.name for path in paths)
         yield from map(result, paths)
 
-    with open_dataset(out, folder, schema(4, made), None, made) as dataset:
+    with open_dataset(out, folder, schema(4, made), None, made, repair) as dataset:
         return dataset.update(find_photographs(folder), process)
 
 
@@ -72,6 +75,37 @@ def test_a_second_run_asks_only_for_what_is_new_or_changed_or_could_not_be_read(
     assert embed(folder, out, asked) == Update(3, 2, [])
     assert asked == ["a.jpg", "d.jpg", "e.jpg"]
     assert rows(out) == [("a.jpg", 0, 4.0), ("a.jpg", 1, 5.0), *WHOLE[1:], ("e.jpg", 0, 6.0)]
+
+
+def test_a_photograph_that_was_only_touched_is_not_embedded_again(folder: Path, tmp_path: Path) -> None:
+    embed(folder, tmp_path / "out")
+    for name in ("a.jpg", "b.jpg"):
+        os.utime(folder / name, (1_000_000_000, 1_000_000_000))
+    (folder / "b.jpg").write_bytes(b"\x02\x04")  # the same size, another content
+    os.utime(folder / "b.jpg", (1_000_000_000, 1_000_000_000))
+    asked: list[str] = []
+    embed(folder, tmp_path / "out", asked)
+    assert asked == ["b.jpg", "d.jpg"]
+    assert ("b.jpg", 1, 4.0) in rows(tmp_path / "out")
+    times = {row["path"]: row["file_time"] for row in pq.read_table(tmp_path / "out").to_pylist()}
+    assert times["a.jpg"].timestamp() == 1_000_000_000
+    embed(folder, tmp_path / "out", asked)
+    assert asked == ["b.jpg", "d.jpg", "d.jpg"]
+
+
+def test_several_folders_files_and_patterns_have_names_below_what_holds_them_all(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "more" / "below").mkdir(parents=True)
+    for name in ("x.jpg", "below/y.jpg", "notes.txt"):
+        (tmp_path / "more" / name).write_bytes(b"\x01")
+    root, found = find_all([folder, tmp_path / "more" / "**", folder / "a.jpg"])
+    names = [path.relative_to(root).as_posix() for path in found.paths]
+    assert root == tmp_path
+    assert names == ["more/below/y.jpg", "more/x.jpg", *(f"photographs/{each}.jpg" for each in "abcd")]
+    assert find_all([folder])[0] == folder
+    named = find_all([tmp_path / "more" / "notes.txt"])
+    assert (named[0], named[1].paths) == (tmp_path / "more", [tmp_path / "more" / "notes.txt"])
+    with pytest.raises(DataError, match=r"none\*\.jpg: no such folder or file; check the path"):
+        find_all([folder, tmp_path / "none*.jpg"])
 
 
 def test_a_photograph_that_changes_while_it_is_read_is_read_again(folder: Path, tmp_path: Path) -> None:
@@ -217,20 +251,66 @@ def test_a_second_writer_is_refused_with_the_first_ones_process(folder: Path, tm
     assert rows(tmp_path / "out") == WHOLE
 
 
-def test_a_damaged_part_is_named_and_without_it_its_photographs_are_embedded_again(
+def test_a_damaged_part_is_named_and_a_repair_embeds_its_photographs_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PHOTOGRAPHS_A_PART", 2)
     embed(folder, tmp_path / "out")
     part = tmp_path / "out" / "part-000001.parquet"
     part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"part-000001\.parquet: can't be read .*; remove it"):
+    with pytest.raises(DataError, match=r"part-000001\.parquet: can't be read .*; --repair embeds"):
         embed(folder, tmp_path / "out")
-    part.unlink()
     asked: list[str] = []
-    embed(folder, tmp_path / "out", asked)
-    assert asked[:2] == ["a.jpg", "b.jpg"]
+    embed(folder, tmp_path / "out", asked, repair=True)
+    assert asked == ["a.jpg", "b.jpg", "d.jpg"]
     assert rows(tmp_path / "out") == WHOLE
+
+
+def test_a_repair_finds_damage_in_embeddings_too(folder: Path, tmp_path: Path) -> None:
+    embed(folder, tmp_path / "out")
+    part = tmp_path / "out" / "part-000001.parquet"
+    content = bytearray(part.read_bytes())
+    column = pq.ParquetFile(part).metadata.row_group(0)
+    chunk = next(
+        column.column(i) for i in range(column.num_columns) if column.column(i).path_in_schema.startswith("embedding")
+    )
+    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    part.write_bytes(content)
+    asked: list[str] = []
+    embed(folder, tmp_path / "out", asked, repair=True)
+    assert asked == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    assert rows(tmp_path / "out") == WHOLE
+
+
+def by_pyarrow(out: Path) -> list[tuple[str, Any]]:
+    table = pq.read_table(out, columns=["path", "embedding"]).to_pylist()
+    return [(row["path"], row["embedding"]) for row in table]
+
+
+def by_pandas(out: Path) -> list[tuple[str, Any]]:
+    table = pytest.importorskip("pandas").read_parquet(out)
+    return list(zip(table["path"], table["embedding"], strict=True))
+
+
+def by_polars(out: Path) -> list[tuple[str, Any]]:
+    table = pytest.importorskip("polars").read_parquet(out / "*.parquet")
+    return list(zip(table["path"].to_list(), table["embedding"].to_list(), strict=True))
+
+
+def by_duckdb(out: Path) -> list[tuple[str, Any]]:
+    query = f"SELECT path, embedding FROM '{out}/*.parquet'"
+    rows: list[tuple[str, Any]] = pytest.importorskip("duckdb").sql(query).fetchall()
+    return rows
+
+
+@pytest.mark.parametrize("reader", [by_pyarrow, by_pandas, by_polars, by_duckdb])
+def test_readers_of_parquet_take_it_for_one_table(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Callable[[Path], list[tuple[str, Any]]]
+) -> None:
+    monkeypatch.setattr(module, "PHOTOGRAPHS_A_PART", 2)
+    embed(folder, tmp_path / "out.parquet")
+    told = sorted((path, None if vector is None else list(vector)) for path, vector in reader(tmp_path / "out.parquet"))
+    assert told == [(path, None if value is None else [value] * 4) for path, _, value in WHOLE]
 
 
 def test_only_the_owner_can_read_it_and_size_and_time_stand_in_it(folder: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from facever.datasets.lfw import read_lfw_pairs
 from facever.errors import DataError, FaceverError, ImageError
 from facever.faces import formats
 from facever.faces.formats import photograph_suffixes, undecodable_suffixes
-from facever.faces.images import MAX_PIXELS, header_pixels, load_image
+from facever.faces.images import MAX_PIXELS, header_pixels, load_image, load_photograph
 from facever.faces.sources import Folder, find_photographs, passed_over_note
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -318,6 +319,20 @@ def exif(orientation: int) -> Image.Exif:
     block = Image.Exif()
     block[ORIENTATION] = orientation
     return block
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_the_time_taken_is_read_from_exif(format: str) -> None:
+    picture = Image.fromarray(np.full((8, 8, 3), 90, np.uint8))
+    for text, taken in {
+        "2008:05:30 15:56:01": datetime(2008, 5, 30, 15, 56, 1),
+        "0000:00:00 00:00:00": None,
+        "yesterday": None,
+    }.items():
+        block = exif(1)
+        block.get_ifd(0x8769)[0x9003] = text
+        assert load_photograph(encode(picture, format, exif=block.tobytes())).taken == taken
+    assert load_photograph(encode(picture, format)).taken is None
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -18,7 +20,7 @@ import pytest
 from facever.errors import DataError, OutputError
 from facever.faces import parquet as embeddings_file
 from facever.faces.detection import Face
-from facever.faces.parquet import write_embeddings
+from facever.faces.parquet import photograph_rows, write_embeddings
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.alignment import FACE_112X96
 from facever.weights.metadata import WeightsInfo
@@ -45,12 +47,19 @@ def embedded(start: float, score: float = 0.75, norm: float = 2.5) -> EmbeddedFa
     box = np.arange(start, start + 4, dtype=np.float32)
     landmarks = np.arange(start, start + 10, dtype=np.float32).reshape(5, 2)
     embedding = np.eye(4, dtype=np.float32)[int(start) % 4]
-    return EmbeddedFace(Face(box, landmarks, score), np.zeros((112, 96, 3), np.uint8), embedding, norm)
+    return EmbeddedFace(Face(box, landmarks, score), np.zeros((112, 96, 3), np.uint8), embedding, norm, 31.5)
 
 
 def some(root: Path) -> list[PhotoResult]:
     return [
-        PhotoResult(str(root / "group.jpg"), [embedded(0), embedded(10, 0.5, 1.5)], found=2),
+        PhotoResult(
+            str(root / "group.jpg"),
+            [embedded(0), embedded(10, 0.5, 1.5)],
+            found=2,
+            size=(640, 480),
+            sha256="a" * 64,
+            taken=datetime(2008, 5, 30, 15, 56, 1),
+        ),
         PhotoResult(str(root / "below" / "one.jpg"), [embedded(20)], found=1),
         PhotoResult(str(root / "room.jpg"), problems=["room.jpg: no face found"]),
         PhotoResult(str(root / "broken.jpg"), problems=["broken.jpg: cut off"], readable=False),
@@ -63,43 +72,52 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
     assert (counts.photographs, counts.with_face, counts.without_face, counts.unreadable) == (4, 2, 1, 1)
     assert counts.faces == 3
     unknown = {"file_size": None, "file_time": None}  # these stand in a dataset
-    nothing = dict.fromkeys(("face", "box", "landmarks", "score", "norm", "quality", "embedding", *unknown))
-    assert pq.read_table(file).to_pylist() == [
+    taken = datetime(2008, 5, 30, 15, 56, 1)
+    of_group = {"width": 640, "height": 480, "taken": taken, "file_sha256": "a" * 64, **unknown}
+    not_told = {**dict.fromkeys(of_group), "error": None}
+    rows = pq.read_table(file).to_pylist()
+    ids = [row.pop("face_id") for row in rows]
+    assert len(set(ids[:3])) == 3 and all(len(each) == 16 for each in ids[:3]) and ids[3:] == [None, None]
+    nothing = dict.fromkeys(set(rows[0]) - {"path"})
+    assert rows == [
         {
             "path": "group.jpg",
             "face": 0,
             "box": [0, 1, 2, 3],
+            **{"x0": 0, "y0": 1, "x1": 2, "y1": 3},
             "landmarks": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
             "score": 0.75,
             "norm": 2.5,
             "quality": None,
+            **{"face_size": 2, "sharpness": 31.5},
             "embedding": [1, 0, 0, 0],
-            "error": None,
-            **unknown,
+            **{"error": None, **of_group},
         },
         {
             "path": "group.jpg",
             "face": 1,
             "box": [10, 11, 12, 13],
+            **{"x0": 10, "y0": 11, "x1": 12, "y1": 13},
             "landmarks": [10, 11, 12, 13, 14, 15, 16, 17, 18, 19],
             "score": 0.5,
             "norm": 1.5,
             "quality": None,
+            **{"face_size": 2, "sharpness": 31.5},
             "embedding": [0, 0, 1, 0],
-            "error": None,
-            **unknown,
+            **{"error": None, **of_group},
         },
         {
             "path": "below/one.jpg",
             "face": 0,
             "box": [20, 21, 22, 23],
+            **{"x0": 20, "y0": 21, "x1": 22, "y1": 23},
             "landmarks": [20, 21, 22, 23, 24, 25, 26, 27, 28, 29],
             "score": 0.75,
             "norm": 2.5,
             "quality": None,
+            **{"face_size": 2, "sharpness": 31.5},
             "embedding": [1, 0, 0, 0],
-            "error": None,
-            **unknown,
+            **not_told,
         },
         {"path": "room.jpg", **nothing, "error": "room.jpg: no face found"},
         {"path": "broken.jpg", **nothing, "error": "broken.jpg: cut off"},
@@ -117,19 +135,65 @@ def test_columns_have_fixed_types_and_sizes(tmp_path: Path) -> None:
     file = tmp_path / "out.parquet"
     write_embeddings(file, some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
     single = pa.float32()
-    assert dict(zip(pq.read_schema(file).names, pq.read_schema(file).types, strict=True)) == {
+    columns = pq.read_schema(file)
+    assert dict(zip(columns.names, columns.types, strict=True)) == {
         "path": pa.string(),
         "face": pa.int32(),
+        "face_id": pa.string(),
         "box": pa.list_(single, 4),
+        **dict.fromkeys(("x0", "y0", "x1", "y1"), single),
         "landmarks": pa.list_(single, 10),
         "score": single,
+        "face_size": single,
+        "sharpness": single,
         "norm": single,
         "quality": single,
         "embedding": pa.list_(single, 4),
         "error": pa.string(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "taken": pa.timestamp("ms"),  # Parquet has no seconds
+        "file_sha256": pa.string(),
         "file_size": pa.int64(),
         "file_time": pa.timestamp("us", "UTC"),
     }
+    assert all(field.metadata[b"description"] for field in columns)
+
+
+def test_a_face_keeps_its_id_as_long_as_its_photograph_has_its_path_and_content(tmp_path: Path) -> None:
+    def ids(name: str, sha256: str) -> list[str]:
+        photograph = PhotoResult(str(tmp_path / name), [embedded(0), embedded(4)], sha256=sha256)
+        return [row["face_id"] for row in photograph_rows(photograph, tmp_path, None)]
+
+    before = ids("a.jpg", "0" * 64)
+    assert ids("a.jpg", "0" * 64) == before
+    assert len({*before, *ids("a.jpg", "1" * 64), *ids("b.jpg", "0" * 64)}) == 6
+
+
+def test_csv_and_json_lines_hold_what_parquet_holds(tmp_path: Path) -> None:
+    for suffix in ("parquet", "csv", "jsonl"):
+        write_embeddings(tmp_path / f"out.{suffix}", some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
+    expected = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    for row in expected:
+        row["taken"] = row["taken"] and row["taken"].isoformat()
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == expected
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["embedding"] for row in rows] == ["[1.0,0.0,0.0,0.0]", "[0.0,0.0,1.0,0.0]", "[1.0,0.0,0.0,0.0]", "", ""]
+    assert (rows[1]["path"], rows[1]["face"], rows[1]["x0"], rows[1]["taken"], rows[3]["error"]) == (
+        "group.jpg",
+        "1",
+        "10.0",
+        "2008-05-30T15:56:01",
+        "room.jpg: no face found",
+    )
+
+
+def test_floats_in_text_have_the_fewest_digits_that_are_exact(tmp_path: Path) -> None:
+    photograph = PhotoResult("a.jpg", [embedded(0, score=0.1)], 1)
+    write_embeddings(tmp_path / "out.jsonl", [photograph], tmp_path, INFO, WEIGHTS, 4)
+    assert '"score":0.1,' in (tmp_path / "out.jsonl").read_text()
 
 
 def test_the_file_tells_which_weights_and_versions_made_it(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from facever.faces.detection import Detector, Face
 from facever.faces.embedder import Embedder
 from facever.faces.images import load_image
 from facever.faces.parallel import process_files
-from facever.faces.pipeline import Decoded, Job, PhotoResult, Pipeline, choose_faces
+from facever.faces.pipeline import Job, PhotoResult, Pipeline, choose_faces
+from facever.faces.sources import Decoded
 from facever.weights.alignment import DLIB_150
 from facever.weights.shipped import find_weights
 
