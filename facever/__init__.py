@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from facever.answer import Answer
     from facever.errors import (
         AlignmentError,
         DataError,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     )
     from facever.evaluation import ModelOptions, evaluate_folder, evaluate_pairs
     from facever.training import TrainingSettings, make_settings, train
-    from facever.verifier import Answer, Verifier
+    from facever.verifier import Verifier
 
 __all__ = [
     "AlignmentError",
@@ -58,7 +59,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Answer": "verifier",
+    "Answer": "answer",
     "Verifier": "verifier",
     "ModelOptions": "evaluation",
     "evaluate_folder": "evaluation",

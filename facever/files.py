@@ -27,6 +27,11 @@ _TEMPORARY = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.facever")
 _HEAD = 4096
 
 
+def as_text(name: str) -> str:
+    r"""Write bytes that are not UTF-8, which file names may hold, as \udcXX: two names stay two."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def printable(text: str) -> str:
     """The text on one line, fit for a terminal: file names may hold line breaks and escape sequences."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

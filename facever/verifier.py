@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from facever.errors import NoFaceError, PoorPhotographError, SettingError
+from facever.answer import DEFAULT_FAR, Answer, Question
+from facever.errors import FaceverError
 from facever.faces.detection import DetectorSettings
 from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.faces.embedder import Embedder
@@ -19,60 +16,10 @@ from facever.faces.images import ImageInput, load_image
 from facever.faces.parallel import left_out, process_files
 from facever.faces.pipeline import EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
 from facever.faces.sources import Decoded, find_photographs
-from facever.scoring import decide
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
 from facever.weights.shipped import find_weights, weights_sha256
 from facever.weights.thresholds_json import read_thresholds
-
-DEFAULT_FAR = 1e-3
-PRIOR = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Whether two photographs show the same person.
-
-    Attributes
-    ----------
-    cosine : float
-        Of the two embeddings, in [-1, 1].
-    same : bool
-        cosine >= threshold.
-    threshold : float
-    far : float or None
-        The false accept rate that the threshold promises; None for a threshold of the caller's.
-    norms : two floats
-        Feature norms: lengths before normalization.
-    boxes : two lists of four floats
-        x0, y0, x1, y1 of the compared faces, in pixels of the upright photographs.
-    faces_found : two ints
-        Number of faces in each photograph.
-    weights : WeightsId
-        Name and hash of the weights.
-    prior : float
-        Probability of the same person before the photographs are seen.
-    log_likelihood_ratio : float or None
-        Natural logarithm of the likelihood ratio: how much likelier the cosine is for one person than for two. None
-        without a calibration.
-    probability : float or None
-        Of the same person, from the prior and that ratio.
-    quality : two floats or Nones
-        Percentiles, in [0, 100], of the norms among the identities of the calibration; None without one.
-    """
-
-    cosine: float
-    same: bool
-    threshold: float
-    far: float | None
-    norms: tuple[float, float]
-    boxes: tuple[list[float], list[float]]
-    faces_found: tuple[int, int]
-    weights: WeightsId
-    prior: float = PRIOR
-    log_likelihood_ratio: float | None = None
-    probability: float | None = None
-    quality: tuple[float | None, float | None] = (None, None)
 
 
 class Verifier:
@@ -162,7 +109,7 @@ class Verifier:
         ImageError
             If the photograph can't be read.
         """
-        return self._result(source, rule)[1].faces
+        return self._result(source, rule).faces
 
     def verify(
         self,
@@ -202,33 +149,31 @@ class Verifier:
         SettingError
             For a number out of range.
         """
-        self._check(faces, threshold, prior, min_quality)
-        line, before = self.info.likelihood, PRIOR if prior is None else prior
-        decisive = self.info.threshold(far).cosine if threshold is None else float(threshold)
-        (name_a, result_a), (name_b, result_b) = self._result(a, faces), self._result(b, faces)
-        for name, result in ((name_a, result_a), (name_b, result_b)):
-            if not result.faces:
-                raise NoFaceError(
-                    f"{name}: no face found; use a photograph of a face that is larger, sharper or nearer to frontal"
-                )
-        face_a, face_b, cosine = _most_similar(result_a.faces, result_b.faces)
-        assert face_a.norm is not None and face_b.norm is not None
-        quality = (self._quality(face_a.norm), self._quality(face_b.norm))
-        _check_quality((name_a, name_b), quality, min_quality)
-        return Answer(
-            cosine=cosine,
-            same=bool(decide(np.array([cosine]), decisive)[0]),
-            threshold=decisive,
-            far=far if threshold is None else None,
-            norms=(face_a.norm, face_b.norm),
-            boxes=(_rounded(face_a.face.box), _rounded(face_b.face.box)),
-            faces_found=(result_a.found, result_b.found),
-            weights=self.weights,
-            prior=before,
-            log_likelihood_ratio=None if line is None else line.log_ratio(cosine),
-            probability=None if line is None else line.probability(cosine, before),
-            quality=quality,
-        )
+        question = Question(self.info, self.weights, faces, threshold, far, prior, min_quality)
+        return question.answer(self._result(a, faces), self._result(b, faces))
+
+    def verify_pairs(
+        self,
+        pairs: Sequence[tuple[Path, Path]],
+        question: Question,
+        workers: int | None = None,
+        through: Through = lambda results, total: results,
+    ) -> Iterator[Answer | FaceverError]:
+        """The answer for each pair, in order, or why there is none; each photograph is embedded once.
+
+        As two photographs are, all are compared in float32, unless another precision was asked for. `question` comes
+        from `Question`, `workers` and `through` are as for `embed_folder`.
+        """
+        paths = list(dict.fromkeys(path for pair in pairs for path in pair))
+        precision: Precision = "fp32" if self._job.precision == "auto" else self._job.precision
+        job = replace(self.job(question.faces), precision=precision)
+        results = through(process_files(paths, job, workers), len(paths))
+        found = dict(zip(paths, results, strict=True))
+        for a, b in pairs:
+            try:
+                yield question.answer(found[a], found[b])
+            except FaceverError as error:
+                yield error
 
     def embed_folder(
         self,
@@ -251,48 +196,6 @@ class Verifier:
         found = find_photographs(folder)
         return chain(left_out(found), through(process_files(found.paths, job, workers), len(found.paths)))
 
-    def _check(self, faces: str, threshold: float | None, prior: float | None, min_quality: float | None) -> None:
-        check_rule(faces)
-        if threshold is not None and not -1 <= threshold <= 1:
-            raise SettingError(f"is a cosine in [-1, 1], not {threshold}", "threshold")
-        if prior is not None:
-            if not 0 < prior < 1:
-                raise SettingError(f"is a probability between 0 and 1, not {prior}", "prior")
-            self.info.likelihood_for_prior()
-        if min_quality is not None:
-            if not 0 <= min_quality <= 100:
-                raise SettingError(f"is a percentile in [0, 100], not {min_quality}", "min_quality")
-            self.info.quality_to_decline_by()
-
-    def _quality(self, norm: float) -> float | None:
-        return None if self.info.quality is None else self.info.quality.percentile(norm)
-
-    def _result(self, source: ImageInput, rule: FaceRule) -> tuple[str, PhotoResult]:
+    def _result(self, source: ImageInput, rule: FaceRule) -> PhotoResult:
         name = str(source) if isinstance(source, str | Path) else "the photograph"
-        return name, self._pipeline([Decoded(name, load_image(source))], rule)[0]
-
-
-def _check_quality(names: tuple[str, str], quality: tuple[float | None, float | None], least: float | None) -> None:
-    if least is None:
-        return
-    # Rounded down, so that a value below the limit never reads as if it reached it.
-    poor = [
-        f"{name}: photograph too poor to decide, at percentile {math.floor(10 * value) / 10:g} of quality"
-        for name, value in zip(names, quality, strict=True)
-        if value is not None and value < least
-    ]
-    if poor:
-        raise PoorPhotographError(
-            f"{'; '.join(poor)}, where {least:g} is asked for; use one that is sharper, larger or nearer to frontal"
-        )
-
-
-def _most_similar(a: list[EmbeddedFace], b: list[EmbeddedFace]) -> tuple[EmbeddedFace, EmbeddedFace, float]:
-    x, y = (np.array([face.embedding for face in faces], np.float32) for faces in (a, b))
-    cosines = x @ y.T  # (faces of a, faces of b)
-    i, j = np.unravel_index(int(cosines.argmax()), cosines.shape)
-    return a[i], b[j], float(np.clip(cosines[i, j], -1.0, 1.0))
-
-
-def _rounded(box: NDArray[np.float32]) -> list[float]:
-    return [round(float(x), 1) for x in box]
+        return self._pipeline([Decoded(name, load_image(source))], rule)[0]

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facever.cli.common import (
     UNCHECKED,
     Device,
+    Force,
     Json,
     MinFace,
     Thresholds,
     Weights,
+    Workers,
+    counted,
     license_notice,
     print_json,
     say,
 )
 from facever.files import printable
 
+if TYPE_CHECKING:
+    from facever.faces.pipeline import PhotoResult
+
 EXAMPLE = "Example: facever verify passport.jpg selfie.jpg"
 
 
 def verify(
-    a: Annotated[Path, typer.Argument(help="A photograph.", metavar="A", **UNCHECKED)],
-    b: Annotated[Path, typer.Argument(help="Another photograph.", metavar="B", **UNCHECKED)],
+    photographs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Two photographs, or more, two by two.", metavar="A B…", show_default=False, **UNCHECKED),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="Table of pairs (.csv, .tsv, .parquet): path_a, path_b.", show_default=False),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Folder that the table's paths are relative to.", show_default="the table's folder"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="File for the answers to many pairs: .csv, .jsonl or .parquet.", show_default="CSV here"
+        ),
+    ] = None,
     weights: Weights = "default",
     faces: Annotated[
         str,
@@ -53,30 +76,56 @@ def verify(
     ] = None,
     min_face: MinFace = 40,
     device: Device = "auto",
+    workers: Workers = None,
+    force: Force = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Leave out the note on the weights' license; so does FACEVER_QUIET=1.")
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Compare the faces of two photographs.
+    """Compare the faces of two photographs, or of many pairs.
 
     Calibrated weights also give a log-likelihood ratio (natural logarithm), a probability at the prior, and each
     photograph's quality: the percentile of its feature norm among the people of the calibration. --min-quality is
     refused where a low norm was not shown to mean a poor photograph.
 
     Exit codes: 0 same person, 1 different people, 2 usage error or bad input, 3 no face found, 4 photograph too poor
-    to decide.
+    to decide. With more than one pair: a row per pair, with its error where there is no answer, and 0; or 3 if there is
+    no answer at all.
     """
     from dataclasses import asdict
 
+    from facever.answer import Question
+    from facever.errors import NoFaceError
     from facever.faces.detection import DetectorSettings
+    from facever.reports.answers import check_answers_file, write_answers
     from facever.reports.tables import answer_text
     from facever.verifier import Verifier
 
+    asked = _asked(photographs or [], pairs, root)
+    many = pairs is not None or len(asked) > 1
+    if out is not None:
+        check_answers_file(out, [*([] if pairs is None else [pairs]), *dict.fromkeys(sum(asked, ()))], many, force)
     verifier = Verifier.load(weights, device, detector=DetectorSettings(min_face), calibration=thresholds)
-    answer = verifier.verify(a, b, faces, threshold, far, prior, min_quality)  # type: ignore[arg-type]
+    settings = (faces, threshold, far, prior, min_quality)
     if not quiet:
         license_notice(verifier.info)
+    if many:
+        question = Question(verifier.info, verifier.weights, *settings)  # type: ignore[arg-type]
+
+        def through(results: Iterable[PhotoResult], total: int) -> Iterable[PhotoResult]:
+            return counted(results, total, "embedding")
+
+        answers = verifier.verify_pairs(asked, question, workers, through)
+        counts = write_answers(out, asked, answers, as_json=json_)
+        unanswered = counts.pairs - counts.same - counts.different
+        told = f"same person {counts.same}, different people {counts.different}, no answer {unanswered}"
+        say(f"pairs {counts.pairs}: {told}")
+        if unanswered == counts.pairs:
+            raise NoFaceError("no pair has an answer; the column error says why")
+        return
+    ((a, b),) = asked
+    answer = verifier.verify(a, b, *settings)  # type: ignore[arg-type]
     if json_:
         print_json(asdict(answer))
     else:
@@ -84,3 +133,17 @@ def verify(
         if max(answer.faces_found) > 1 and faces == "largest":
             say("a photograph shows several faces; choose with --faces largest, center or all")
     raise typer.Exit(0 if answer.same else 1)
+
+
+def _asked(photographs: list[Path], pairs: Path | None, root: Path | None) -> list[tuple[Path, Path]]:
+    """The pairs that the command line names."""
+    from facever.datasets.pair_tables import read_questions
+    from facever.errors import SettingError
+
+    if pairs is not None:
+        if photographs:
+            raise SettingError("takes the place of photographs; give one of the two", "pairs")
+        return read_questions(pairs, root)
+    if len(photographs) < 2 or len(photographs) % 2:
+        raise typer.BadParameter(f"give two photographs, or more, two by two, or --pairs; here: {len(photographs)}")
+    return list(zip(photographs[::2], photographs[1::2], strict=True))

@@ -49,8 +49,29 @@ def read_pairs(file: Path, root: Path | None = None) -> PairList:
     return noted(read_lfw_pairs(file, root or file.parent), file)
 
 
-def _read_table(file: Path, suffix: str) -> list[dict[str, Any]]:
-    with reading(file, "give a table with path_a, path_b, same"):
+def read_questions(file: Path, root: Path | None = None) -> list[tuple[Path, Path]]:
+    """The pairs of photographs that a table lists (.csv, .tsv, .parquet), with or without the answer `same`.
+
+    Raises
+    ------
+    DataError
+        If the table can't be read, has no pairs, or an empty path.
+    """
+    suffix = file.suffix.lower()
+    if suffix not in DELIMITERS and suffix != ".parquet":
+        raise DataError(f"{file}: no table; give a .csv, .tsv or .parquet file with the columns path_a, path_b")
+    rows = _read_table(file, suffix, needed=("path_a", "path_b"))
+    if not rows:
+        raise DataError(f"{file}: holds no pairs; list at least one")
+    base = root or file.parent
+    return [
+        (_path(base, row["path_a"], f"{file}, line {i}"), _path(base, row["path_b"], f"{file}, line {i}"))
+        for i, row in enumerate(rows, 2)
+    ]
+
+
+def _read_table(file: Path, suffix: str, needed: Sequence[str] = ("path_a", "path_b", "same")) -> list[dict[str, Any]]:
+    with reading(file, f"give a table with {', '.join(needed)}"):
         if suffix == ".parquet":
             table = pyarrow.parquet.read_table(file)
         else:
@@ -60,10 +81,10 @@ def _read_table(file: Path, suffix: str) -> list[dict[str, Any]]:
     repeated = [name for name in _COLUMNS if table.column_names.count(name) > 1]
     if repeated:
         raise DataError(f"{file}: has the column {repeated[0]} more than once; leave out all but one")
-    absent = [name for name in _COLUMNS[:3] if name not in table.column_names]
+    absent = [name for name in needed if name not in table.column_names]
     if absent:
         raise DataError(
-            f"{file}: has no column {', '.join(absent)}; a pair list has path_a, path_b and same "
+            f"{file}: has no column {', '.join(absent)}; a pair list has {', '.join(needed[:-1])} and {needed[-1]} "
             f"(here: {', '.join(table.column_names)[:200]})"
         )
     known = table.select([name for name in _COLUMNS if name in table.column_names])

@@ -32,7 +32,7 @@ class JsonLinesWriter:
 
 
 class CsvWriter(JsonLinesWriter):
-    """A header, and a line per row; null is empty, a list is JSON."""
+    """A header, and a line per row; null is empty, a list is JSON, a truth value is 1 or 0."""
 
     def __init__(self, file: BinaryIO, columns: pa.Schema) -> None:
         super().__init__(file, columns)
@@ -40,13 +40,18 @@ class CsvWriter(JsonLinesWriter):
 
     def write_table(self, table: pa.Table) -> None:
         """Write rows of these columns."""
-        rows = ([_plain(value) for value in row.values()] for row in table.to_pylist())
-        self._write([json.dumps(v, separators=(",", ":")) if isinstance(v, list) else v for v in row] for row in rows)
+        self._write([_cell(_plain(value)) for value in row.values()] for row in table.to_pylist())
 
     def _write(self, rows: Any) -> None:
         text = io.StringIO()
         csv.writer(text).writerows(rows)
         self.file.write(text.getvalue().encode())
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return json.dumps(value, separators=(",", ":"))
+    return int(value) if isinstance(value, bool) else value
 
 
 def _plain(value: Any) -> Any:

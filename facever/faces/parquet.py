@@ -17,7 +17,7 @@ from facever.errors import DataError
 from facever.faces.lines import CsvWriter, JsonLinesWriter
 from facever.faces.pipeline import PhotoResult
 from facever.faces.sources import is_undecodable
-from facever.files import atomic_write
+from facever.files import as_text, atomic_write
 from facever.weights.metadata import WeightsInfo, versions
 from facever.weights.records import Quality, WeightsId
 
@@ -167,7 +167,7 @@ def photograph_rows(photograph: PhotoResult, root: Path, quality: Quality | None
         }
         for index, found in enumerate(photograph.faces)
     ]
-    return rows + [{**common, "error": _text(problem)} for problem in photograph.problems]
+    return rows + [{**common, "error": as_text(problem)} for problem in photograph.problems]
 
 
 def _face_id(path: str, sha256: str | None, index: int) -> str:
@@ -178,12 +178,7 @@ def name_below(source: str, root: Path) -> str:
     """The name of a photograph in the table: its path below the root."""
     path = Path(source)
     relative = path.relative_to(root) if path.is_relative_to(root) else path
-    return _text(relative.as_posix())
-
-
-def _text(name: str) -> str:
-    r"""Write bytes that are not UTF-8, which file names may hold, as \udcXX: two names stay two."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    return as_text(relative.as_posix())
 
 
 def _count(photograph: PhotoResult, counts: EmbeddingCounts) -> None:

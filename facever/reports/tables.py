@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from facever.answer import Answer
 from facever.evaluation import AllPairsResult, Evaluation, PairsResult, StageTimes, ThresholdCheck
 from facever.files import printable
 from facever.metrics.rates import Bools
-from facever.verifier import Answer
 from facever.weights.metadata import WeightsInfo, versions
 from facever.weights.records import Quality, Threshold, WorstGroup
 
