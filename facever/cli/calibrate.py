@@ -74,7 +74,7 @@ def calibrate(
     from facever.evaluation import calibrate_folder, calibrate_pairs
     from facever.files import check_output
     from facever.metrics.calibration import CALIBRATED_FARS
-    from facever.reports.tables import info_rows, print_table
+    from facever.reports.tables import calibration_rows, print_table
     from facever.scoring import impostors_needed
     from facever.verifier import Verifier
     from facever.weights.file import load_weights, save_weights
@@ -136,5 +136,5 @@ def calibrate(
         chosen_thresholds = [asdict(t) for t in found.thresholds]
         print_json({**files, "thresholds": chosen_thresholds, "likelihood": line, "quality": quality})
     else:
-        rows = [row for row in info_rows(info) if row[0].startswith(("threshold", "likelihood", "quality"))]
-        print_table(rows, ", ".join(printable(str(path)) for path in written.values() if path is not None))
+        files_written = ", ".join(printable(str(path)) for path in written.values() if path is not None)
+        print_table(calibration_rows(info), files_written)

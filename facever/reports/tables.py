@@ -254,6 +254,15 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
     for data in info.training_data:
         counts = f": {data['photographs']} photographs of {data['identities']} people" if "photographs" in data else ""
         rows.append(("trained on", f"{data.get('name', '?')}{counts}; terms: {data.get('terms', 'not stated')}"))
+    rows += [*calibration_rows(info), ("license", info.license), ("credit", info.credit)]
+    rows += [("seed", str(info.seed))] if info.seed is not None else []
+    rows += [("versions", ", ".join(f"{key} {value}" for key, value in info.versions.items()))]
+    return rows
+
+
+def calibration_rows(info: WeightsInfo) -> list[tuple[str, str]]:
+    """Thresholds, likelihood ratio and quality, a row each."""
+    rows = []
     for t in info.thresholds:
         origin = f"(TAR {t.tar:.3f}; from {t.impostor_pairs:,} impostor pairs, {t.source})"
         rows += [(f"threshold for FAR {t.far:g}", f"{t.cosine:.4f}{_intervals(t)} {origin}")]
@@ -268,8 +277,4 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
                 f"{line.impostor_pairs:,} impostor pairs, {line.source}",
             )
         ]
-    rows += _quality_rows(info.quality) if info.quality is not None else []
-    rows += [("license", info.license), ("credit", info.credit)]
-    rows += [("seed", str(info.seed))] if info.seed is not None else []
-    rows += [("versions", ", ".join(f"{key} {value}" for key, value in info.versions.items()))]
-    return rows
+    return rows + (_quality_rows(info.quality) if info.quality is not None else [])
