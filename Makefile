@@ -69,7 +69,7 @@ figures: $(VENV)/dev.stamp
 	for w in $(WEIGHTS); do \
 		$(BIN)/facever eval-lfw $(FACEVER_DATA)/lfw --pairs $(FACEVER_DATA)/pairs.txt --weights $$w --precision bf16 --json > lfw.json && \
 		$(BIN)/facever eval-lfw $(FACEVER_DATA)/lfw --pairs $(FACEVER_DATA)/pairs.txt --weights $$w --precision fp32 --json > float32.json && \
-		$(BIN)/facever eval-all $(FACEVER_DATA)/lfw --weights $$w --precision bf16 --json > all.json && \
+		$(BIN)/facever eval-all $(FACEVER_DATA)/lfw --weights $$w --precision bf16 --within-groups --json > all.json && \
 		mv lfw.json records/$$w/lfw.json && mv float32.json records/$$w/lfw-float32.json && mv all.json records/$$w/all-pairs.json || exit; \
 	done
 

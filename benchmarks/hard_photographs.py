@@ -48,26 +48,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=default_cache_folder())
     parser.add_argument("--draw", action="store_true", help="only draw")
+    parser.add_argument("--only", nargs="*", help="measure these models anew, of those in the file", default=None)
     options = parser.parse_args()
     if not options.draw:
-        write("hard_photographs", measured(options.cache))
+        write("hard_photographs", measured(options.cache, options.only))
     result = json.loads((RESULTS / "hard_photographs.json").read_text(encoding="utf-8"))
     write_bytes(PICTURE, svg_file(draw(result["models"])).encode())
 
 
-def measured(cache: Path) -> dict[str, Any]:
+def measured(cache: Path, only: list[str] | None) -> dict[str, Any]:
     folder = read_identities(data_folder() / "train", least=2)
     defaults = TrainingSettings(epochs=1)
     held_out = set(split_identities(folder.identities, defaults.held_out, defaults.seed)[1])
     chosen = [(p, n) for p, n in zip(folder.paths, folder.identities, strict=True) if n in held_out]
     folder = IdentityFolder(folder.root, *map(list, zip(*chosen, strict=True)))
     models: dict[str, Any] = {}
+    if only is not None:
+        models = json.loads((RESULTS / "hard_photographs.json").read_text(encoding="utf-8"))["models"]
     for name in ("default", "dlib", "face-resnet"):
+        if only is not None and name not in only:
+            continue
         embedder = Embedder.load(name, "cpu", "fp32")
         crops = cut_crops(folder, embedder.info.alignment, MARGIN, cache)
         embeddings, _ = embedder(crops.inner(slice(None)))
         models[name] = figures(embeddings, crops.identities)
-    models[RIVAL] = rival(chosen)
+    if only is None or RIVAL in only:
+        models[RIVAL] = rival(chosen)
     what = f"threshold for FAR {FAR:g} on strangers of {EASY}, applied to {HARD}; held-out people, float32"
     return {"what": what, "far": FAR, "models": models}
 
