@@ -30,7 +30,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Settings to start from: default, face-resnet, scratch, or a TOML file.",
+            help="Settings to start from: default, dlib-twin, face-resnet, scratch, or a TOML file.",
             metavar="NAME|FILE",
             show_default=False,
         ),
@@ -61,7 +61,10 @@ def train(
     ] = None,
     network: Annotated[
         str | None,
-        typer.Option(help="face_resnet, face_resnet_slim, resnet29, resnet29_twin or mobilefacenet.", **AS_RECIPE),
+        typer.Option(
+            help="face_resnet, face_resnet_slim, resnet29, resnet29_twin, mobilefacenet or mobilefacenet_gated.",
+            **AS_RECIPE,
+        ),
     ] = None,
     alignment: Annotated[
         str | None,

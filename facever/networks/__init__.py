@@ -6,6 +6,7 @@
 - `face_resnet_slim`: the same plan for CPUs: fewer channels, strided convolutions, batch normalization.
 - `mobilefacenet`: S. Chen et al., *MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile
   Devices*, 2018.
+- `mobilefacenet_gated`: grown out of it, its upper half doubled, and a gate that chooses for each crop.
 - `resnet29`: the layout of dlib's `dlib_face_recognition_resnet_model_v1` (D. E. King, 2017).
 - `resnet29_twin`: grown out of it, its last two stages doubled, so that one may keep what the other unlearns.
 
@@ -16,6 +17,7 @@ from facever.networks.base import EmbeddingNetwork
 from facever.networks.dlib_resnet import DlibBlock, ResNet29
 from facever.networks.face_resnet import FaceResNet, FaceResNetSlim, ResidualBlock
 from facever.networks.mobilefacenet import MobileFaceNet
+from facever.networks.mobilefacenet_gated import GatedMobileFaceNet
 from facever.networks.registry import NETWORKS, build_network, register
 from facever.networks.twin import ResNet29Twin
 
@@ -25,6 +27,7 @@ __all__ = [
     "EmbeddingNetwork",
     "FaceResNet",
     "FaceResNetSlim",
+    "GatedMobileFaceNet",
     "MobileFaceNet",
     "ResNet29",
     "ResNet29Twin",

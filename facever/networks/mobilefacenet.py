@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -60,24 +60,16 @@ class MobileFaceNet(EmbeddingNetwork):
     embedding_size : int
     input_size : (int, int)
         Height and width, both divisible by 16.
-    centered : float in [0, 1]
-        The part of `center`, a mean of unit embeddings, that is subtracted from the feature f: f - centered |f| center.
-        Its norm stays a measure of quality.
     """
-
-    center: Tensor  # (d,)
 
     STAGES = ((64, 2, 5, 2), (128, 4, 1, 2), (128, 2, 6, 1), (128, 4, 1, 2), (128, 2, 2, 1))
     # channels, expansion, blocks, stride of the first
 
-    def __init__(
-        self, embedding_size: int = 192, input_size: Sequence[int] = (112, 112), centered: float = 0.0
-    ) -> None:
+    def __init__(self, embedding_size: int = 192, input_size: Sequence[int] = (112, 112)) -> None:
         super().__init__()
         height, width = checked(embedding_size, input_size)
         require(height % 16 == 0 and width % 16 == 0, f"four halvings need sides divisible by 16, not {input_size}")
-        require(0 <= centered <= 1, f"centered is a number in [0, 1], not {centered}")
-        self.embedding_size, self.input_size, self.centered = embedding_size, (height, width), float(centered)
+        self.embedding_size, self.input_size = embedding_size, (height, width)
         layers: list[nn.Module] = [
             _Halving(3, 64),
             nn.PReLU(64),
@@ -93,19 +85,6 @@ class MobileFaceNet(EmbeddingNetwork):
         self.features = nn.Sequential(*layers, nn.Conv2d(channels, 512, 1), nn.PReLU(512))
         self.pool = nn.Conv2d(512, 512, (height // 16, width // 16), groups=512)
         self.dense = nn.Sequential(nn.Linear(512, 512), nn.Linear(512, embedding_size))
-        self.register_buffer("center", torch.zeros(embedding_size))
-
-    @torch.no_grad()
-    def start_from(self, initial: EmbeddingNetwork, mean_embedding: Callable[[], Tensor]) -> Tensor:
-        """Start from another MobileFaceNet; subtract `centered` of its mean embedding, or of its own center."""
-        center = super().start_from(initial, mean_embedding)
-        if self.centered and not self.center.any():
-            self.center.copy_(mean_embedding())
-            return self.centered * self.center
-        return center
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 112, 112) -> (N, d)
-        x = self.dense(self.pool(self.features(x)).flatten(1))
-        if self.centered:
-            x = x - self.centered * x.norm(dim=1, keepdim=True) * self.center
-        return x
+        return self.dense(self.pool(self.features(x)).flatten(1))

@@ -22,7 +22,7 @@ class ResNet29Twin(EmbeddingNetwork):
     dlib's embeddings lie in a narrow cone. Each branch scales its feature to unit length, subtracts the mean of the
     initial features, or a part of it, and scales again. The cosine of two concatenated features is then the weighted
     mean of the branches' cosines. Subtracting all of the mean amplifies noise on unclear photographs; subtracting none
-    leaves strangers on unclear photographs too alike. See models/default.md.
+    leaves strangers on unclear photographs too alike. See records/dlib-twin/card.md.
 
     Parameters
     ----------

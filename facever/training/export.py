@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from facever.datasets.identities import matching
-from facever.errors import DataError, WeightsError
 from facever.faces.embedder import Embedder
 from facever.metrics.calibration import Calibration, calibration_of_people
 from facever.networks import build_network
-from facever.training.crops import CropSet
 from facever.training.data import TrainingData
 from facever.training.held_out import TRANSFERRED_FAR, held_out_figures
 from facever.training.settings import TrainingSettings
@@ -23,7 +20,6 @@ from facever.weights.file import read_info, save_weights
 from facever.weights.metadata import WeightsInfo, versions
 from facever.weights.records import Normalization
 
-CENTER_CROPS = 2048
 WITH_US = "with facever"
 
 
@@ -68,34 +64,6 @@ def weights_info(
         settings=settings.to_json(),
         versions=versions(),
     )
-
-
-def with_initial_share(state: Mapping[str, Tensor], initial: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """A network's parameters mixed with those it started from. Raises WeightsError if they are another network's."""
-    if {name: t.shape for name, t in state.items()} != {name: t.shape for name, t in initial.items()}:
-        raise WeightsError(
-            "initial_share mixes parameters of the same network only; set it to 0, or init to such weights"
-        )
-    return {name: (1 - share) * tensor + share * initial[name].to(tensor) for name, tensor in state.items()}
-
-
-def with_center(
-    state: Mapping[str, Tensor], info: WeightsInfo, crops: CropSet, device: torch.device
-) -> dict[str, Tensor]:
-    """A network's state with the mean unit embedding of at most `CENTER_CROPS` crops as its `center`.
-
-    Raises
-    ------
-    DataError
-        If the network has no center, or there are no crops.
-    """
-    if "center" not in state or not len(crops):
-        raise DataError("center_on needs a network with a center, and training identities that match it")
-    network = build_network(info.network, **{**info.network_arguments, "centered": 0.0})
-    network.load_state_dict(dict(state))
-    some = np.linspace(0, len(crops) - 1, min(len(crops), CENTER_CROPS)).astype(np.int64)
-    embeddings, _ = Embedder(info, network.eval().to(device), device)(crops.inner(some))
-    return {**state, "center": torch.from_numpy(embeddings.mean(0)).to(state["center"])}
 
 
 def export_weights(path: Path, info: WeightsInfo, state: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facever.datasets.identities import matching
 from facever.errors import DataError, reason_of
 from facever.files import write_bytes, write_json
 from facever.metrics.calibration import CALIBRATED_FARS
@@ -27,9 +26,8 @@ from facever.training.export import (
     evaluate_held_out,
     export_weights,
     weights_info,
-    with_center,
-    with_initial_share,
 )
+from facever.training.gate import gated
 from facever.training.log import TrainingLog
 from facever.training.settings import TrainingSettings
 from facever.training.trainer import Trainer
@@ -162,9 +160,9 @@ class Session:
             self._validate()
         if self.best is None:  # nobody was held out
             self.best = {"accuracy": None, "tar": None, "network": self._network()}
-        self.best["network"] = self._finished(self.best["network"])
-        info = self._export()
+        info, state = self._finished()
         weights = self.out / WEIGHTS
+        export_weights(weights, info, state)
         figures: dict[str, Any] = {}
         if len(self.data.held_out):
             found, figures = evaluate_held_out(weights, self.data, self.settings.calibrate_on, self.device)
@@ -174,7 +172,7 @@ class Session:
             elif len(found.thresholds) < len(CALIBRATED_FARS):
                 self.callback.say("too few held-out pairs for some thresholds; verify needs --threshold at those rates")
             calibrated = with_thresholds(info, found.thresholds, found.likelihood, found.quality)
-            export_weights(weights, calibrated, self.best["network"])
+            export_weights(weights, calibrated, state)
         self.log.write(self.out / LOG)
         accuracy, tar = self.best["accuracy"], self.best["tar"]
         result = TrainingResult(weights, step, epoch, minutes, self.loss, accuracy, tar)
@@ -234,26 +232,23 @@ class Session:
         state = self.trainer.ema.network.state_dict()
         return {name: tensor.detach().clone() for name, tensor in state.items()}
 
-    def _finished(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the settings want done to a trained network before it is exported."""
-        settings, initial, crops = self.settings, self.trainer.initial, self.data.training
-        if settings.initial_share and initial is not None:
-            state = with_initial_share(state, initial.network.state_dict(), settings.initial_share)
-        if settings.center_on:
-            crops = crops.of(matching(crops.identities, settings.center_on))
-            state = with_center(state, self._info(), crops, self.device)
-        return state
+    def _finished(self) -> tuple[WeightsInfo, dict[str, Tensor]]:
+        """The best network as it is exported at the end, without thresholds."""
+        assert self.best is not None
+        info, state, settings, initial = self._info(), self.best["network"], self.settings, self.trainer.initial
+        if not settings.gate_on or initial is None:
+            return info, state
+        crops = self.data.training
+        return gated(initial.network.state_dict(), state, info, crops, settings.gate_on, settings.gate_centered)
 
     def _info(self) -> WeightsInfo:
         trainer = self.trainer
         return weights_info(self.out.name, self.settings, self.data, trainer.loss.alpha_value, trainer.normalization)
 
-    def _export(self) -> WeightsInfo:
-        """Write the best weights so far, without thresholds; returns their metadata."""
+    def _export(self) -> None:
+        """Write the best weights so far, without thresholds."""
         assert self.best is not None
-        info = self._info()
-        export_weights(self.out / WEIGHTS, info, self.best["network"])
-        return info
+        export_weights(self.out / WEIGHTS, self._info(), self.best["network"])
 
 
 def _check_state(state: dict[str, Any]) -> None:

@@ -108,12 +108,11 @@ class TrainingSettings:
         Initial fraction of training on crops of half the height and width.
     export_arguments : dict
         Network arguments that differ in the exported network and leave its parameters unchanged.
-    initial_share : float
-        Share of the initial parameters in the exported network, the rest being the trained ones: M. Wortsman et al.,
-        *Robust fine-tuning of zero-shot models*, 2022, equation 1.
-    center_on : str
-        Shell pattern of training identities; the mean of their embeddings becomes the exported network's `center`, of
-        which `export_arguments` sets the part that is subtracted.
+    gate_on : str
+        Shell pattern of training identities. The exported network then holds the initial MobileFaceNet beside the
+        trained one, and a gate sends crops like those of these identities to the latter: see `facever.training.gate`.
+    gate_centered : float
+        The part of the trained one's mean embedding of these crops that is subtracted from its embeddings.
     keep : {"best", "last"}
         Export the epoch that validates best, or the last.
     held_out : float
@@ -171,8 +170,8 @@ class TrainingSettings:
     mixup: float = 0.0
     progressive_resizing: float = 0.0
     export_arguments: dict[str, Any] = field(default_factory=dict)
-    initial_share: float = 0.0
-    center_on: str = ""
+    gate_on: str = ""
+    gate_centered: float = 0.0
     keep: Literal["best", "last"] = "best"
     held_out: float = 0.15
     seed: int = 0
@@ -270,8 +269,8 @@ def _check_ranges(s: TrainingSettings) -> None:
     check_positive(s, "epochs", "minutes", "learning_rate", "head_learning_rate", "clip")
     check_weights(s, "weight_decay", "head_weight_decay", "alpha_decay", "center_weight", "teacher_weight")
     check_weights(s, "similarity_weight", "softmax_weight", "momentum")
-    check_fraction(s, "label_smoothing", "initial_share", "ema", "warmup", "head_warmup", "mixup", "held_out")
-    check_fraction(s, "progressive_resizing", one=True)
+    check_fraction(s, "label_smoothing", "ema", "warmup", "head_warmup", "mixup", "held_out")
+    check_fraction(s, "progressive_resizing", "gate_centered", one=True)
     check_augmentation(s.augmentation)
     check_fraction(s, "center_rate", zero=False, one=True)
     require(
@@ -281,7 +280,8 @@ def _check_ranges(s: TrainingSettings) -> None:
     require(s.alignment in ALIGNMENTS, f"alignment is one of {', '.join(ALIGNMENTS)}, not {s.alignment!r}")
     require(s.batch_size >= 2, f"batch normalization needs at least 2 crops a batch, not {s.batch_size}")
     require(s.init is not None or not s.anchor, "an anchor is towards initial weights, and there is no init")
-    require(s.init is not None or not s.initial_share, "an initial share is of initial weights, and there is no init")
+    gates = s.init is not None and s.network == "mobilefacenet"
+    require(gates or not s.gate_on, "a gate stands between a mobilefacenet and its initial weights; set init to those")
     require(s.init is not None or s.head_start == "random", "the means are of initial embeddings, and there is no init")
     require(all(0 <= w < math.inf for w in s.anchor.values()), f"anchor weights are at least 0, not {s.anchor}")
     require(s.teacher is not None or not s.mixup, "mixup faces are supervised by a teacher, and there is none")

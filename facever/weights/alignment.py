@@ -101,7 +101,7 @@ def window(alignment: Alignment, name: str, share: float, down: float, height: i
 TIGHT_64X56 = window(DLIB_150, "tight-64x56", share=2 / 3, down=6.0, height=64, width=56)
 
 # dlib's template, a little tighter and lower: dlib's network separates tightly cut photographs better this way, and
-# the others no worse (see models/default.md). `default` starts from it.
+# the others no worse (see records/dlib-twin/card.md). The recipe `dlib-twin` uses it.
 CLOSE_150 = window(DLIB_150, "close-150x150", share=0.97, down=3.0, height=150, width=150)
 
 # For the distilled Face-ResNet: tight as well, at a higher resolution.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facever.networks import NETWORKS, DlibBlock, EmbeddingNetwork, ResidualBlock, build_network
+from facever.networks import (
+    NETWORKS,
+    DlibBlock,
+    EmbeddingNetwork,
+    GatedMobileFaceNet,
+    MobileFaceNet,
+    ResidualBlock,
+    build_network,
+)
 
 # Output channels, input channels, height and width of the input: Wen et al. 2016 on crops of 112x96.
 FACE_RESNET_CONVOLUTIONS = [
@@ -34,6 +44,7 @@ SMALL: list[tuple[str, dict[str, Any]]] = [
     ),
     ("resnet29", {"embedding_size": 16, "input_size": (103, 118)}),
     ("mobilefacenet", {"embedding_size": 16, "input_size": (64, 48)}),
+    ("mobilefacenet_gated", {"embedding_size": 16, "input_size": (64, 48)}),
 ]
 SMALL_NETWORKS = pytest.mark.parametrize(("name", "arguments"), SMALL, ids=[name for name, _ in SMALL])
 
@@ -381,7 +392,8 @@ def test_an_unknown_network_is_refused_with_the_names_of_the_known() -> None:
     with pytest.raises(ValueError, match="no network 'resnet50'; there are ") as error:
         build_network("resnet50")
     named = str(error.value).partition("there are ")[2].split(", ")
-    assert sorted(named) == ["face_resnet", "face_resnet_slim", "mobilefacenet", "resnet29", "resnet29_twin"]
+    assert sorted(named) == sorted(NETWORKS)
+    assert "resnet29_twin" in named
 
 
 @pytest.mark.slow
@@ -421,34 +433,54 @@ def test_mobilefacenet_has_the_layers_of_its_paper_and_the_parameters_of_the_pub
     assert count_parameters(network) == 1_292_992
 
 
-def test_the_part_of_the_center_that_is_subtracted_scales_with_the_norm() -> None:
-    arguments = {"embedding_size": 8, "input_size": (32, 32)}
-    torch.manual_seed(0)
-    plain, centered = (build_network("mobilefacenet", **arguments, centered=part) for part in (0.0, 0.25))
-    centered.load_state_dict(plain.state_dict())
-    center = F.normalize(torch.arange(8.0), dim=0)
-    centered.get_buffer("center").copy_(center)
-    x = crops(plain)
-    with torch.no_grad():
-        feature, found = plain.eval()(x), centered.eval()(x)
-    expected = feature - 0.25 * feature.norm(dim=1, keepdim=True) * center
-    torch.testing.assert_close(found, expected)
-
-
-def test_a_centered_mobilefacenet_takes_the_mean_embedding_of_what_it_starts_from() -> None:
-    arguments = {"embedding_size": 8, "input_size": (32, 32)}
-    plain, centered = (
-        build_network("mobilefacenet", **arguments),
-        build_network("mobilefacenet", **arguments, centered=0.5),
-    )
-    mean = torch.arange(8.0) / 20
-    assert centered.start_from(plain, lambda: mean).tolist() == pytest.approx((0.5 * mean).tolist())
-    assert centered.get_buffer("center").tolist() == mean.tolist()
-    again = build_network("mobilefacenet", **arguments, centered=0.5)
-    again.start_from(centered, lambda: 2 * mean)  # it has a center: the mean of the first network stays
-    assert again.get_buffer("center").tolist() == mean.tolist()
-    for part in (-0.1, 1.5):
-        with pytest.raises(ValueError, match=r"centered is a number in \[0, 1\]"):
-            build_network("mobilefacenet", centered=part)
+def test_mobilefacenet_halves_its_crops_four_times() -> None:
     with pytest.raises(ValueError, match="sides divisible by 16"):
         build_network("mobilefacenet", input_size=(112, 100))
+
+
+# ---- a gate between two halves ---------------------------------------------------------------------
+
+
+def gated(centered: float = 0.5) -> tuple[MobileFaceNet, MobileFaceNet, GatedMobileFaceNet]:
+    """Two networks with one trunk, and the gated one of both, with a center."""
+    torch.manual_seed(0)
+    first, second = (MobileFaceNet(8, (32, 32)).eval() for _ in range(2))
+    second.features[:10].load_state_dict(first.features[:10].state_dict())
+    network = GatedMobileFaceNet(8, (32, 32), centered=centered).eval()
+    network.put_together(first, second)
+    network.center.copy_(F.normalize(torch.arange(8.0), dim=0))
+    return first, second, network
+
+
+@pytest.mark.parametrize(("logit", "share"), [(-60.0, 0.0), (-math.log(3), 0.25), (60.0, 1.0)])
+def test_the_gate_mixes_the_unit_features_of_both_halves_at_the_norm_of_the_first(logit: float, share: float) -> None:
+    first, second, network = gated()
+    nn.init.zeros_(network.gate.weight)
+    nn.init.constant_(network.gate.bias, logit)
+    x = crops(first)
+    with torch.no_grad():
+        found, feature, other = network(x), first(x), second(x)
+    expected = (1 - share) * F.normalize(feature) + share * F.normalize(F.normalize(other) - 0.5 * network.center)
+    torch.testing.assert_close(found, feature.norm(dim=1, keepdim=True) * expected)
+
+
+def test_the_gate_sees_how_sharp_a_crop_is_and_how_much_of_it_is_fill() -> None:
+    first, _, network = gated()
+    x = crops(first, 1)
+    covered = x.clone()
+    covered[..., 16:, :] = -1.0
+    with torch.no_grad():
+        seen = [network.statistics(network.trunk(each)) for each in (x, F.avg_pool2d(x, 5, 1, 2), covered)]
+    assert min((a - b).abs().max() for a, b in itertools.combinations(seen, 2)) > 0.01
+
+
+def test_halves_with_different_trunks_are_refused() -> None:
+    first, _, network = gated()
+    with pytest.raises(ValueError, match=r"share 10 layers, and these differ; freeze features"):
+        network.put_together(first, MobileFaceNet(8, (32, 32)))
+
+
+@pytest.mark.parametrize("part", [-0.1, 1.5])
+def test_a_center_is_subtracted_in_part(part: float) -> None:
+    with pytest.raises(ValueError, match=r"centered is a number in \[0, 1\]"):
+        build_network("mobilefacenet_gated", centered=part)
