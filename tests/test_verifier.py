@@ -110,7 +110,7 @@ def test_a_photograph_matches_itself_with_cosine_1(hopper: Path, device: str) ->
 def test_a_person_is_known_again_smaller_darker_mirrored_and_turned(hopper: Path, device: str) -> None:
     answer = load(device).verify(hopper, changed(hopper))
     assert answer.same
-    assert answer.cosine > 0.98
+    assert answer.cosine > 0.9
 
 
 def test_two_people_are_told_apart(hopper: Path, astronaut: Path, device: str) -> None:
@@ -149,14 +149,14 @@ def test_cosine_norms_and_boxes_are_those_of_the_faces(verifier: Verifier, hoppe
 def test_an_embedding_has_unit_length_and_the_feature_a_positive_norm(verifier: Verifier, hopper: Path) -> None:
     (face,) = verifier.faces(hopper)
     assert face.embedding is not None
-    assert face.embedding.shape == (verifier.size,) == (256,)
+    assert face.embedding.shape == (verifier.size,) == (192,)
     assert face.embedding.dtype == np.float32
     assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-6)
     assert face.norm is not None
     assert face.norm > 0
     features = Embedder.load("default", "cpu", "fp32").features(face.crop[None])[0].cpu().numpy()
     assert face.norm == pytest.approx(float(np.linalg.norm(features)), rel=1e-4)
-    assert face.crop.shape == (150, 150, 3)
+    assert face.crop.shape == (112, 112, 3)
 
 
 # ---- several faces -------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ def verify(
     to decide. With more than one pair: a row per pair, with its error where there is no answer, and 0; or 3 if there is
     no answer at all.
     """
+    _check_even(photographs or [], pairs)
     from dataclasses import asdict
 
     from facever.answer import Question
@@ -144,6 +145,9 @@ def _asked(photographs: list[Path], pairs: Path | None, root: Path | None) -> li
         if photographs:
             raise SettingError("takes the place of photographs; give one of the two", "pairs")
         return read_questions(pairs, root)
-    if len(photographs) < 2 or len(photographs) % 2:
-        raise typer.BadParameter(f"give two photographs, or more, two by two, or --pairs; here: {len(photographs)}")
     return list(zip(photographs[::2], photographs[1::2], strict=True))
+
+
+def _check_even(photographs: list[Path], pairs: Path | None) -> None:
+    if pairs is None and (len(photographs) < 2 or len(photographs) % 2):
+        raise typer.BadParameter(f"give two photographs, or more, two by two, or --pairs; here: {len(photographs)}")

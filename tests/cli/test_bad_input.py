@@ -132,7 +132,7 @@ CASES = [
     ("verify @face.jpg @face.jpg -w @photographs", 2, "@photographs", "name a weights file"),
     ("verify @face.jpg @face.jpg -w @locked.safetensors", 2, "@locked.safetensors", "copy it again"),
     ("embed @gone -o @o.parquet", 2, "@gone", "check the path"),
-    ("embed @face.jpg -o @o.parquet", 2, "@face.jpg", "name the folder"),
+    ("embed @text.jpg -o @o.jsonl --prune", 2, "--prune", "a single file is written anew"),
     ("embed @empty_folder -o @o.parquet", 2, "@empty_folder", "name a folder that holds some"),
     ("embed @empty_folder -o @new/folder/o.parquet", 2, "@empty_folder", "name a folder that holds some"),
     ("embed @locked_folder -o @o.parquet", 2, "@locked_folder", "access rights"),

@@ -558,7 +558,7 @@ def test_info_prints_a_row_for_each_fact() -> None:
     assert (outcome.code, outcome.err) == (0, "")
     table = dict(line.split("\t", 1) for line in outcome.out.splitlines())
     assert table["name"] == "default"
-    assert "150x150" in table["alignment"]
+    assert "112x112" in table["alignment"]
     assert "impostor pairs" in table["threshold for FAR 0.001"]
     assert table["license"]
     assert table["credit"]
@@ -635,7 +635,7 @@ def test_calibrate_stores_the_thresholds_of_the_people_given(
     assert 8 <= accepted <= 11  # 10 of 1,080, and float32 rounds
     assert stored["tar"] == pytest.approx(share_above(genuine, stored["cosine"]), abs=0.05)
     told = facever("info", out, "--json").json
-    assert (told["name"], told["network"], told["thresholds"]) == ("mine", "resnet29_twin", [stored])
+    assert (told["name"], told["network"], told["thresholds"]) == ("mine", "mobilefacenet_gated", [stored])
     assert f"threshold for FAR 0.01\t{stored['cosine']:.4f}" in facever("info", out).out
 
 

@@ -215,7 +215,7 @@ def test_embeddings_come_without_crops_unless_they_are_kept(folder: Path, job: J
     expected, _ = process_files(paths, Job(output=alignment))
     for keep in (False, True):
         face, room = process_files(paths, replace(job, center_fallback=True, keep_crops=keep))
-        assert embedding_of(face).shape == (256,)
+        assert embedding_of(face).shape == (192,)
         assert room.center is not None and room.center.embedding is not None
         if keep:
             np.testing.assert_array_equal(face.faces[0].crop, expected.faces[0].crop)

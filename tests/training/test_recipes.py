@@ -18,7 +18,7 @@ from facever.training import TrainingSettings, make_settings, parse_assignments,
 from facever.training.crops import CropSet
 from facever.training.data import MARGIN, TrainingData
 from facever.training.distillation.mixup import draw_mixup_pairs
-from facever.training.distillation.teacher import teacher_embeddings
+from facever.training.distillation.teacher import initial_embeddings, teacher_embeddings
 from facever.training.recipes import MINUTES, find_recipe, merged, read_recipe, shipped_recipes
 from facever.weights.alignment import ALIGNMENTS
 from facever.weights.file import load_weights, read_info
@@ -54,7 +54,10 @@ def data_of_noise(
     if settings.teacher:
         shown = noise(names, read_info(settings.teacher).alignment.name, settings.sources)
         targets = teacher_embeddings(settings.teacher, shown, cache, device, mixup_pairs=pairs)
-    return TrainingData(data.name, training, held_out, targets, pairs)
+    initial = None
+    if settings.init:
+        initial = initial_embeddings(settings.init, training, cache, device)
+    return TrainingData(data.name, training, held_out, targets, initial=initial, mixup_pairs=pairs)
 
 
 def test_a_recipe_is_shipped_for_all_weights_trained_here_and_for_the_first_default() -> None:
@@ -263,7 +266,7 @@ def test_a_name_goes_before_a_file_of_that_name(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("name", ["mine", "mine.toml", "", "."])
 def test_there_is_no_such_recipe(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=rf"no recipe '{name}'.*\(default, face-resnet, scratch\)"):
+    with pytest.raises(DataError, match=rf"no recipe '{name}'.*\(default, dlib-twin, face-resnet, scratch\)"):
         find_recipe(name)
 
 
