@@ -150,3 +150,6 @@ def main() -> None:
             traceback.print_exc()
         told = f"{type(error).__name__}: {reason_of(error)}"
         _leave(70, f"a fault of its own: {told}; please report it with what FACEVER_DEBUG=1 prints")
+    finally:
+        with contextlib.suppress(ValueError):  # all is done: no exception while Python waits for its threads
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
