@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,15 +16,11 @@ from facever.cli.common import (
     Thresholds,
     Weights,
     Workers,
-    counted,
     license_notice,
     print_json,
     say,
 )
 from facever.files import printable
-
-if TYPE_CHECKING:
-    from facever.faces.pipeline import PhotoResult
 
 EXAMPLE = "Example: facever verify passport.jpg selfie.jpg"
 
@@ -97,6 +92,7 @@ def verify(
     from dataclasses import asdict
 
     from facever.answer import Question
+    from facever.cli.evaluating import through
     from facever.errors import NoFaceError
     from facever.faces.detection import DetectorSettings
     from facever.reports.answers import check_answers_file, write_answers
@@ -113,10 +109,6 @@ def verify(
         license_notice(verifier.info)
     if many:
         question = Question(verifier.info, verifier.weights, *settings)  # type: ignore[arg-type]
-
-        def through(results: Iterable[PhotoResult], total: int) -> Iterable[PhotoResult]:
-            return counted(results, total, "embedding")
-
         answers = verifier.verify_pairs(asked, question, workers, through)
         counts = write_answers(out, asked, answers, as_json=json_)
         unanswered = counts.pairs - counts.same - counts.different

@@ -114,10 +114,7 @@ class Augmenter:
         if not chosen.any() or size >= 1:
             return x
         rows = chosen.nonzero()[:, 0].to(x.device)
-        small = (max(4, round(self.height * size)), max(4, round(self.width * size)))
-        low = F.interpolate(x[rows], size=small, mode="area")
-        low = F.interpolate(low, size=(self.height, self.width), mode="bilinear", align_corners=False)
-        return x.index_copy(0, rows, low)
+        return x.index_copy(0, rows, coarsened(x[rows], size))
 
     def _lit(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Contrast about the crop's mean, brightness, and removed color."""
@@ -156,3 +153,10 @@ class Augmenter:
         inside_rows = (rows >= corner[:, :1]) & (rows <= corner[:, :1] + sides[:, :1]) & has
         inside_columns = (columns >= corner[:, 1:]) & (columns <= corner[:, 1:] + sides[:, 1:])
         return ~(inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
+
+
+def coarsened(x: Tensor, size: float) -> Tensor:
+    """Crops (N, C, H, W) reduced to `size` of their sides, at least 4 pixels, and enlarged again."""
+    height, width = x.shape[2:]
+    low = F.interpolate(x, size=(max(4, round(height * size)), max(4, round(width * size))), mode="area")
+    return F.interpolate(low, size=(height, width), mode="bilinear", align_corners=False)

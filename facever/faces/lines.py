@@ -61,3 +61,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return float(str(np.float32(value))) if isinstance(value, float) else value
+
+
+WRITERS = {".csv": CsvWriter, ".jsonl": JsonLinesWriter}
+"""By the suffix of the file."""

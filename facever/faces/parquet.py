@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facever.errors import DataError
-from facever.faces.lines import CsvWriter, JsonLinesWriter
+from facever.faces.lines import WRITERS
 from facever.faces.pipeline import PhotoResult
 from facever.faces.sources import is_undecodable
 from facever.files import as_text, atomic_write
@@ -109,10 +109,11 @@ def write_embeddings(
         raise DataError(f"{root}: no photographs in it; name a folder that holds some")
     counts = EmbeddingCounts()
     columns = schema(embedding_size, made_with(info, weights))
+    writer_of: Callable[[BinaryIO, pa.Schema], Any] = WRITERS.get(path.suffix.lower(), _parquet)
     with (
         atomic_write(path, private=True) as temporary,
         temporary.open("wb") as file,  # pyarrow takes names for UTF-8, or for URIs
-        _WRITERS.get(path.suffix.lower(), _parquet)(file, columns) as writer,
+        writer_of(file, columns) as writer,
     ):
         rows: list[dict[str, Any]] = []
         for photograph in chain([first], photographs):
@@ -128,9 +129,6 @@ def write_embeddings(
 
 def _parquet(file: BinaryIO, columns: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(file, columns, **FORMAT)
-
-
-_WRITERS: dict[str, Callable[[BinaryIO, pa.Schema], Any]] = {".csv": CsvWriter, ".jsonl": JsonLinesWriter}
 
 
 def made_with(info: WeightsInfo, weights: WeightsId) -> dict[str, Any]:

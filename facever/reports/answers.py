@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from facever.answer import Answer
 from facever.errors import FaceverError, SettingError
-from facever.faces.lines import CsvWriter, JsonLinesWriter
+from facever.faces.lines import WRITERS, CsvWriter, JsonLinesWriter
 from facever.files import Kind, as_text, atomic_write, check_output
 
 ROWS_A_TABLE = 1024
 _KINDS: dict[str, Kind] = {".csv": "csv", ".jsonl": "json", ".parquet": "parquet"}
-_WRITERS: dict[str, Any] = {".csv": CsvWriter, ".jsonl": JsonLinesWriter, ".parquet": pq.ParquetWriter}
+_WRITERS: dict[str, Any] = {**WRITERS, ".parquet": pq.ParquetWriter}
 _REAL, _BOX = pa.float64(), pa.list_(pa.float32())
 COLUMNS = pa.schema(
     [

@@ -11,11 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facever.datasets.augmentation import Augmentation, Augmenter
+from facever.datasets.augmentation import Augmentation, Augmenter, coarsened
 from facever.datasets.identities import matching
 from facever.errors import DataError
 from facever.faces.embedder import Embedder
@@ -126,8 +125,4 @@ def _altered(crops: CropSet, rows: NDArray[np.int64], how: Augmentation | None, 
 
 
 def _blurred(x: Tensor, generator: torch.Generator) -> Tensor:
-    share = BLURRED[0] + (BLURRED[1] - BLURRED[0]) * float(torch.rand(1, generator=generator))
-    height, width = x.shape[2:]
-    small = (max(4, round(height * share)), max(4, round(width * share)))
-    low = F.interpolate(x, size=small, mode="area")
-    return F.interpolate(low, size=(height, width), mode="bilinear", align_corners=False)
+    return coarsened(x, BLURRED[0] + (BLURRED[1] - BLURRED[0]) * float(torch.rand(1, generator=generator)))
