@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.jit._trace import is_tracing
 
 from facever.networks.base import require
 from facever.networks.mobilefacenet import MobileFaceNet
@@ -14,6 +15,8 @@ from facever.networks.registry import register
 
 # Layers that both halves share: the stem and the first stage.
 TRUNK = 10
+# A smaller share of the second half counts as none, and the half is not computed: a cosine moves by less than 0.002.
+NEGLIGIBLE = 0.05
 
 
 @register("mobilefacenet_gated")
@@ -64,12 +67,22 @@ class GatedMobileFaceNet(MobileFaceNet):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 112, 112) -> (N, d)
         x = self.trunk(x)
-        first, second = _upper(self)(x).float(), F.normalize(self.second(x).float())
-        if self.centered:
-            second = F.normalize(second - self.centered * self.center)
-        share = torch.sigmoid(self.gate(self.statistics(x).to(self.gate.weight.dtype)).float())  # (N, 1)
+        first = _upper(self)(x).float()
         norm = first.norm(dim=1, keepdim=True)
-        return norm * torch.lerp(first / norm.clamp_min(1e-12), second, share)
+        unit = first / norm.clamp_min(1e-12)
+        share = torch.sigmoid(self.gate(self.statistics(x).to(self.gate.weight.dtype)).float())  # (N, 1)
+        if is_tracing():  # a graph has no branches
+            unit = torch.where(share < NEGLIGIBLE, unit, torch.lerp(unit, self._second(x), share))
+        else:
+            mixed = (share[:, 0] >= NEGLIGIBLE).nonzero()[:, 0]
+            if len(mixed):
+                halves = torch.lerp(unit[mixed], self._second(x[mixed]), share[mixed])
+                unit = unit.index_copy(0, mixed, halves)
+        return norm * unit
+
+    def _second(self, x: Tensor) -> Tensor:  # (n, 64, H / 4, W / 4) -> (n, d), of unit length
+        second = F.normalize(self.second(x).float())
+        return F.normalize(second - self.centered * self.center) if self.centered else second
 
 
 def _upper(network: MobileFaceNet) -> nn.Sequential:

@@ -452,7 +452,8 @@ def gated(centered: float = 0.5) -> tuple[MobileFaceNet, MobileFaceNet, GatedMob
     return first, second, network
 
 
-@pytest.mark.parametrize(("logit", "share"), [(-60.0, 0.0), (-math.log(3), 0.25), (60.0, 1.0)])
+# A logit of -3 is a share of 4.7 %, which counts as none.
+@pytest.mark.parametrize(("logit", "share"), [(-60.0, 0.0), (-3.0, 0.0), (-math.log(3), 0.25), (60.0, 1.0)])
 def test_the_gate_mixes_the_unit_features_of_both_halves_at_the_norm_of_the_first(logit: float, share: float) -> None:
     first, second, network = gated()
     nn.init.zeros_(network.gate.weight)
@@ -462,6 +463,23 @@ def test_the_gate_mixes_the_unit_features_of_both_halves_at_the_norm_of_the_firs
         found, feature, other = network(x), first(x), second(x)
     expected = (1 - share) * F.normalize(feature) + share * F.normalize(F.normalize(other) - 0.5 * network.center)
     torch.testing.assert_close(found, feature.norm(dim=1, keepdim=True) * expected)
+
+
+def test_a_crop_of_the_first_half_costs_no_second_half_and_changes_no_other_crop() -> None:
+    _, _, network = gated()
+    nn.init.normal_(network.gate.weight, std=2.0)
+    x = crops(network, 16) * torch.linspace(0.05, 3, 16)[:, None, None, None]
+    with torch.no_grad():  # half of the crops below a share of 5 %
+        network.gate.bias -= network.gate(network.statistics(network.trunk(x))).median() + 2.944
+    seen: list[int] = []
+    network.second.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    with torch.no_grad():
+        together = network(x)
+        alone = torch.cat([network(each[None]) for each in x])
+        traced = torch.jit.trace(network, x, check_trace=False)(x)
+    assert 0 < seen[0] < 16
+    torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(traced, together, rtol=1e-4, atol=1e-5)
 
 
 def test_the_gate_sees_how_sharp_a_crop_is_and_how_much_of_it_is_fill() -> None:
