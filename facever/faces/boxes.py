@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
@@ -29,9 +31,19 @@ def suppressed(boxes: FloatArray, scores: FloatArray, overlap: float, of_smaller
     `overlap` is a share of the union, or of the smaller box.
     """
     if of_smaller:
-        from facenet_pytorch.models.utils.detect_face import nms_numpy
+        return _suppressed_by_smaller(boxes, scores, overlap)
+    sized: Any = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(sized, scores, 0.0, overlap)  # type: ignore[arg-type]  # arrays, too
+    return np.asarray(kept, np.int64).reshape(-1)
 
-        return np.asarray(nms_numpy(boxes, scores, overlap, "Min"), np.int64).reshape(-1)
-    from torchvision.ops import nms
 
-    return np.asarray(nms(torch.from_numpy(boxes), torch.from_numpy(scores), overlap).numpy(), np.int64)
+def _suppressed_by_smaller(boxes: FloatArray, scores: FloatArray, overlap: float) -> NDArray[np.int64]:
+    area = np.prod(boxes[:, 2:] - boxes[:, :2] + 1, axis=1)
+    left, kept = np.argsort(-scores, kind="stable"), []
+    while len(left):
+        first, left = left[0], left[1:]
+        kept.append(first)
+        low, high = np.maximum(boxes[first, :2], boxes[left, :2]), np.minimum(boxes[first, 2:], boxes[left, 2:])
+        common = np.prod(np.clip(high - low + 1, 0, None), axis=1)
+        left = left[common / np.minimum(area[first], area[left]) <= overlap]
+    return np.array(kept, np.int64)
