@@ -68,7 +68,14 @@ Compare = Annotated[
 ]
 Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Cache embeddings between runs.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite a file of another kind.")]
-MinFace = Annotated[int, typer.Option("--min-face", help="Smallest face to detect, in pixels.", min=12)]
+MinFace = Annotated[
+    str,
+    typer.Option(
+        "--min-face",
+        help="Smallest face to detect: pixels, or a share of the photograph's shorter side (and 40 pixels at least).",
+        metavar="N|N%",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Worker processes on the CPU; by default one per core.", min=1, show_default=False),

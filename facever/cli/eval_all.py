@@ -47,7 +47,7 @@ def eval_all(
     ] = False,
     force: Force = False,
     cache: Cache = True,
-    min_face: MinFace = 40,
+    min_face: MinFace = "3%",
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Workers = None,
@@ -69,7 +69,7 @@ def eval_all(
         embeddings=embeddings,
         thresholds=thresholds,
         cache=cache,
-        detector=DetectorSettings(min_face),
+        detector=DetectorSettings.parse(min_face),
         device=device,
         precision=precision,  # type: ignore[arg-type]
         workers=workers,

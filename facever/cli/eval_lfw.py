@@ -57,7 +57,7 @@ def eval_lfw(
     faces: OneFace = "center",
     force: Force = False,
     cache: Cache = True,
-    min_face: MinFace = 40,
+    min_face: MinFace = "3%",
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Workers = None,
@@ -88,7 +88,7 @@ def eval_lfw(
         thresholds=thresholds,
         faces=faces,  # type: ignore[arg-type]
         cache=cache,
-        detector=DetectorSettings(min_face),
+        detector=DetectorSettings.parse(min_face),
         device=device,
         precision=precision,  # type: ignore[arg-type]
         workers=workers,

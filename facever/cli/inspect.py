@@ -17,7 +17,7 @@ def inspect(
     photo: Annotated[Path, typer.Argument(help="A photograph.", metavar="PHOTO", **UNCHECKED)],
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")] = Path("inspected.png"),
     weights: Weights = "default",
-    min_face: MinFace = 40,
+    min_face: MinFace = "3%",
     force: Force = False,
     device: Device = "auto",
     json_: Json = False,
@@ -35,7 +35,7 @@ def inspect(
 
     check_output(out, "picture", [photo], force)
     image = load_image(photo)
-    faces = Verifier.load(weights, device, detector=DetectorSettings(min_face)).faces(image)
+    faces = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face)).faces(image)
     write_bytes(out, png(draw_faces(image, faces)), private=True)
     if json_:
         found = [

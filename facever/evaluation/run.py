@@ -245,7 +245,7 @@ def embed_photographs(
     embedder = PhotoEmbedder(verifier, options.faces, options.workers, cache, keep_crops, every_crop)
     embedded = embedder(paths, root, through)
     job = embedder.job
-    settings = {"faces": job.rule, "min_face": job.detector.min_face, "device": job.device}
+    settings = {"faces": job.rule, "min_face": job.detector.smallest_face, "device": job.device}
     settings["precision"] = verifier.precision
     return EmbeddedModel(embedded, verifier.weights, verifier.info.thresholds, settings, embedder.crops)
 

@@ -9,6 +9,7 @@ may mix sizes and hold pictures without a face.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,16 +21,21 @@ from torch import nn
 
 from facever.errors import SettingError
 from facever.faces.boxes import FloatArray, regressed, squared, suppressed
+from facever.faces.halvings import Halvings
 from facever.faces.images import ImageArray
+from facever.faces.mtcnn import ONet, PNet, RNet, pretrained
 
 # Pictures whose shorter side is below this are first enlarged to it: a small picture of a face holds a small face.
 ENLARGE_BELOW = 200
 MAX_ENLARGEMENT = 4.0
 PYRAMID_FACTOR = 0.709
 # Mirrored border of the second try, as a share of the picture's longer side, which is reduced to at most LONGER_SIDE:
-# a face that needs the border is large.
+# a face that needs the border is large, of at least BORDERED_FACE of the shorter side of both together.
 BORDER = 0.3
 LONGER_SIDE = 2000
+BORDERED_FACE = 0.2
+# PNet sees at most so many pixels of one level at once.
+LEVEL_PIXELS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +65,10 @@ class Face:
         """The same face after `(x - offset) / scale` in both directions."""
         return Face((self.box - offset) / scale, (self.landmarks - offset) / scale, self.score)
 
+    def enlarged(self, times: int) -> Face:
+        """The same face in the picture that this one is a reduction of; centers of pixels fall on centers of cells."""
+        return self if times == 1 else self.moved((1 - times) / (2 * times), 1 / times)
+
 
 @dataclass(slots=True)
 class _Candidates:
@@ -83,6 +93,9 @@ class _Candidates:
         return np.concatenate(kept)
 
 
+_Windows = tuple[FloatArray, FloatArray, FloatArray]  # boxes (n, 4), scores (n,), offsets (n, 4)
+
+
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
     """What the detector looks for.
@@ -91,6 +104,8 @@ class DetectorSettings:
     ----------
     min_face : int
         The smallest face, in pixels of the (possibly enlarged) picture; at least 12.
+    min_share : float in [0, 1)
+        The smallest face as a share of the picture's shorter side; the larger of both counts.
     thresholds : three floats in [0, 1]
         The probability of a face that a box must have after PNet, RNet and ONet.
 
@@ -101,13 +116,45 @@ class DetectorSettings:
     """
 
     min_face: int = 40
+    min_share: float = 0.03
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
 
     def __post_init__(self) -> None:
         if self.min_face < 12:
             raise SettingError(f"is at least 12, which the first network sees, not {self.min_face}", "min_face")
+        if not 0 <= self.min_share < 1:
+            raise SettingError(f"is a share in [0, 1), not {self.min_share}", "min_share")
         if len(self.thresholds) != 3 or not all(0 <= t <= 1 for t in self.thresholds):
             raise SettingError(f"the detector's thresholds are three probabilities in [0, 1], not {self.thresholds}")
+
+    @classmethod
+    def parse(cls, text: str) -> DetectorSettings:
+        """Settings from a smallest face in pixels, such as "60", or as a share, such as "5%".
+
+        >>> DetectorSettings.parse("5%").smallest(2000, 3000)
+        100.0
+        """
+        try:
+            if text.endswith("%"):
+                return cls(min_share=float(text[:-1]) / 100)
+            return cls(min_face=int(text), min_share=0.0)
+        except ValueError:
+            raise SettingError(f"is a number of pixels or a share such as 5%, not {text!r}", "min_face") from None
+
+    def smallest(self, height: int, width: int) -> float:
+        """The smallest face in a picture of some size, in its pixels."""
+        return max(float(self.min_face), self.min_share * min(height, width))
+
+    @property
+    def needed(self) -> int | None:
+        """Pixels of a photograph's shorter side that suffice to find the smallest face; None where all are needed."""
+        return math.ceil(self.min_face / self.min_share) if self.min_share else None
+
+    @property
+    def smallest_face(self) -> str:
+        """In words, for reports."""
+        share = f", or {self.min_share:.3g} of the shorter side" if self.min_share else ""
+        return f"{self.min_face} pixels{share}"
 
 
 class Detector:
@@ -121,11 +168,9 @@ class Detector:
     """
 
     def __init__(self, device: str | torch.device = "cpu", settings: DetectorSettings = DetectorSettings()) -> None:
-        from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
-
         self.device = torch.device(device)
         self.settings = settings
-        self._pnet, self._rnet, self._onet = (net().eval().to(self.device) for net in (PNet, RNet, ONet))
+        self._pnet, self._rnet, self._onet = (pretrained(network).to(self.device) for network in (PNet, RNet, ONet))
 
     def detect(self, image: ImageArray) -> list[Face]:
         """The faces of one RGB uint8 photograph (H, W, 3), by descending score; [] where there is none."""
@@ -140,24 +185,28 @@ class Detector:
         again = [i for i, faces in enumerate(found) if not faces and min(images[i].shape[:2]) > 1]
         if again:
             bordered = [_bordered(images[i]) for i in again]
-            second = self._enlarged([picture for picture, _, _ in bordered])
+            second = self._enlarged([picture for picture, _, _ in bordered], BORDERED_FACE)
             for i, (_, border, scale), faces in zip(again, bordered, second, strict=True):
                 inside = [face.moved(border, scale) for face in faces]
                 found[i] = [face for face in inside if _center_inside(face, images[i])]
         return found
 
-    def _enlarged(self, images: Sequence[ImageArray]) -> list[list[Face]]:
-        """The cascade on pictures enlarged where needed; faces in pixels of the originals."""
+    def _enlarged(self, images: Sequence[ImageArray], smallest: float = 0.0) -> list[list[Face]]:
+        """The cascade on pictures enlarged where needed; faces in pixels of the originals.
+
+        `smallest` is a share of the shorter side, besides the settings' smallest face.
+        """
         scales = [min(MAX_ENLARGEMENT, max(1.0, ENLARGE_BELOW / min(image.shape[:2]))) for image in images]
         sized = [_resized(image, s) for image, s in zip(images, scales, strict=True)]
-        found = self._cascade(sized)
+        found = self._cascade(sized, smallest)
         return [[face.moved(0.0, s) for face in faces] for faces, s in zip(found, scales, strict=True)]
 
     @torch.inference_mode()
-    def _cascade(self, images: Sequence[ImageArray]) -> list[list[Face]]:
-        candidates = _joined([self._propose(image, i) for i, image in enumerate(images)])
-        candidates = self._refine(images, candidates)
-        candidates, landmarks = self._output(images, candidates)
+    def _cascade(self, images: Sequence[ImageArray], smallest: float) -> list[list[Face]]:
+        photographs = [Halvings(image) for image in images]
+        candidates = self._propose(photographs, smallest)
+        candidates = self._refine(photographs, candidates)
+        candidates, landmarks = self._output(photographs, candidates)
 
         found: list[list[Face]] = [[] for _ in images]
         for k in np.argsort(-candidates.scores, kind="stable"):
@@ -165,35 +214,36 @@ class Detector:
             found[candidates.images[k]].append(face)
         return found
 
-    def _propose(self, image: ImageArray, index: int) -> _Candidates:
-        """PNet over the image pyramid: every 12x12 window that may hold a face, in pixels of the image."""
-        height, width = image.shape[:2]
-        boxes, scores, offsets = [], [], []
-        scale = 12.0 / self.settings.min_face
-        while min(height, width) * scale >= 12:
-            size = (int(width * scale + 1), int(height * scale + 1))
-            level = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            regression, probability = self._pnet(self._normalized(level[None]))
-            p = probability[0, 1].cpu().numpy()  # (h, w), one window every two pixels
-            rows, columns = np.nonzero(p >= self.settings.thresholds[0])
-            corner = np.stack([columns, rows], axis=1).astype(np.float32) * 2
-            box = np.floor(np.concatenate([corner + 1, corner + 12], axis=1) / scale).astype(np.float32)
-            keep = suppressed(box, p[rows, columns], 0.5)
-            boxes.append(box[keep])
-            scores.append(p[rows, columns][keep])
-            offsets.append(regression[0].cpu().numpy()[:, rows, columns].T[keep])
-            scale *= PYRAMID_FACTOR
-        if not boxes:
-            return _joined([])
-        box, score, offset = np.concatenate(boxes), np.concatenate(scores), np.concatenate(offsets)
-        keep = suppressed(box, score, 0.7)
-        # PNet was trained with sides x1 - x0, the later networks with sides + 1.
-        box = regressed(box[keep], offset[keep], extra=0.0)
-        return _Candidates(squared(box), score[keep], np.full(len(keep), index))
+    def _propose(self, photographs: Sequence[Halvings], smallest: float) -> _Candidates:
+        """PNet over the image pyramids: every 12x12 window that may hold a face, in pixels of its photograph."""
+        levels: dict[tuple[int, int], list[tuple[int, float]]] = {}  # photographs of one size go together
+        for i, photograph in enumerate(photographs):
+            height, width = photograph.shape
+            scale = 12.0 / max(self.settings.smallest(height, width), smallest * min(height, width))
+            while min(height, width) * scale >= 12:
+                levels.setdefault((int(height * scale + 1), int(width * scale + 1)), []).append((i, scale))
+                scale *= PYRAMID_FACTOR
+        found: list[list[_Windows]] = [[] for _ in photographs]
+        for (height, width), members in levels.items():
+            chunk = max(1, LEVEL_PIXELS // (height * width))
+            for part in (members[k : k + chunk] for k in range(0, len(members), chunk)):
+                pixels = np.stack([photographs[i].reduced(height, width) for i, _ in part])
+                regression, probability = (each.cpu().numpy() for each in self._pnet(self._normalized(pixels)))
+                for (i, scale), p, offsets in zip(part, probability[:, 1], regression, strict=True):
+                    found[i].append(self._windows(p, offsets, scale))
+        return _joined([_merged(windows, i) for i, windows in enumerate(found) if windows])
 
-    def _refine(self, images: Sequence[ImageArray], candidates: _Candidates) -> _Candidates:
+    def _windows(self, p: FloatArray, offsets: FloatArray, scale: float) -> _Windows:
+        """Windows of one level, from probabilities (h, w) and offsets (4, h, w): one window every two pixels."""
+        rows, columns = np.nonzero(p >= self.settings.thresholds[0])
+        corner = np.stack([columns, rows], axis=1).astype(np.float32) * 2
+        box = np.floor(np.concatenate([corner + 1, corner + 12], axis=1) / scale).astype(np.float32)
+        keep = suppressed(box, p[rows, columns], 0.5)
+        return box[keep], p[rows, columns][keep], offsets[:, rows, columns].T[keep]
+
+    def _refine(self, photographs: Sequence[Halvings], candidates: _Candidates) -> _Candidates:
         """RNet: false windows out, boxes moved."""
-        candidates, patches = _patches(images, candidates, 24)
+        candidates, patches = _patches(photographs, candidates, 24)
         if not len(candidates):
             return candidates
         offsets, probability = self._in_chunks(self._rnet, patches)
@@ -205,9 +255,9 @@ class Detector:
         candidates.boxes = squared(regressed(candidates.boxes, offsets[keep], extra=1.0))
         return candidates
 
-    def _output(self, images: Sequence[ImageArray], candidates: _Candidates) -> tuple[_Candidates, FloatArray]:
+    def _output(self, photographs: Sequence[Halvings], candidates: _Candidates) -> tuple[_Candidates, FloatArray]:
         """ONet: the final boxes and the five landmarks, (n, 5, 2)."""
-        candidates, patches = _patches(images, candidates, 48)
+        candidates, patches = _patches(photographs, candidates, 48)
         if not len(candidates):
             return candidates, np.empty((0, 5, 2), np.float32)
         offsets, points, probability = self._in_chunks(self._onet, patches)
@@ -231,6 +281,14 @@ class Detector:
         """(n, h, w, 3) uint8 -> (n, 3, h, w) float32 in [-1, 1), as the three networks were trained."""
         x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
         return (x.float() - 127.5) * 0.0078125
+
+
+def _merged(levels: list[_Windows], image: int) -> _Candidates:
+    """The windows of all levels of one photograph, moved by their offsets and made square."""
+    box, score, offset = (np.concatenate(column) for column in zip(*levels, strict=True))
+    keep = suppressed(box, score, 0.7)
+    # PNet was trained with sides x1 - x0, the later networks with sides + 1.
+    return _Candidates(squared(regressed(box[keep], offset[keep], extra=0.0)), score[keep], np.full(len(keep), image))
 
 
 def _joined(parts: list[_Candidates]) -> _Candidates:
@@ -266,15 +324,14 @@ def _center_inside(face: Face, image: ImageArray) -> bool:
     return bool(0 <= x < image.shape[1] and 0 <= y < image.shape[0])
 
 
-def _patches(images: Sequence[ImageArray], candidates: _Candidates, size: int) -> tuple[_Candidates, ImageArray]:
-    """The part of each box that lies inside its image, scaled to (size, size); boxes wholly outside are dropped."""
-    corners = np.trunc(candidates.boxes).astype(np.int64)
+def _patches(photographs: Sequence[Halvings], candidates: _Candidates, size: int) -> tuple[_Candidates, ImageArray]:
+    """The part of each box that lies inside its photograph; boxes wholly outside are dropped."""
     patches, kept = [], []
-    for k, (x0, y0, x1, y1) in enumerate(corners):
-        image = images[candidates.images[k]]
-        inside = image[max(y0, 1) - 1 : max(y1, 0), max(x0, 1) - 1 : max(x1, 0)]
-        if inside.size:
-            patches.append(cv2.resize(inside, (size, size), interpolation=cv2.INTER_AREA))
+    for k, box in enumerate(candidates.boxes):
+        patch = photographs[candidates.images[k]].patch(box, size)
+        if patch is not None:
+            patches.append(patch[0])
+            candidates.boxes[k] = patch[1]
             kept.append(k)
     stacked = np.stack(patches) if patches else np.empty((0, size, size, 3), np.uint8)
-    return candidates[np.array(kept, np.int64)], np.asarray(stacked, np.uint8)
+    return candidates[np.array(kept, np.int64)], stacked

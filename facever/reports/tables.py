@@ -171,7 +171,7 @@ def provenance_rows(evaluation: Evaluation[Any]) -> dict[str, str]:
     return {
         "model": f"{model.weights.name}, sha256 {model.weights.sha256}",
         "face of a photograph": options.faces,
-        "smallest face": f"{options.detector.min_face} pixels",
+        "smallest face": options.detector.smallest_face,
         **({"precision": model.settings["precision"]} if model.settings else {}),
         **({"thresholds from": options.thresholds.name} if options.thresholds is not None else {}),
         **dict(timing_rows(model.embedded.times, evaluation.scoring, evaluation.total)),

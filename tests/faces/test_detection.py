@@ -203,7 +203,10 @@ def test_faces_are_those_of_facenet_pytorch(data_folder: Path) -> None:
 def test_from_the_same_pyramid_every_face_is_that_of_facenet_pytorch(
     data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch and OpenCV average areas in different ways; with OpenCV in both cascades even weak faces are the same."""
+    """torch and OpenCV average areas in different ways; with OpenCV in both cascades even weak faces are the same.
+
+    Averages of averages differ from averages by rounding: here none are taken.
+    """
 
     def resample(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:  # (1, 3, h, w)
         image = x[0].permute(1, 2, 0).numpy().astype(np.uint8)
@@ -211,6 +214,7 @@ def test_from_the_same_pyramid_every_face_is_that_of_facenet_pytorch(
         return torch.from_numpy(small).permute(2, 0, 1)[None].float()
 
     monkeypatch.setattr("facenet_pytorch.models.utils.detect_face.imresample", resample)
+    monkeypatch.setattr("facever.faces.halvings.AVERAGED", 1e6)
     for image in lfw(data_folder, 60)[::2]:
         faces = detector_on().detect(image)
         boxes, landmarks = facenet_faces(image)
@@ -219,6 +223,21 @@ def test_from_the_same_pyramid_every_face_is_that_of_facenet_pytorch(
             i = np.argmax([iou(face.box, box) for box in boxes])
             np.testing.assert_allclose(face.box, boxes[i], atol=0.01)
             np.testing.assert_allclose(face.landmarks, landmarks[i], atol=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_averages_of_averages_give_the_faces_of_averages(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photographs = lfw(data_folder, 60)
+    found = detector_on().detect_batch(photographs)
+    monkeypatch.setattr("facever.faces.halvings.AVERAGED", 1e6)
+    expected = detector_on().detect_batch(photographs)
+    assert sum(map(len, found)) == pytest.approx(sum(map(len, expected)), abs=1)
+    distances = [
+        np.linalg.norm(largest(faces).landmarks - largest(others).landmarks, axis=1).mean()
+        for faces, others in zip(found, expected, strict=True)
+    ]
+    assert np.median(distances) < 0.5
 
 
 @pytest.mark.slow
@@ -243,6 +262,7 @@ def test_a_face_is_found_in_small_pictures(data_folder: Path, factor: float) -> 
 def test_a_face_that_fills_its_picture_is_found_by_the_mirrored_second_try(
     data_folder: Path, count: int, factor: int
 ) -> None:
+    detector = Detector(settings=DetectorSettings.parse("40"))
     photographs = lfw(data_folder, 60)[:count]
     whole = [largest(faces) for faces in detector_on().detect_batch(photographs)]
     cut, corners = [], []
@@ -253,8 +273,8 @@ def test_a_face_that_fills_its_picture_is_found_by_the_mirrored_second_try(
         cut.append(scaled(photograph[y0:y1, x0:x1], factor))
         corners.append((x0, y0))
 
-    without_border = sum(bool(faces) for faces in detector_on()._enlarged(cut))
-    found = detector_on().detect_batch(cut)
+    without_border = sum(bool(faces) for faces in detector._enlarged(cut))
+    found = detector.detect_batch(cut)
     assert sum(bool(faces) for faces in found) >= 0.9 * len(cut)
     assert without_border <= 0.6 * len(cut)
 
@@ -306,6 +326,29 @@ def test_no_face_is_less_sure_than_the_last_threshold(data_folder: Path) -> None
     assert min(scores) > 0.99 and max(scores) <= 1
     certain = Detector(settings=DetectorSettings(thresholds=(0.6, 0.7, 1.0)))
     assert certain.detect_batch(photographs[:5]) == [[]] * 5
+
+
+def test_the_smallest_face_is_a_number_of_pixels_or_a_share() -> None:
+    assert DetectorSettings.parse("25") == DetectorSettings(min_face=25, min_share=0.0)
+    share = DetectorSettings.parse("10%")
+    assert share.smallest(250, 300) == 40  # 25 would be smaller than what can be told apart
+    assert share.smallest(4000, 3000) == 300
+    for text in ("small", "5 %%", "", "1.5", "11", "100%", "-3%"):
+        with pytest.raises(SettingError):
+            DetectorSettings.parse(text)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_a_large_picture_is_searched_for_faces_from_its_share_on(data_folder: Path) -> None:
+    """A face of 24 and one of 97 pixels in a picture of 3,000 by 2,400: the share is 72."""
+    photograph = lfw(data_folder, 60)[0]
+    picture = np.full((2400, 3000, 3), 128, np.uint8)
+    picture[200:262, 300:362] = scaled(photograph, 0.25)[:62, :62]
+    picture[1200:1450, 1200:1450] = photograph
+    (only,) = detector_on().detect(picture)
+    assert only.box[2] - only.box[0] == pytest.approx(97, rel=0.15)
+    assert len(Detector(settings=DetectorSettings.parse("20")).detect(picture)) == 2
 
 
 @pytest.mark.parametrize("min_face", [11, 0, -40])
