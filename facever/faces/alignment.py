@@ -84,6 +84,12 @@ def align(image: ImageArray, landmarks: NDArray[Any], alignment: Alignment) -> I
     return _warp(image, similarity_transform(landmarks, alignment.landmarks), alignment)
 
 
+def enlargement(landmarks: NDArray[Any], alignment: Alignment) -> float:
+    """Pixels of the crop for one of the image, in each direction: above 1 it is blurred. Raises AlignmentError."""
+    transform = similarity_transform(landmarks, alignment.landmarks)
+    return float(np.hypot(transform[0, 0], transform[1, 0]))
+
+
 def center_crop(image: ImageArray, alignment: Alignment) -> ImageArray:
     """The crop for a photograph without a detected face: its center.
 

@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from facever.errors import ImageError, reason_of
 from facever.faces.formats import decodable_formats, unidentified_cause
+from facever.faces.pixels import over_white, scale_to_8_bits, to_rgb, turn_upright
 from facever.faces.quiet import muted_stderr, quiet_pillow
 
 ImageArray = NDArray[np.uint8]
@@ -32,20 +33,34 @@ MAX_PIXELS = 80_000_000
 # A JPEG is decoded scan by scan; a progressive one has some ten.
 MAX_SCANS = 100
 MAX_SCANNED = 25 * MAX_PIXELS
+_JPEG = ("JPEG", "MPO")
 # Even a blank JPEG takes a bit for each 8x8 block.
 _PIXELS_A_BYTE = 512
 
 _ORIENTATION, _EXIF, _TIME_TAKEN = 0x0112, 0x8769, 0x9003  # EXIF
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF
 
 _EMPTY = "the file is empty; copy or download it again"
 
 
 class Photograph(NamedTuple):
-    """A decoded photograph: upright pixels (H, W, 3), and the time by the camera's clock, where EXIF tells it."""
+    """A decoded photograph.
+
+    Attributes
+    ----------
+    pixels : uint8 ndarray of shape (H, W, 3)
+        RGB, upright, C-contiguous, perhaps read-only.
+    taken : datetime or None
+        The time by the camera's clock, where EXIF tells it.
+    size : (int, int)
+        Width and height of the whole photograph, upright.
+    reduction : {1, 2, 4, 8}
+        How many times smaller the pixels are.
+    """
 
     pixels: ImageArray
-    taken: datetime | None = None
+    taken: datetime | None
+    size: tuple[int, int]
+    reduction: int = 1
 
 
 def load_image(
@@ -88,16 +103,22 @@ def load_image(
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, "<array>" if name is None else name, max_pixels)
-    return load_photograph(source, max_pixels=max_pixels, name=name).pixels
+    return np.require(load_photograph(source, max_pixels=max_pixels, name=name).pixels, requirements="W")
 
 
-def load_photograph(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Photograph:
-    """Decode a file as `load_image` does, and read when it was taken."""
+def load_photograph(
+    source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None, needed: int | None = None
+) -> Photograph:
+    """Decode a file as `load_image` does, and read when it was taken.
+
+    A JPEG may be decoded at a half, a quarter or an eighth of its size, at less cost: as long as its shorter side
+    keeps `needed` pixels, if that is given. `max_pixels` holds for what is decoded.
+    """
     if isinstance(source, bytes):
         name = "<bytes>" if name is None else name
         if not source:
             raise ImageError(name, _EMPTY)
-        return _decode(io.BytesIO(source), name, max_pixels)
+        return _decode(io.BytesIO(source), name, max_pixels, needed)
     try:
         path = Path(source)
     except TypeError as error:
@@ -105,7 +126,7 @@ def load_photograph(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS,
         raise ImageError("<image>" if name is None else name, cause) from error
     name = str(path) if name is None else name
     with _open_file(path, name) as file:
-        return _decode(file, name, max_pixels)
+        return _decode(file, name, max_pixels, needed)
 
 
 def _open_file(path: Path, name: str) -> BinaryIO:
@@ -127,18 +148,24 @@ def _open_file(path: Path, name: str) -> BinaryIO:
         raise ImageError(name, f"can't be opened ({reason_of(error)})") from error
 
 
-def _decode(file: BinaryIO, name: str, max_pixels: int) -> Photograph:
+def _decode(file: BinaryIO, name: str, max_pixels: int, needed: int | None) -> Photograph:
     try:
         with quiet_pillow, Image.open(file, formats=decodable_formats()) as picture:
+            width, height = picture.size
+            if needed:
+                picture.draft(None, (needed, needed))  # which only a JPEG can
             _check_pixels(picture.width * picture.height, max_pixels, name)
             if picture.mode == "F":
                 raise ImageError(name, "floating point pixels; save it with 8 or 16 bits a channel")
-            if picture.format in ("JPEG", "MPO"):
-                _check_jpeg(file, picture.width * picture.height, name)
+            if picture.format in _JPEG:
+                _check_jpeg(file, width * height, name)
             with muted_stderr if picture.format == "TIFF" else contextlib.nullcontext():
                 picture.load()
             # Read the orientation afterwards: loading a TIFF applies it and drops the tag.
-            return Photograph(_turn_upright(_to_rgb(picture, name), _orientation(picture)), _taken(picture))
+            orientation = _orientation(picture)
+            size = (height, width) if orientation >= 5 else (width, height)
+            reduction = round(width / picture.width) if picture.format in _JPEG else 1
+            return Photograph(turn_upright(to_rgb(picture, name), orientation), _taken(picture), size, reduction)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -153,11 +180,13 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> Photograph:
         raise ImageError(name, cause) from error
 
 
-def header_pixels(source: str | Path | bytes) -> int:
-    """H · W of a photograph by its header, without decoding it; 0 where that can't be read."""
+def header_pixels(source: str | Path | bytes, needed: int | None = None) -> int:
+    """H · W of what `load_photograph` decodes, by the header, without decoding it; 0 where that can't be read."""
     with contextlib.suppress(Exception), quiet_pillow:
         file = io.BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), "")
         with file, Image.open(file, formats=decodable_formats()) as picture:
+            if needed:
+                picture.draft(None, (needed, needed))
             return picture.width * picture.height
     return 0
 
@@ -173,41 +202,6 @@ def _check_jpeg(file: BinaryIO, pixels: int, name: str) -> None:
         raise ImageError(name, f"a JPEG of {scans} scans, which would take minutes; save it as a baseline JPEG")
     if len(content) * _PIXELS_A_BYTE < pixels:
         raise ImageError(name, f"damaged or cut off ({len(content):,} bytes for {pixels:,} pixels); copy it again")
-
-
-def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
-    """Convert a loaded picture of any Pillow mode into an array of shape (H, W, 3)."""
-    if picture.mode == "I" or picture.mode.startswith("I;16"):
-        picture = _reduce_to_8_bits(picture, name)
-    if picture.has_transparency_data:
-        return _over_white(picture.convert("RGBA"))
-    return np.asarray(picture.convert("RGB"))
-
-
-def _over_white(picture: Image.Image) -> NDArray[np.uint8]:
-    """Lay an RGBA picture over white; the color stored under transparent pixels is arbitrary."""
-    canvas = Image.new("RGB", picture.size, "white")
-    canvas.paste(picture, mask=picture.getchannel("A"))
-    return np.asarray(canvas)
-
-
-def _reduce_to_8_bits(picture: Image.Image, name: str) -> Image.Image:
-    """Scale grayscale of 16 bits (12 in some TIFFs) to 8; Pillow's own conversion clips at 255 instead."""
-    levels = np.array(picture)  # (H, W), uint16 or int32
-    tags = getattr(picture, "tag_v2", {})  # a TIFF's
-    white = 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535
-    if levels.min() < 0 or levels.max() > white:
-        raise ImageError(name, "grayscale with 32 bits or signed; save it with 8 or 16 bits a channel")
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        levels = white - levels
-    if "transparency" in picture.info:
-        levels[levels == picture.info["transparency"]] = white
-    return Image.fromarray(_scale_to_8_bits(levels, white))
-
-
-def _scale_to_8_bits(levels: NDArray[Any], white: int) -> NDArray[np.uint8]:
-    """Map 0 … `white` to 0 … 255, rounded to the nearest; `white` is at most 65535."""
-    return ((levels.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -226,17 +220,6 @@ def _taken(picture: Image.Image) -> datetime | None:
         return None
 
 
-def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Undo an EXIF orientation; returns a contiguous copy of shape (H, W, 3), or (W, H, 3) for 5 … 8."""
-    if orientation >= 5:  # the stored rows are the picture's columns
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.array(pixels, order="C")
-
-
 def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> NDArray[np.uint8]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         cause = f"an array of shape {array.shape}; give (H, W) or (H, W, C) of 1, 3 or 4 channels, channels last"
@@ -246,7 +229,7 @@ def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> NDArray[np.u
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.shape[2] == 4:
-        pixels = _over_white(Image.fromarray(pixels))
+        pixels = over_white(Image.fromarray(pixels))
     if pixels.shape[2] == 1:
         pixels = pixels.repeat(3, axis=2)
     return np.array(pixels, order="C")
@@ -257,7 +240,7 @@ def _array_to_8_bits(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if (kind, size) == ("u", 1):
         return np.asarray(array)
     if (kind, size) == ("u", 2):
-        return _scale_to_8_bits(array, 65535)
+        return scale_to_8_bits(array, 65535)
     if kind == "b":
         return np.where(array, np.uint8(255), np.uint8(0))
     if kind == "f":

@@ -18,16 +18,18 @@ import torch
 from numpy.typing import NDArray
 
 from facever.errors import AlignmentError, ImageError, SettingError
-from facever.faces.alignment import align, center_crop
+from facever.faces.alignment import align, center_crop, enlargement
 from facever.faces.detection import Detector, DetectorSettings, Face
 from facever.faces.device import Precision
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageArray
-from facever.faces.sources import Decoded
+from facever.faces.sources import Decoded, read
 from facever.weights.alignment import Alignment
 
 FaceRule = Literal["largest", "center", "all"]
 FACE_RULES: tuple[str, ...] = get_args(FaceRule)
+# A crop is taken from a reduced photograph if that has so many pixels, in each direction, for one of the crop.
+PIXELS_FOR_ONE = 1.5
 STAGES = ("decode", "detect", "align", "embed")
 
 
@@ -67,7 +69,7 @@ class PhotoResult:
     size : (int, int) or None
         Width and height of the upright photograph.
     sha256 : str or None
-        Of its file.
+        Of its file, if the job asks for it.
     taken : datetime or None
         By the camera's clock, where EXIF tells it.
     seconds : dict from a name of `STAGES` to float
@@ -106,6 +108,8 @@ class Job:
         Take the center crop of a photograph without a face.
     keep_crops : bool
         Return crops besides embeddings.
+    hashes : bool
+        Return the SHA-256 of each photograph's file.
     detector : DetectorSettings
     precision : {"auto", "bf16", "fp32"}
     """
@@ -115,6 +119,7 @@ class Job:
     rule: FaceRule = "all"
     center_fallback: bool = False
     keep_crops: bool = False
+    hashes: bool = False
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     precision: Precision = "auto"
 
@@ -156,31 +161,53 @@ class Pipeline:
         detected = iter(self.detector.detect_batch(pixels))
         share = (time.perf_counter() - start) / max(len(pixels), 1)
         results = []
-        for name, image, seconds, sha256, taken in images:
-            if isinstance(image, ImageError):
-                results.append(PhotoResult(name, problems=[str(image)], readable=False, seconds={"decode": seconds}))
+        for each in images:
+            if isinstance(each.image, ImageError):
+                result = PhotoResult(each.name, problems=[str(each.image)], readable=False)
+                results.append(replace(result, seconds={"decode": each.seconds}))
                 continue
             start = time.perf_counter()
-            result = self._crop(name, image, next(detected), rule or self.job.rule)
-            times = {"decode": seconds, "detect": share, "align": time.perf_counter() - start}
-            size = (image.shape[1], image.shape[0])
-            results.append(replace(result, seconds=times, size=size, sha256=sha256, taken=taken))
+            result = self._crop(each, each.image, next(detected), rule or self.job.rule)
+            times = {"decode": each.seconds, "detect": share, "align": time.perf_counter() - start}
+            size = each.size or (each.image.shape[1], each.image.shape[0])
+            results.append(replace(result, seconds=times, size=size, sha256=each.sha256, taken=each.taken))
         return results if self.embedder is None else self._embed(results, self.embedder)
 
-    def _crop(self, name: str, image: ImageArray, found: list[Face], rule: FaceRule) -> PhotoResult:
+    def _crop(self, photograph: Decoded, image: ImageArray, found: list[Face], rule: FaceRule) -> PhotoResult:
+        """The faces that the rule picks, in pixels of the whole photograph, and their crops."""
         faces, problems = [], []
-        for face in choose_faces(found, image.shape, rule):
+        chosen = choose_faces(found, image.shape, rule)
+        image, here = self._sharp_enough(photograph, image, chosen)
+        for face, at in zip(chosen, here, strict=True):
             try:
-                faces.append(EmbeddedFace(face, align(image, face.landmarks, self.alignment)))
+                crop = align(image, at.landmarks, self.alignment)
+                faces.append(EmbeddedFace(face.enlarged(photograph.reduction), crop))
             except AlignmentError as error:
-                problems.append(f"{name}: a face can't be aligned: {error}")
+                problems.append(f"{photograph.name}: a face can't be aligned: {error}")
         if not found:
-            problems.append(f"{name}: no face found")
+            problems.append(f"{photograph.name}: no face found")
         center = None
         if not faces and self.job.center_fallback:
-            whole = Face(np.array([0, 0, image.shape[1], image.shape[0]], np.float32), np.full((5, 2), np.nan), 0.0)
+            width, height = photograph.size or (image.shape[1], image.shape[0])
+            whole = Face(np.array([0, 0, width, height], np.float32), np.full((5, 2), np.nan), 0.0)
             center = EmbeddedFace(whole, center_crop(image, self.alignment))
-        return PhotoResult(name, faces, len(found), problems, center)
+        return PhotoResult(photograph.name, faces, len(found), problems, center)
+
+    def _sharp_enough(
+        self, photograph: Decoded, image: ImageArray, faces: list[Face]
+    ) -> tuple[ImageArray, Sequence[Face]]:
+        """The picture to cut these faces from, and the faces in its pixels: the whole one if a crop lacks pixels."""
+        if photograph.reduction > 1 and photograph.source is not None and any(map(self._lacks_pixels, faces)):
+            whole = read(photograph.source).image
+            if not isinstance(whole, ImageError):  # too large, or gone meanwhile
+                return whole, [face.enlarged(photograph.reduction) for face in faces]
+        return image, faces
+
+    def _lacks_pixels(self, face: Face) -> bool:
+        try:
+            return enlargement(face.landmarks, self.alignment) * PIXELS_FOR_ONE > 1
+        except AlignmentError:
+            return False
 
     def _embed(self, results: list[PhotoResult], embedder: Embedder) -> list[PhotoResult]:
         crops = [face.crop for result in results for face in _faces(result) if face.crop is not None]

@@ -45,24 +45,44 @@ def content_sha256(source: Source) -> str | None:
 
 
 class Decoded(NamedTuple):
-    """A photograph's name, its pixels (RGB uint8) or the error, the seconds that took, and what its file tells."""
+    """A photograph ready for detection.
+
+    Attributes
+    ----------
+    name : str
+    image : uint8 ndarray of shape (H, W, 3), or ImageError
+        RGB pixels, or why there are none.
+    seconds : float
+        What decoding took.
+    sha256 : str or None
+        Of its file, if that was asked for.
+    taken, size, reduction
+        As in `facever.faces.images.Photograph`; `size` is that of `image` by default.
+    source : Path, ImageBytes or None
+        Where the whole photograph can be read, if `image` is reduced.
+    """
 
     name: str
     image: ImageArray | ImageError
     seconds: float = 0.0
     sha256: str | None = None
     taken: datetime | None = None
+    size: tuple[int, int] | None = None
+    reduction: int = 1
+    source: Source | None = None
 
 
-def read(source: Source) -> Decoded:
-    """Read and decode a photograph."""
+def read(source: Source, needed: int | None = None, hashed: bool = False) -> Decoded:
+    """Read and decode a photograph; `needed` as for `load_photograph`."""
     start = time.perf_counter()
     name = str(source)
+    data = source.data if isinstance(source, ImageBytes) else source
     try:
-        pixels, taken = load_photograph(source.data if isinstance(source, ImageBytes) else source, name=name)
+        pixels, taken, size, reduction = load_photograph(data, name=name, needed=needed)
     except ImageError as error:
         return Decoded(name, error, time.perf_counter() - start)
-    return Decoded(name, pixels, time.perf_counter() - start, content_sha256(source), taken)
+    sha256 = content_sha256(source) if hashed else None
+    return Decoded(name, pixels, time.perf_counter() - start, sha256, taken, size, reduction, source)
 
 
 @dataclass(frozen=True, slots=True)

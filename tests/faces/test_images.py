@@ -614,6 +614,37 @@ def refusal(source: Any, **options: Any) -> ImageError:
     return caught.value
 
 
+@pytest.mark.parametrize(
+    ("needed", "reduction"), [(None, 1), (1201, 1), (1200, 1), (601, 1), (600, 2), (301, 2), (300, 4), (100, 8)]
+)
+def test_a_jpeg_is_reduced_as_long_as_its_shorter_side_keeps_what_is_needed(needed: int | None, reduction: int) -> None:
+    """Blocks of one color, 1600x1200, turned by EXIF: left half red, right half blue become top and bottom."""
+    picture = Image.new("RGB", (1600, 1200), (200, 0, 0))
+    picture.paste((0, 0, 200), (800, 0, 1600, 1200))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    found = load_photograph(encode(picture, "JPEG", exif=exif), needed=needed)
+    assert (found.size, found.reduction) == ((1200, 1600), reduction)
+    assert found.pixels.shape == (1600 // reduction, 1200 // reduction, 3)
+    np.testing.assert_allclose(found.pixels[20, 20], [200, 0, 0], atol=6)
+    np.testing.assert_allclose(found.pixels[-20, -20], [0, 0, 200], atol=6)
+    assert header_pixels(encode(picture, "JPEG"), needed) == found.pixels.size // 3
+
+
+def test_other_formats_are_not_reduced() -> None:
+    found = load_photograph(encode(Image.new("RGB", (1600, 1200)), "PNG"), needed=100)
+    assert (found.pixels.shape, found.size, found.reduction) == ((1200, 1600, 3), (1600, 1200), 1)
+
+
+@pytest.mark.slow
+def test_a_jpeg_beyond_the_limit_is_read_at_a_reduced_size_where_that_is_enough() -> None:
+    content = encode(Image.new("RGB", (12000, 9000), (10, 200, 30)), "JPEG", quality=50)
+    with pytest.raises(ImageError, match="too large: 108,000,000 pixels"):
+        load_photograph(content)
+    found = load_photograph(content, needed=1400)
+    assert (found.pixels.shape, found.size, found.reduction) == ((2250, 3000, 3), (12000, 9000), 4)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     error = refusal(tmp_path / "gone.jpg")
     assert error.source == str(tmp_path / "gone.jpg")

@@ -1,0 +1,59 @@
+"""Decoded pictures of every kind to upright 8-bit RGB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from facever.errors import ImageError
+
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF
+
+
+def to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
+    """Convert a loaded picture of any Pillow mode into an array of shape (H, W, 3)."""
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        picture = _reduce_to_8_bits(picture, name)
+    if picture.has_transparency_data:
+        return over_white(picture.convert("RGBA"))
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def over_white(picture: Image.Image) -> NDArray[np.uint8]:
+    """Lay an RGBA picture over white; the color stored under transparent pixels is arbitrary."""
+    canvas = Image.new("RGB", picture.size, "white")
+    canvas.paste(picture, mask=picture.getchannel("A"))
+    return np.asarray(canvas)
+
+
+def _reduce_to_8_bits(picture: Image.Image, name: str) -> Image.Image:
+    """Scale grayscale of 16 bits (12 in some TIFFs) to 8; Pillow's own conversion clips at 255 instead."""
+    levels = np.array(picture)  # (H, W), uint16 or int32
+    tags = getattr(picture, "tag_v2", {})  # a TIFF's
+    white = 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535
+    if levels.min() < 0 or levels.max() > white:
+        raise ImageError(name, "grayscale with 32 bits or signed; save it with 8 or 16 bits a channel")
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        levels = white - levels
+    if "transparency" in picture.info:
+        levels[levels == picture.info["transparency"]] = white
+    return Image.fromarray(scale_to_8_bits(levels, white))
+
+
+def scale_to_8_bits(levels: NDArray[Any], white: int) -> NDArray[np.uint8]:
+    """Map 0 … `white` to 0 … 255, rounded to the nearest; `white` is at most 65535."""
+    return ((levels.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+
+
+def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo an EXIF orientation; returns a contiguous array of shape (H, W, 3), or (W, H, 3) for 5 … 8."""
+    if orientation >= 5:  # the stored rows are the picture's columns
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
