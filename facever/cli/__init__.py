@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 
 from facever import __version__
 from facever.cli import (
+    bench,
     cache,
     calibrate,
     card,
@@ -36,6 +37,7 @@ from facever.cli import (
 )
 from facever.cli.common import say
 from facever.errors import FaceverError, SettingError, reason_of
+from facever.faces.memory import keep_freed_memory
 
 EXIT_CODES = """Exit codes: 0 success (verify: same person), 1 different people (verify), 2 usage error or bad input, \
 3 no face found, 4 photograph too poor to decide (verify), 70 a fault of facever's own, 130 interrupted, \
@@ -112,7 +114,7 @@ COMMANDS = {
     "Evaluate": {"eval-lfw": eval_lfw, "eval-pairs": eval_pairs, "eval-all": eval_all, "calibrate": calibrate},
     "Train": {"train": train, "study": study},
     "Weights": {"info": info, "card": card, "import": import_weights},
-    "House": {"cache": cache},
+    "House": {"bench": bench, "cache": cache},
 }
 for _panel, _commands in COMMANDS.items():
     for _name, _module in _commands.items():
@@ -141,6 +143,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are not text
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _terminate)
+    keep_freed_memory()
     try:
         app()
     except Exception as error:

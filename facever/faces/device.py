@@ -52,5 +52,4 @@ def computes_in_bf16(precision: str, device: torch.device) -> bool:
     if device.type == "cuda":
         # Natively from Ampere on; earlier cards emulate it, slowly. AMD's all have it.
         return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
-    # AVX-512's own bf16 instructions are not enough: without tiles (AMX) networks ran at two thirds of float32's speed.
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+    return any(getattr(torch.cpu, f"_is_{each}_supported", lambda: False)() for each in ("amx_tile", "avx512_bf16"))

@@ -67,13 +67,18 @@ def test_a_precision_that_is_asked_for_is_taken_whatever_the_device(
 
 
 @pytest.mark.parametrize("tiles", [True, False])
-def test_a_processor_takes_bfloat16_where_it_multiplies_tiles(monkeypatch: pytest.MonkeyPatch, tiles: bool) -> None:
+@pytest.mark.parametrize("vectors", [True, False])
+def test_a_processor_takes_bfloat16_where_it_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, tiles: bool, vectors: bool
+) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles, raising=False)
-    assert computes_in_bf16("auto", CPU) == tiles
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vectors, raising=False)
+    assert computes_in_bf16("auto", CPU) == (tiles or vectors)
 
 
 def test_a_torch_that_can_not_tell_means_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
     assert not computes_in_bf16("auto", CPU)
 
 
