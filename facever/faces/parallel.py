@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import functools
-import os
-import sys
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from filelock import FileLock
 
-from facever.errors import FaceverError
 from facever.faces.images import header_pixels
+from facever.faces.memory import keep_freed_memory
 from facever.faces.pipeline import Job, PhotoResult, Pipeline
 from facever.faces.sources import Decoded, Folder, ImageBytes, Source, read
+from facever.faces.workers import FEW, Workers
 
 BATCH = 16
 # A batch also ends after so many pixels.
 BATCH_PIXELS = 24_000_000
 READ_AHEAD = 4
-# Pixels that are decoded, or about to be, at a time in a process; a larger photograph is alone.
-PIXELS = 64_000_000
-# Worker processes take seconds to start; below so many photographs one process finishes sooner.
-FEW = 200
+# Pixels that are decoded, or about to be, at a time in a process; a larger photograph is alone, in all processes.
+PIXELS = 32_000_000
 
 
 def left_out(found: Folder) -> list[PhotoResult]:
@@ -42,12 +40,7 @@ def process_files(sources: Iterable[Source], job: Job, workers: int | None = Non
     ----------
     workers : int, optional
         Number of processes; by default one per core that this process may use, or one for few photographs. On CUDA a
-        single process feeds the device.
-
-    Raises
-    ------
-    FaceverError
-        If a worker was killed, most likely for want of memory.
+        single process feeds the device. A photograph that kills its worker has a result that says so.
     """
     sources = list(sources)
     if not sources:
@@ -71,21 +64,34 @@ def _in_this_process(sources: list[Source], job: Job) -> Iterator[PhotoResult]:
 class _Flow:
     """Photographs through a pipeline in batches, decoded a few ahead, with a bound on the pixels in memory.
 
-    The bound is kept by the headers, before anything is decoded: a file of a megabyte may hold 80 million pixels.
+    The bound is kept by the headers, before anything is decoded: a file of a megabyte may hold 80 million pixels. A
+    large photograph is alone, in all processes that share the lock `large`.
     """
 
-    def __init__(self, pipeline: Pipeline, size: int, pool: ThreadPoolExecutor | None = None) -> None:
-        self.pipeline, self.size, self.pool = pipeline, size, pool
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        size: int,
+        pool: ThreadPoolExecutor | None = None,
+        large: AbstractContextManager[object] = nullcontext(),
+    ) -> None:
+        self.pipeline, self.size, self.pool, self.large = pipeline, size, pool, large
+        self.needed = pipeline.job.detector.needed
         self.waiting: deque[tuple[Callable[[], Decoded], int]] = deque()
         self.batch: list[Decoded] = []
         self.batch_pixels = self.pixels = 0
 
     def __call__(self, sources: Iterable[Source]) -> Iterator[PhotoResult]:
         for source in sources:
-            pixels = header_pixels(source.data if isinstance(source, ImageBytes) else source)
-            while self.pixels and self.pixels + pixels > PIXELS:
+            pixels = header_pixels(source.data if isinstance(source, ImageBytes) else source, self.needed)
+            while (self.waiting or self.batch) and self.pixels + pixels > PIXELS:
                 yield from self._advance()
-            decode = functools.partial(read, source)
+            decode = functools.partial(read, source, self.needed, self.pipeline.job.hashes)
+            if pixels > PIXELS:
+                with self.large:
+                    results = self.pipeline([decode()])
+                yield from results
+                continue
             self.waiting.append((decode if self.pool is None else self.pool.submit(decode).result, pixels))
             self.pixels += pixels
             if len(self.waiting) > (READ_AHEAD if self.pool else 0):
@@ -108,64 +114,24 @@ class _Flow:
 
 
 def _in_workers(sources: list[Source], job: Job, workers: int) -> Iterator[PhotoResult]:
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    parallel = Parallel(
-        n_jobs=workers,
-        return_as="generator",
-        pre_dispatch="3*n_jobs",
-        batch_size=1,
-        initializer=_start_worker,
-        initargs=(os.getpid(),),
-    )
-    tasks = (delayed(_process_batch)(batch, job) for batch in _batches(sources, BATCH))
-    _quiet_pool()
-    try:
-        for results in parallel(tasks):
-            yield from results
-    except TerminatedWorkerError as error:
-        raise FaceverError("a worker process was killed, perhaps for want of memory; use fewer --workers") from error
+    with TemporaryDirectory(prefix="facever-") as folder:
+        pool: Workers[Source, PhotoResult] = Workers(workers, _worker, (job, f"{folder}/large.lock"), _lost)
+        yield from pool(_batches(sources, BATCH))
 
 
-@functools.cache
-def _quiet_pool() -> None:
-    """Suppress loky's harmless KeyError, printed when an interrupt ends its pool."""
-    others = threading.excepthook
-
-    def hook(args: threading.ExceptHookArgs) -> None:
-        if not (args.exc_type is KeyError and args.thread and args.thread.name == "ExecutorManagerThread"):
-            others(args)
-
-    threading.excepthook = hook
-
-
-def _process_batch(sources: list[Source], job: Job) -> list[PhotoResult]:
-    return list(_Flow(_pipeline_of_worker(job), BATCH)(sources))
-
-
-@functools.lru_cache(maxsize=1)
-def _pipeline_of_worker(job: Job) -> Pipeline:
+def _worker(job: Job, large: str) -> Callable[[list[Source]], list[PhotoResult]]:
+    """What a worker process does."""
+    keep_freed_memory()
     torch.set_num_threads(1)
-    return Pipeline(job)
+    flow = _Flow(Pipeline(job), BATCH, large=FileLock(large))
+    return lambda sources: list(flow(sources))
 
 
-def _start_worker(parent: int) -> None:
-    """End this process when its parent has ended: one that was killed can't tell its workers."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    if sys.platform == "win32":
-        import ctypes
-
-        synchronize, infinite = 0x00100000, 0xFFFFFFFF
-        kernel = ctypes.windll.kernel32
-        kernel.WaitForSingleObject(kernel.OpenProcess(synchronize, False, parent), infinite)
-    else:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-    os._exit(1)
+def _lost(source: Source) -> PhotoResult:
+    problem = (
+        f"{source}: reading it ended the process, perhaps for want of memory; scale it down, or use fewer --workers"
+    )
+    return PhotoResult(str(source), problems=[problem], readable=False)
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -11,18 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import worker_samples
 from numpy.typing import NDArray
 from PIL import Image
 
-from facever.errors import AlignmentError, FaceverError
+from facever.errors import AlignmentError
 from facever.faces import parallel as streaming
 from facever.faces import pipeline
-from facever.faces.detection import Detector, Face
+from facever.faces.detection import Detector, DetectorSettings, Face
 from facever.faces.embedder import Embedder
 from facever.faces.images import load_image
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Job, PhotoResult, Pipeline, choose_faces
 from facever.faces.sources import Decoded
+from facever.faces.workers import Workers
 from facever.weights.alignment import DLIB_150
 from facever.weights.shipped import find_weights
 
@@ -140,16 +142,45 @@ def test_bfloat16_is_what_it_says_and_near_to_float32(folder: Path, job: Job) ->
     assert 0.999 <= cosine_of(full, half) < LEAST_COSINE["fp32"]
 
 
-def test_a_killed_worker_is_named_with_a_remedy(folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    import joblib
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+@pytest.mark.slow
+def test_a_photograph_that_kills_its_worker_is_named_and_costs_no_other(folder: Path, job: Job) -> None:
+    """The system's killer of large processes, played by a detector that ends the process on a certain picture."""
+    paths = [folder / name for name in ("a.png", "empty_room.png", "b.png")]
+    pool = Workers(2, worker_samples.deadly_pipeline, (job, 50_000), streaming._lost)
+    a, room, b = pool([paths])
+    assert [len(a.faces), len(b.faces)] == [1, 1]
+    assert not room.readable
+    (problem,) = room.problems
+    assert problem.startswith(f"{paths[1]}: ") and "use fewer --workers" in problem
 
-    def killed(*_: object, **__: object) -> object:
-        raise TerminatedWorkerError("A worker process managed by the executor was unexpectedly terminated.")
 
-    monkeypatch.setattr(joblib, "Parallel", lambda *_, **__: killed)
-    with pytest.raises(FaceverError, match="use fewer --workers"):
-        list(process_files([folder / "a.png"], job, workers=2))
+@pytest.mark.slow
+def test_a_large_jpeg_gives_the_face_of_the_whole_photograph(
+    tmp_path: Path, portrait: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A face of some 160 pixels in 4,000 by 2,800: it is found at half the size, and cut from all pixels."""
+    canvas = Image.new("RGB", (4000, 2800), (90, 90, 90))
+    canvas.paste(Image.open(portrait).convert("RGB"), (2000, 900))
+    canvas.save(tmp_path / "large.jpg", quality=95)
+    sizes = []
+    whole_detect = Detector.detect_batch
+
+    def detect_batch(self: Detector, images) -> list[list[Face]]:
+        sizes.append([image.shape for image in images])
+        return whole_detect(self, images)
+
+    monkeypatch.setattr(Detector, "detect_batch", detect_batch)
+    job = replace(job, precision="fp32", keep_crops=True)
+    (reduced,) = process_files([tmp_path / "large.jpg"], job)
+    (whole,) = process_files([tmp_path / "large.jpg"], replace(job, detector=DetectorSettings.parse("84")))
+    assert sizes == [[(1400, 2000, 3)], [(2800, 4000, 3)]]
+    assert reduced.size == whole.size == (4000, 2800)
+    (face,), (other,) = reduced.faces, whole.faces
+    np.testing.assert_allclose(face.face.box, other.face.box, atol=12)  # of 180
+    np.testing.assert_allclose(face.face.landmarks, other.face.landmarks, atol=4)
+    assert cosine_of(embedding_of(reduced), embedding_of(whole)) > 0.97
+    assert face.sharpness is not None and other.sharpness is not None
+    assert face.sharpness > 0.7 * other.sharpness
 
 
 @pytest.mark.parametrize(("rule", "places"), [("all", list(PASTED)), ("largest", ["left"]), ("center", ["middle"])])
@@ -269,12 +300,12 @@ def test_pixels_in_memory_are_bounded_before_they_are_decoded(
     lock, inside, most = threading.Lock(), 0, 0
     read = streaming.read
 
-    def counted(source):
+    def counted(source, *rest):
         nonlocal inside, most
         with lock:
             inside += 1
             most = max(most, inside)
-        return read(source)
+        return read(source, *rest)
 
     def detect_batch(_: Detector, images) -> list[list[Face]]:
         nonlocal inside
@@ -324,23 +355,3 @@ def test_each_photograph_tells_what_its_stages_took(folder: Path, job: Job, work
     assert broken.seconds["decode"] > 0
     assert "detect" not in broken.seconds
     assert max(sum(p.seconds[stage] for p in (face, room, other)) for stage in ("detect", "embed")) < passed
-
-
-def test_an_interrupted_pool_shows_no_traceback_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
-    streaming._quiet_pool.__wrapped__()
-
-    def lose(error: Exception, thread: str) -> str:
-        def work() -> None:
-            raise error
-
-        one = threading.Thread(target=work, name=thread)
-        one.start()
-        one.join()
-        return capsys.readouterr().err
-
-    assert lose(KeyError(5), "ExecutorManagerThread") == ""
-    assert "ValueError: of its own" in lose(ValueError("of its own"), "ExecutorManagerThread")
-    assert "KeyError: 5" in lose(KeyError(5), "somebody else's")
