@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 from facever.answer import DEFAULT_FAR, Answer, Question
-from facever.errors import FaceverError
+from facever.errors import FaceverError, ImageError
 from facever.faces.detection import DetectorSettings
 from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageInput, load_image
 from facever.faces.parallel import left_out, process_files
 from facever.faces.pipeline import EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
-from facever.faces.sources import Decoded, find_photographs
+from facever.faces.sources import Decoded, find_photographs, read
+from facever.faces.stored import StoredFaces
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
 from facever.weights.shipped import find_weights, weights_sha256
@@ -30,8 +32,8 @@ class Verifier:
     default is bfloat16 where that is faster.
     """
 
-    def __init__(self, pipeline: Pipeline, job: Job, weights: WeightsId, info: WeightsInfo) -> None:
-        self._pipeline, self._job, self.weights, self.info = pipeline, job, weights, info
+    def __init__(self, embedder: Embedder, job: Job, weights: WeightsId, info: WeightsInfo) -> None:
+        self._embedder, self._job, self.weights, self.info = embedder, job, weights, info
 
     @classmethod
     def load(
@@ -71,8 +73,7 @@ class Verifier:
         embedder = Embedder.load(path, chosen, "fp32" if precision == "auto" else precision)
         info = embedder.info if calibration is None else read_thresholds(Path(calibration), path, embedder.info)
         job = Job(output=path, device=str(chosen), detector=detector, precision=precision)
-        pipeline = Pipeline(replace(job, keep_crops=True), embedder)
-        return cls(pipeline, job, WeightsId(embedder.info.name, weights_sha256(path)), info)
+        return cls(embedder, job, WeightsId(embedder.info.name, weights_sha256(path)), info)
 
     @property
     def path(self) -> Path:
@@ -83,18 +84,24 @@ class Verifier:
     @property
     def size(self) -> int:
         """d, the number of components of an embedding."""
-        assert self._pipeline.embedder is not None
-        return self._pipeline.embedder.network.embedding_size
+        return self._embedder.network.embedding_size
 
     @property
     def precision(self) -> str:
         """In which many photographs are embedded: "bf16" or "fp32"."""
         return "bf16" if computes_in_bf16(self._job.precision, choose_device(self._job.device)) else "fp32"
 
-    def job(self, rule: FaceRule = "all", *, center_fallback: bool = False, keep_crops: bool = False) -> Job:
+    def job(
+        self,
+        rule: FaceRule = "all",
+        *,
+        center_fallback: bool = False,
+        keep_crops: bool = False,
+        hashes: bool = False,
+    ) -> Job:
         """The job by which many photographs are embedded, for `facever.faces.parallel.process_files`."""
         check_rule(rule)
-        return replace(self._job, rule=rule, center_fallback=center_fallback, keep_crops=keep_crops)
+        return replace(self._job, rule=rule, center_fallback=center_fallback, keep_crops=keep_crops, hashes=hashes)
 
     def faces(self, source: ImageInput, rule: FaceRule = "all") -> list[EmbeddedFace]:
         """The faces of a photograph with crop, embedding and norm, by descending score; [] where there is none.
@@ -158,17 +165,20 @@ class Verifier:
         question: Question,
         workers: int | None = None,
         through: Through = lambda results, total: results,
+        stored: StoredFaces | None = None,
     ) -> Iterator[Answer | FaceverError]:
         """The answer for each pair, in order, or why there is none; each photograph is embedded once.
 
         As two photographs are, all are compared in float32, unless another precision was asked for. `question` comes
-        from `Question`, `workers` and `through` are as for `embed_folder`.
+        from `Question`, `workers` and `through` are as for `embed_folder`; photographs in `stored` are not embedded.
         """
         paths = list(dict.fromkeys(path for pair in pairs for path in pair))
+        found = {} if stored is None else stored.of(paths, question.faces)
+        paths = [path for path in paths if path not in found]
         precision: Precision = "fp32" if self._job.precision == "auto" else self._job.precision
         job = replace(self.job(question.faces), precision=precision)
         results = through(process_files(paths, job, workers), len(paths))
-        found = dict(zip(paths, results, strict=True))
+        found |= zip(paths, results, strict=True)
         for a, b in pairs:
             try:
                 yield question.answer(found[a], found[b])
@@ -196,6 +206,16 @@ class Verifier:
         found = find_photographs(folder)
         return chain(left_out(found), through(process_files(found.paths, job, workers), len(found.paths)))
 
+    @cached_property
+    def _pipeline(self) -> Pipeline:
+        """For photographs one by one; who embeds a folder in several processes has no use for it."""
+        return Pipeline(replace(self._job, keep_crops=True), self._embedder)
+
     def _result(self, source: ImageInput, rule: FaceRule) -> PhotoResult:
-        name = str(source) if isinstance(source, str | Path) else "the photograph"
-        return self._pipeline([Decoded(name, load_image(source))], rule)[0]
+        if isinstance(source, str | Path):
+            photograph = read(Path(source), self._job.detector.needed)
+            if isinstance(photograph.image, ImageError):
+                raise photograph.image
+        else:
+            photograph = Decoded("the photograph", load_image(source))
+        return self._pipeline([photograph], rule)[0]

@@ -43,7 +43,7 @@ def embed(
     repair: Annotated[bool, typer.Option("--repair", help="Embed anew what damaged parts held.")] = False,
     one_file: Annotated[bool, typer.Option("--one-file", help="Write one Parquet file, anew.")] = False,
     force: Force = False,
-    min_face: MinFace = 40,
+    min_face: MinFace = "3%",
     device: Device = "auto",
     workers: Workers = None,
     json_: Json = False,
@@ -56,18 +56,10 @@ def embed(
     Parts are written as they come. Run it again to continue after an interruption, and to embed what is new or changed
     since; unchanged photographs are not read.
     """
-    from dataclasses import asdict
-    from itertools import chain
-
-    from facever.errors import DataError, NoFaceError, SettingError
-    from facever.faces.dataset import Update, open_dataset
-    from facever.faces.detection import DetectorSettings
-    from facever.faces.formats import HEIC_REMEDY
-    from facever.faces.parallel import left_out, process_files
-    from facever.faces.parquet import made_with, schema, write_embeddings
+    from facever.errors import SettingError
     from facever.faces.sources import find_all
+    from facever.faces.workers import FEW, warm_up
     from facever.files import check_output
-    from facever.verifier import Verifier
 
     folder, found = find_all(photographs)
     path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
@@ -76,11 +68,25 @@ def embed(
         check_output(path, kind, photographs, force)
         if prune or repair:
             raise SettingError("is for a dataset; a single file is written anew", "prune" if prune else "repair")
-    verifier = Verifier.load(weights, device, detector=DetectorSettings(min_face))
+    if device in ("auto", "cpu") and (workers or len(found.paths)) >= (2 if workers else FEW):
+        warm_up()  # while this process imports the same
+
+    from dataclasses import asdict
+    from itertools import chain
+
+    from facever.errors import DataError, NoFaceError
+    from facever.faces.dataset import Update, open_dataset
+    from facever.faces.detection import DetectorSettings
+    from facever.faces.formats import HEIC_REMEDY
+    from facever.faces.parallel import left_out, process_files
+    from facever.faces.parquet import made_with, schema, write_embeddings
+    from facever.verifier import Verifier
+
+    verifier = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face))
     start = time.monotonic()
     if not found.paths and not found.all_errors():  # a disk that is not mounted, for one: nothing to prune by
         raise DataError(f"{folder}: no photographs in it; name a folder that holds some")
-    job = verifier.job(faces)  # type: ignore[arg-type]
+    job = verifier.job(faces, hashes=True)  # type: ignore[arg-type]
 
     def process(paths: list[Path]) -> Iterator[PhotoResult]:
         return counted(process_files(paths, job, workers), len(paths), "embedding")

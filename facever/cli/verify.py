@@ -38,6 +38,10 @@ def verify(
         Path | None,
         typer.Option(help="Folder that the table's paths are relative to.", show_default="the table's folder"),
     ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="What `facever embed` wrote: photographs in it are not embedded again.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -69,7 +73,7 @@ def verify(
             metavar="PERCENTILE",
         ),
     ] = None,
-    min_face: MinFace = 40,
+    min_face: MinFace = "3%",
     device: Device = "auto",
     workers: Workers = None,
     force: Force = False,
@@ -93,23 +97,27 @@ def verify(
 
     from facever.answer import Question
     from facever.cli.evaluating import through
-    from facever.errors import NoFaceError
+    from facever.errors import NoFaceError, SettingError
     from facever.faces.detection import DetectorSettings
+    from facever.faces.stored import StoredFaces
     from facever.reports.answers import check_answers_file, write_answers
     from facever.reports.tables import answer_text
     from facever.verifier import Verifier
 
     asked = _asked(photographs or [], pairs, root)
     many = pairs is not None or len(asked) > 1
+    if gallery is not None and not many:
+        raise SettingError("is for many pairs", "gallery")
     if out is not None:
         check_answers_file(out, [*([] if pairs is None else [pairs]), *dict.fromkeys(sum(asked, ()))], many, force)
-    verifier = Verifier.load(weights, device, detector=DetectorSettings(min_face), calibration=thresholds)
+    verifier = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face), calibration=thresholds)
     settings = (faces, threshold, far, prior, min_quality)
     if not quiet:
         license_notice(verifier.info)
     if many:
         question = Question(verifier.info, verifier.weights, *settings)  # type: ignore[arg-type]
-        answers = verifier.verify_pairs(asked, question, workers, through)
+        stored = None if gallery is None else StoredFaces(gallery, verifier.weights)
+        answers = verifier.verify_pairs(asked, question, workers, through, stored)
         counts = write_answers(out, asked, answers, as_json=json_)
         unanswered = counts.pairs - counts.same - counts.different
         told = f"same person {counts.same}, different people {counts.different}, no answer {unanswered}"

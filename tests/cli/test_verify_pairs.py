@@ -98,9 +98,9 @@ def test_each_photograph_is_embedded_once(folder: Path, monkeypatch: pytest.Monk
     read: list[str] = []
     whole = parallel.read
 
-    def counting(source: Path) -> object:
+    def counting(source: Path, *rest: object) -> object:
         read.append(source.name)
-        return whole(source)
+        return whole(source, *rest)
 
     monkeypatch.setattr(parallel, "read", counting)
     verifier = Verifier.load("dlib", "cpu")
@@ -108,3 +108,57 @@ def test_each_photograph_is_embedded_once(folder: Path, monkeypatch: pytest.Monk
     pairs = [(a, b), (b, a), (a, a)]
     assert len(list(verifier.verify_pairs(pairs, Question(verifier.info, verifier.weights)))) == 3
     assert sorted(read) == ["a.png", "b.png"]
+
+
+def test_stored_faces_give_the_answers_and_their_photographs_are_not_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert facever("embed", folder, "-o", folder / "faces.parquet", "-w", "dlib").code == 0
+    fresh = facever("verify", "--pairs", folder / "pairs.csv", "-w", "dlib")
+    read: list[str] = []
+    whole = parallel.read
+    monkeypatch.setattr(parallel, "read", lambda source, *rest: read.append(source.name) or whole(source, *rest))
+    monkeypatch.chdir(folder)
+    for gallery in ("faces.parquet", folder / "faces.parquet"):
+        stored = facever("verify", "--pairs", "pairs.csv", "--gallery", gallery, "-w", "dlib")
+        assert (stored.code, stored.err) == (0, fresh.err)
+        pairs = zip(*(csv.DictReader(io.StringIO(each.out)) for each in (stored, fresh)), strict=True)
+        for row, other in pairs:
+            assert row["same"] == other["same"]
+            assert (row["faces_a"], row["box_b"]) == (other["faces_a"], other["box_b"])
+            if row["cosine"]:
+                assert float(row["cosine"]) == pytest.approx(float(other["cosine"]), abs=2e-3)
+            assert row["error"].partition(": ")[2] == other["error"].partition(": ")[2]
+    assert set(read) == {"gone.png"}
+
+
+def test_a_photograph_that_is_not_stored_is_embedded(folder: Path) -> None:
+    assert facever("embed", folder / "a.png", "-o", folder / "one.parquet", "--one-file", "-w", "dlib").code == 0
+    outcome = facever(
+        "verify",
+        folder / "a.png",
+        folder / "b.png",
+        *[folder / "b.png"] * 2,
+        "--gallery",
+        folder / "one.parquet",
+        "-w",
+        "dlib",
+    )
+    assert (outcome.code, outcome.err) == (0, "pairs 2: same person 2, different people 0, no answer 0\n")
+
+
+def test_stored_faces_of_other_weights_or_rules_and_other_files_are_refused(folder: Path) -> None:
+    pair = [folder / "a.png", folder / "b.png"] * 2
+    for out, faces in (("all", "all"), ("largest", "largest")):
+        assert facever("embed", pair[0], "-o", folder / out, "-w", "dlib", "--faces", faces).code == 0
+    (folder / "text.parquet").write_text("path,embedding")
+    (folder / "empty").mkdir()
+    for name, weights, says in (
+        ("all", "mobilefacenet", "made with the weights dlib"),
+        ("largest", "dlib", "holds the largest face of each photograph"),
+        ("text.parquet", "dlib", "name what facever embed wrote"),
+        ("empty", "dlib", "no dataset of facever embed"),
+    ):
+        outcome = facever("verify", *pair, "--gallery", folder / name, "-w", weights)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert says in " ".join(outcome.err.split())
