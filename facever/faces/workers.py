@@ -13,9 +13,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from facever.errors import FaceverError
@@ -48,7 +50,25 @@ def warm_up() -> None:
         from multiprocessing.forkserver import ensure_running
 
         _context()
-        ensure_running()
+        with _same_modules():
+            ensure_running()
+
+
+@contextmanager
+def _same_modules() -> Iterator[None]:
+    """Have a process that starts meanwhile find modules where this one does, and not in the working directory."""
+    paths = [path or str(Path.cwd()) for path in sys.path]
+    changed = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @dataclass(slots=True)
@@ -158,7 +178,9 @@ class Workers(Generic[Item, Result]):
     def _new(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self._start, self._arguments), daemon=True)
-        process.start()
+        warm_up()
+        with _same_modules():
+            process.start()
         theirs.close()  # so that the end of the process closes the pipe
         worker = _Worker(process, ours)
         self._workers.append(worker)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import worker_samples
@@ -54,3 +57,14 @@ def test_a_slow_reader_bounds_what_is_taken_and_leaving_early_ends_the_workers()
     assert taken <= 2 * AHEAD + 1
     results.close()
     assert multiprocessing.active_children() == []
+
+
+def test_workers_import_nothing_from_the_working_directory(people: Path, tmp_path: Path) -> None:
+    command = Path(sys.executable).parent / "facever"
+    if not command.exists():
+        pytest.skip("facever is not installed")
+    for name in ("torch", "numpy", "random", "facever"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the working directory')")
+    arguments = ["embed", people, "-o", "out.parquet", "--workers", "2", "-w", "dlib"]
+    done = subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "working directory" in done.stderr) == (0, False)
