@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facever.answer import DEFAULT_FAR, Answer, Question
 from facever.errors import FaceverError, ImageError
@@ -17,11 +18,13 @@ from facever.faces.images import ImageInput, load_image
 from facever.faces.parallel import left_out, process_files
 from facever.faces.pipeline import EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
 from facever.faces.sources import Decoded, find_photographs, read
-from facever.faces.stored import StoredFaces
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
 from facever.weights.shipped import find_weights, weights_sha256
 from facever.weights.thresholds_json import read_thresholds
+
+if TYPE_CHECKING:
+    from facever.faces.stored import StoredFaces
 
 
 class Verifier:

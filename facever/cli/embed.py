@@ -21,13 +21,20 @@ SINGLE_FILES: dict[str, Kind] = {".csv": "csv", ".jsonl": "json"}
 
 def embed(
     photographs: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             help="Folders, searched recursively; photographs; patterns such as '2019/*.jpg'.",
             metavar="FOLDER…",
+            show_default=False,
             **UNCHECKED,
         ),
-    ],
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", help="Text file of photographs and folders, one a line; - for stdin.", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -39,6 +46,10 @@ def embed(
     ] = None,
     weights: Weights = "default",
     faces: Annotated[str, typer.Option(help="Which faces of a photograph to embed: all, largest or center.")] = "all",
+    mirror: Annotated[
+        bool,
+        typer.Option("--mirror/--no-mirror", help="Average each face with its mirror image; without, twice as fast."),
+    ] = True,
     prune: Annotated[bool, typer.Option("--prune", help="Remove the rows of photographs that are gone.")] = False,
     repair: Annotated[bool, typer.Option("--repair", help="Embed anew what damaged parts held.")] = False,
     one_file: Annotated[bool, typer.Option("--one-file", help="Write one Parquet file, anew.")] = False,
@@ -57,21 +68,24 @@ def embed(
     since; unchanged photographs are not read.
     """
     from facever.errors import SettingError
-    from facever.faces.sources import find_all
+    from facever.faces.sources import find_all, listed_paths
     from facever.faces.workers import FEW, warm_up
     from facever.files import check_output
 
-    folder, found = find_all(photographs)
+    named = [*(photographs or []), *([] if listed is None else listed_paths(listed))]
+    if not named:
+        raise typer.BadParameter("name a folder, photographs, or --list")
+    folder, found = find_all(named)
     path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
     kind = SINGLE_FILES.get(path.suffix.lower(), "parquet" if one_file else None)
     if kind is not None:
-        check_output(path, kind, photographs, force)
+        check_output(path, kind, named, force)
         if prune or repair:
             raise SettingError("is for a dataset; a single file is written anew", "prune" if prune else "repair")
     if device in ("auto", "cpu") and (workers or len(found.paths)) >= (2 if workers else FEW):
         warm_up()  # while this process imports the same
 
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
     from itertools import chain
 
     from facever.errors import DataError, NoFaceError
@@ -86,7 +100,7 @@ def embed(
     start = time.monotonic()
     if not found.paths and not found.all_errors():  # a disk that is not mounted, for one: nothing to prune by
         raise DataError(f"{folder}: no photographs in it; name a folder that holds some")
-    job = verifier.job(faces, hashes=True)  # type: ignore[arg-type]
+    job = replace(verifier.job(faces, hashes=True), mirrored=mirror)  # type: ignore[arg-type]
 
     def process(paths: list[Path]) -> Iterator[PhotoResult]:
         return counted(process_files(paths, job, workers), len(paths), "embedding")
@@ -98,7 +112,7 @@ def embed(
     else:
         columns = schema(verifier.size, made_with(verifier.info, verifier.weights))
         used = {"weights": asdict(verifier.weights), "folder": str(folder.resolve())}
-        made = {**used, "faces": faces, "min_face": min_face}
+        made = {**used, "faces": faces, "min_face": min_face, "mirror": mirror}
         with open_dataset(path, folder, columns, verifier.info.quality, made, repair) as dataset:
             if dataset.repaired:
                 say(f"damaged and removed: {', '.join(dataset.repaired)}")

@@ -99,9 +99,6 @@ def verify(
     from facever.cli.evaluating import through
     from facever.errors import NoFaceError, SettingError
     from facever.faces.detection import DetectorSettings
-    from facever.faces.stored import StoredFaces
-    from facever.reports.answers import check_answers_file, write_answers
-    from facever.reports.tables import answer_text
     from facever.verifier import Verifier
 
     asked = _asked(photographs or [], pairs, root)
@@ -109,12 +106,17 @@ def verify(
     if gallery is not None and not many:
         raise SettingError("is for many pairs", "gallery")
     if out is not None:
+        from facever.reports.answers import check_answers_file
+
         check_answers_file(out, [*([] if pairs is None else [pairs]), *dict.fromkeys(sum(asked, ()))], many, force)
     verifier = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face), calibration=thresholds)
     settings = (faces, threshold, far, prior, min_quality)
     if not quiet:
         license_notice(verifier.info)
     if many:
+        from facever.faces.stored import StoredFaces
+        from facever.reports.answers import write_answers
+
         question = Question(verifier.info, verifier.weights, *settings)  # type: ignore[arg-type]
         stored = None if gallery is None else StoredFaces(gallery, verifier.weights)
         answers = verifier.verify_pairs(asked, question, workers, through, stored)
@@ -130,6 +132,8 @@ def verify(
     if json_:
         print_json(asdict(answer))
     else:
+        from facever.reports.answer_text import answer_text
+
         print(answer_text(answer, printable(str(a)), printable(str(b)), faces))
         if max(answer.faces_found) > 1 and faces == "largest":
             say("a photograph shows several faces; choose with --faces largest, center or all")
@@ -138,10 +142,10 @@ def verify(
 
 def _asked(photographs: list[Path], pairs: Path | None, root: Path | None) -> list[tuple[Path, Path]]:
     """The pairs that the command line names."""
-    from facever.datasets.pair_tables import read_questions
-    from facever.errors import SettingError
-
     if pairs is not None:
+        from facever.datasets.pair_tables import read_questions
+        from facever.errors import SettingError
+
         if photographs:
             raise SettingError("takes the place of photographs; give one of the two", "pairs")
         return read_questions(pairs, root)

@@ -27,12 +27,20 @@ class Embedder:
     device : torch.device
     precision : {"auto", "bf16", "fp32"}
         Of convolutions and dense layers; "auto" is bfloat16 where that is faster. It changes a cosine by about 3e-4.
+    mirrored : bool
+        Whether to average each face with its mirror image, where the weights say so.
     """
 
     def __init__(
-        self, info: WeightsInfo, network: EmbeddingNetwork, device: torch.device, precision: Precision = "auto"
+        self,
+        info: WeightsInfo,
+        network: EmbeddingNetwork,
+        device: torch.device,
+        precision: Precision = "auto",
+        mirrored: bool = True,
     ) -> None:
         self.info = info
+        self.mirrored = info.mirrored and mirrored
         self.device = device
         self.precision = "bf16" if computes_in_bf16(precision, device) else "fp32"
         # Channels last is twice as fast for these convolutions on a CPU, and no slower elsewhere.
@@ -43,24 +51,29 @@ class Embedder:
                 module.to(self.dtype)
 
     @classmethod
-    def load(cls, weights: str | Path, device: str | torch.device = "auto", precision: Precision = "auto") -> Embedder:
+    def load(
+        cls,
+        weights: str | Path,
+        device: str | torch.device = "auto",
+        precision: Precision = "auto",
+        mirrored: bool = True,
+    ) -> Embedder:
         """Load shipped weights by name, or a weights file. Raises WeightsError."""
         chosen = choose_device(device) if isinstance(device, str) else device
         info, network = load_weights(weights)
-        return cls(info, network, chosen, precision)
+        return cls(info, network, chosen, precision, mirrored)
 
     @torch.inference_mode()
     def features(self, crops: NDArray[np.uint8] | Tensor) -> Tensor:
         """Unnormalized features, float32 (n, d), of RGB uint8 crops (n, H, W, 3)."""
         pixels = torch.as_tensor(crops).to(self.device).permute(0, 3, 1, 2)  # (n, 3, H, W), channels last in memory
         x = self.info.normalization(pixels).to(self.dtype)
-        features = self.network(x).float()
-        if self.info.mirrored:
-            features = (features + self.network(x.flip(3)).float()) / 2
-        return features
+        if not self.mirrored:
+            return self.network(x).float()
+        return self.network(torch.cat([x, x.flip(3)])).float().reshape(2, len(x), -1).mean(0)
 
     def __call__(
-        self, crops: NDArray[np.uint8], batch_size: int = 64
+        self, crops: NDArray[np.uint8], batch_size: int = 32
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Embeddings and norms of crops.
 

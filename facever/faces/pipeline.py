@@ -14,7 +14,6 @@ from typing import Literal, get_args
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from facever.errors import AlignmentError, ImageError, SettingError
@@ -108,6 +107,8 @@ class Job:
         Take the center crop of a photograph without a face.
     keep_crops : bool
         Return crops besides embeddings.
+    mirrored : bool
+        Average each face with its mirror image, where the weights say so.
     hashes : bool
         Return the SHA-256 of each photograph's file.
     detector : DetectorSettings
@@ -119,6 +120,7 @@ class Job:
     rule: FaceRule = "all"
     center_fallback: bool = False
     keep_crops: bool = False
+    mirrored: bool = True
     hashes: bool = False
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     precision: Precision = "auto"
@@ -151,7 +153,7 @@ class Pipeline:
         if isinstance(job.output, Alignment):
             self.alignment = job.output
         else:
-            self.embedder = embedder or Embedder.load(job.output, torch.device(job.device), job.precision)
+            self.embedder = embedder or Embedder.load(job.output, job.device, job.precision, job.mirrored)
             self.alignment = self.embedder.info.alignment
 
     def __call__(self, images: Sequence[Decoded], rule: FaceRule | None = None) -> list[PhotoResult]:

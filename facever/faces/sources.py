@@ -6,6 +6,7 @@ import glob
 import hashlib
 import os
 import stat
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from facever.errors import DataError, ImageError, reason_of
+from facever.errors import DataError, ImageError, reading, reason_of
 from facever.faces.formats import HEIC_REMEDY, photograph_suffixes, undecodable_suffixes
 from facever.faces.images import ImageArray, load_photograph
 from facever.files import sha256_of
@@ -132,6 +133,19 @@ def find_all(paths: Sequence[Path]) -> tuple[Path, Folder]:
     passed_over = {*chain.from_iterable(each.passed_over for each in found)}
     errors = list(chain.from_iterable(each.errors for each in found))
     return root, Folder(sorted(whole), errors, sorted(passed_over))
+
+
+def listed_paths(file: Path) -> list[Path]:
+    """The paths in a text file, one a line; "-" is stdin. Raises DataError if it can't be read, or is empty."""
+    if file == Path("-"):
+        content = sys.stdin.buffer.read()
+    else:
+        with reading(file, "name a text file of paths, one a line"):
+            content = file.read_bytes()
+    paths = [Path(os.fsdecode(line.rstrip(b"\r"))) for line in content.split(b"\n") if line.strip()]
+    if not paths:
+        raise DataError(f"{file}: names no photograph; write one path a line")
+    return paths
 
 
 def _matching(path: Path) -> list[Path]:

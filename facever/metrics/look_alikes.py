@@ -14,8 +14,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from facever.metrics.all_pairs import AllPairs, all_pairs
 from facever.metrics.bootstrap import REPLICATES
@@ -44,6 +42,9 @@ def grouped_people(embeddings: NDArray[np.float32], who: Integers, groups: int) 
     groups : int
         At most as many as people.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     sums = np.zeros((int(who.max()) + 1, embeddings.shape[1]), np.float64)
     np.add.at(sums, who, embeddings)
     means = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)

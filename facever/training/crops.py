@@ -30,7 +30,7 @@ from facever.faces.pipeline import Job
 from facever.weights.alignment import Alignment
 
 # Changes whenever the same photograph would give another crop: then old caches no longer count.
-CUTTER = 1
+CUTTER = 2
 # Photographs between two commits of their crops.
 FLUSH_EVERY = 32
 

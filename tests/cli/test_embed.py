@@ -1,0 +1,71 @@
+"""`facever embed`: what is embedded, and how."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from command_line import facever
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(tmp_path: Path, portrait: Path) -> Path:
+    picture = Image.open(portrait)
+    for i, name in enumerate(("a.jpg", "b.jpg", "new\\line é.jpg")):
+        picture.resize((256 + i, 300)).save(tmp_path / name)
+    return tmp_path
+
+
+def test_a_list_names_photographs_and_the_suffix_of_a_listed_file_does_not_matter(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.jpg").rename(folder / "a.photo")
+    names = [folder / "a.photo", folder / "new\\line é.jpg"]
+    content = "\r\n".join(map(str, names)).encode() + b"\n\n"
+    (folder / "list.txt").write_bytes(content)
+    for listed, out in ((folder / "list.txt", "file"), ("-", "stdin")):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+        assert facever("embed", "--list", listed, "-o", folder / out, "-w", "dlib").code == 0
+        assert pq.read_table(folder / out)["path"].to_pylist() == ["a.photo", "new\\line é.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [("", "names no photograph"), ("gone.jpg\n", "no such folder or file"), (None, "list.txt")]
+)
+def test_a_list_that_is_empty_or_names_what_is_not_there_is_refused(
+    folder: Path, content: str | None, says: str
+) -> None:
+    if content is not None:
+        (folder / "list.txt").write_text(content)
+    outcome = facever("embed", "--list", folder / "list.txt", "-o", folder / "out", "-w", "dlib")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert says in outcome.err
+    assert not (folder / "out").exists()
+
+
+def test_nothing_named_is_a_usage_error(folder: Path) -> None:
+    outcome = facever("embed", "-o", folder / "out")
+    assert (outcome.code, "--list" in outcome.err) == (2, True)
+
+
+def test_without_the_mirror_image_a_face_is_embedded_alone_and_such_rows_stay_apart(folder: Path) -> None:
+    (folder / "flipped").mkdir()
+    Image.open(folder / "a.jpg").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "flipped" / "a.png")
+    Image.open(folder / "a.jpg").save(folder / "flipped" / "b.png")
+    cosines = {}
+    for flag in ("--mirror", "--no-mirror"):
+        out = folder / f"out{flag}"
+        assert facever("embed", folder / "flipped", "-o", out, "-w", "dlib", flag).code == 0
+        a, b = np.array(pq.read_table(out)["embedding"].to_pylist())
+        cosines[flag] = float(a @ b)
+    assert cosines["--mirror"] > cosines["--no-mirror"]
+    mixed = facever("embed", folder / "flipped", "-o", folder / "out--mirror", "-w", "dlib", "--no-mirror")
+    assert (mixed.code, "another mirror" in mixed.err) == (2, True)
