@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 
@@ -18,15 +21,29 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reas
 
 # How many moments of each command: FACEVER_MOMENTS=10 takes minutes.
 MOMENTS = int(os.environ.get("FACEVER_MOMENTS", "2"))
+KILLS = int(os.environ.get("FACEVER_KILLS", "3"))
 LONGEST = 60.0
+REAL = ["box", "landmarks", "x0", "y0", "x1", "y1", "score", "face_size", "sharpness", "norm", "quality"]
+
+
+# Many small parts, so that a kill often meets one that is being written, or several that are being merged.
+SMALL_PARTS = """
+from facever.cli import main
+from facever.faces import dataset
+
+dataset.PHOTOGRAPHS_A_PART, dataset.SMALL_PARTS = 3, 3
+main()
+"""
 
 
 @contextmanager
-def started(folder: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    folder: Path, *arguments: str | Path, program: tuple[str, ...] = ("-m", "facever")
+) -> Iterator[subprocess.Popen[bytes]]:
     """The command, in a process group of its own, with its cache in `folder`."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1", "FACEVER_QUIET": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "facever", *map(str, arguments)],
+        [sys.executable, *program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
@@ -148,6 +165,39 @@ def test_workers_end_with_a_parent_that_was_killed(people: Path, tmp_path: Path)
         process.kill()
         process.communicate(timeout=LONGEST)  # the workers held stdout
         assert all_end(process, 10)
+
+
+def test_an_embed_that_is_killed_again_and_again_ends_in_the_rows_of_an_undisturbed_one(
+    people: Path, tmp_path: Path
+) -> None:
+    rng = random.Random(0)
+    arguments = ["embed", people, "-o", "out.parquet", "-w", "dlib", "--workers", "1"]
+    whole = duration(tmp_path / "whole", *arguments)
+    expected = pyarrow.parquet.read_table(tmp_path / "whole" / "out.parquet").sort_by([("path", "ascending")])
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    kills = 0
+    while kills < KILLS:
+        with started(killed, *arguments, program=("-c", SMALL_PARTS)) as process:
+            try:
+                # The rows appear in the second half of the time.
+                process.communicate(timeout=whole * rng.uniform(0.4, 1.1))
+                assert process.returncode == 0
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate(timeout=LONGEST)
+                kills += 1
+                if kills < KILLS:
+                    continue
+                assert terminated(killed, LONGEST, *arguments) == 0
+        found = pyarrow.parquet.read_table(killed / "out.parquet").sort_by([("path", "ascending")])
+        assert found.drop_columns(["embedding", *REAL]).equals(expected.drop_columns(["embedding", *REAL]))
+        for column in ("x0", "y1", "score", "norm", "quality"):  # batches of other sizes add up in another order
+            np.testing.assert_allclose(found[column].to_numpy(), expected[column].to_numpy(), rtol=1e-2, atol=1e-2)
+        a, b = (np.array(table["embedding"].to_pylist()) for table in (found, expected))
+        assert (a * b).sum(axis=1).min() > 0.9995
+        assert leftovers(killed) == []
+        shutil.rmtree(killed / "out.parquet")
 
 
 def group_of(leader: int) -> int:
