@@ -82,6 +82,16 @@ Workers = Annotated[
 ]
 
 
+def check_inputs(photographs: Iterable[Path], weights: str) -> None:
+    """Whether these files can be opened, before torch is imported. Raises ImageError or WeightsError."""
+    from facever.faces.images import check_photograph
+    from facever.weights.shipped import find_weights
+
+    for path in photographs:
+        check_photograph(path)
+    find_weights(weights)
+
+
 def say(message: str) -> None:
     """Print a line for the user on stderr; stdout holds results only."""
     print(printable(message), file=sys.stderr, flush=True)

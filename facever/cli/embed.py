@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Device, Force, Json, MinFace, Weights, Workers, counted, print_json, say
+from facever.cli.common import (
+    UNCHECKED,
+    Device,
+    Force,
+    Json,
+    MinFace,
+    Weights,
+    Workers,
+    check_inputs,
+    counted,
+    print_json,
+    say,
+)
 from facever.files import Kind, printable
 
 if TYPE_CHECKING:
@@ -76,6 +88,7 @@ def embed(
     if not named:
         raise typer.BadParameter("name a folder, photographs, or --list")
     folder, found = find_all(named)
+    check_inputs([], weights)
     path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
     kind = SINGLE_FILES.get(path.suffix.lower(), "parquet" if one_file else None)
     if kind is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Device, Force, Json, MinFace, Weights, print_json
+from facever.cli.common import UNCHECKED, Device, Force, Json, MinFace, Weights, check_inputs, print_json
 from facever.files import printable
 
 EXAMPLE = "Example: facever inspect group.jpg -o seen.png"
@@ -26,6 +26,7 @@ def inspect(
 
     Exit code 3 if no face was found; the picture is written anyway.
     """
+    check_inputs([photo], weights)
     from facever.errors import NoFaceError
     from facever.faces.detection import DetectorSettings
     from facever.faces.images import load_image

@@ -16,6 +16,7 @@ from facever.cli.common import (
     Thresholds,
     Weights,
     Workers,
+    check_inputs,
     license_notice,
     print_json,
     say,
@@ -93,6 +94,7 @@ def verify(
     no answer at all.
     """
     _check_even(photographs or [], pairs)
+    check_inputs(photographs if photographs and len(photographs) == 2 else [], weights)
     from dataclasses import asdict
 
     from facever.answer import Question

@@ -129,6 +129,11 @@ def load_photograph(
         return _decode(file, name, max_pixels, needed)
 
 
+def check_photograph(path: Path) -> None:
+    """Raise ImageError unless this is a file that can be opened, and not an empty one; nothing is decoded."""
+    _open_file(path, str(path)).close()
+
+
 def _open_file(path: Path, name: str) -> BinaryIO:
     """Open a regular, non-empty file, or say why that can't be done."""
     try:

@@ -15,6 +15,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -824,6 +825,7 @@ def test_train_refuses_settings_before_any_work(options: list[str], told: str, t
 # A command that answers as verify does, without its imports.
 ANSWER = """
 import sys
+import textwrap
 from facever import cli
 cli.app.command("answer")(lambda: print("same person"))
 sys.argv = ["facever", "answer"]
@@ -866,3 +868,31 @@ def test_the_license_is_not_stated_where_it_is_switched_off_or_open(hopper: Path
     assert facever("verify", hopper, hopper, "--quiet", cache=tmp_path / "a", quiet="").err == ""
     assert facever("verify", hopper, hopper, cache=tmp_path / "b", quiet="1").err == ""
     assert facever("verify", hopper, hopper, "--weights", "dlib", cache=tmp_path / "c", quiet="").err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify", "gone.jpg", "b.jpg"],
+        ["verify", "a.jpg", "b.jpg", "-w", "nothing"],
+        ["inspect", "gone.jpg"],
+        ["embed", "gone"],
+        ["embed", ".", "-w", "nothing"],
+    ],
+)
+def test_a_wrong_name_is_told_before_torch_is_imported(tmp_path: Path, arguments: list[str]) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"no picture")
+    code = f"""
+        import os, sys
+        os.chdir({str(tmp_path)!r})
+        sys.argv = ["facever", *{arguments!r}]
+        from facever.cli import main
+        try:
+            main()
+        except SystemExit as left:
+            assert left.code == 2, left.code
+        assert "torch" not in sys.modules
+    """
+    done = in_new_process(textwrap.dedent(code))
+    assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import worker_samples
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -321,6 +322,37 @@ def test_pixels_in_memory_are_bounded_before_they_are_decoded(
         found = list(streaming._Flow(Pipeline(job), 16, pool if ahead else None)(paths))
     assert [each.source for each in found] == [str(path) for path in paths]
     assert most == 2
+
+
+def test_a_large_photograph_is_alone_among_all_workers_and_in_its_place(
+    folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """50,000 pixels each, and 40,000 are allowed; two workers are played by threads."""
+    count, inside, most = threading.Lock(), 0, 0
+
+    def detect_batch(_: Detector, images) -> list[list[Face]]:
+        nonlocal inside, most
+        if not images:
+            return []
+        with count:
+            inside += len(images)
+            most = max(most, inside)
+        time.sleep(0.02)
+        with count:
+            inside -= len(images)
+        return [[] for _ in images]
+
+    monkeypatch.setattr(streaming, "PIXELS", 40_000)
+    monkeypatch.setattr(Detector, "detect_batch", detect_batch)
+    paths = [folder / name for name in ("broken.jpg", "empty_room.png", "gone.jpg", "empty_room.png")]
+
+    def work(_: int) -> list[str]:
+        flow = streaming._Flow(Pipeline(job), 16, large=FileLock(tmp_path / "lock"))
+        return [each.source for each in flow(paths)]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, range(2))) == [[str(path) for path in paths]] * 2
+    assert most == 1
 
 
 def test_no_files_give_no_photographs(job: Job) -> None:
