@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import statistics
 import subprocess
 import sys
@@ -110,16 +111,17 @@ def beside_peers(paths: list[Path], rounds: int) -> dict[str, Any]:
     return result
 
 
-def wall(*arguments: str | Path) -> float:
+def wall(*arguments: str | Path, **environment: str) -> float:
+    command = [sys.executable, "-m", "facever", *map(str, arguments)]
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "facever", *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     if done.returncode not in (0, 1):
         sys.exit(done.stderr)
     return time.perf_counter() - start
 
 
 def commands(folder: Path, small: list[Path], large: list[Path], rounds: int) -> dict[str, Any]:
-    """Wall seconds of whole commands, everything counted."""
+    """Wall seconds of whole commands, everything counted. A process has one thread where `embed` is compared."""
     many = folder / "many"
     many.mkdir()
     for i, path in enumerate(small):
@@ -128,7 +130,9 @@ def commands(folder: Path, small: list[Path], large: list[Path], rounds: int) ->
     for i in range(rounds):
         for workers in (1, 2):
             out = folder / f"{i}-{workers}.parquet"
-            seconds[f"embed_{workers}"].append(wall("embed", many, "-o", out, "--workers", str(workers)))
+            seconds[f"embed_{workers}"].append(
+                wall("embed", many, "-o", out, "--workers", str(workers), OMP_NUM_THREADS="1")
+            )
         seconds["verify"].append(wall("verify", *small[:2]))
         seconds["verify_large"].append(wall("verify", *large[:2]))
     median = {name: round(statistics.median(times), 2) for name, times in seconds.items()}

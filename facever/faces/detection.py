@@ -135,11 +135,10 @@ class DetectorSettings:
         100.0
         """
         try:
-            if text.endswith("%"):
-                return cls(min_share=float(text[:-1]) / 100)
-            return cls(min_face=int(text), min_share=0.0)
+            share, pixels = (float(text[:-1]) / 100, None) if text.endswith("%") else (0.0, int(text))
         except ValueError:
             raise SettingError(f"is a number of pixels or a share such as 5%, not {text!r}", "min_face") from None
+        return cls(min_share=share) if pixels is None else cls(min_face=pixels, min_share=0.0)
 
     def smallest(self, height: int, width: int) -> float:
         """The smallest face in a picture of some size, in its pixels."""

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from facever.faces.images import ImageArray
 
-# The cascade turns on a gray level: which of many windows on one face remains, and so its landmarks by a pixel. From 4
+# The cascade turns on a gray level: which of many windows on one face remains, and so its landmarks by a pixel. From 8
 # pixels for one on, averages of averages give the same windows.
-AVERAGED = 4
+AVERAGED = 8
 
 
 class Halvings:

@@ -300,7 +300,7 @@ def test_embed_writes_a_row_for_each_face_and_each_problem(
     assert "no face found" in rows[4]["error"]
     (expected,) = Verifier.load("default", "cpu").faces(photographs / "a.png")
     assert expected.embedding is not None
-    np.testing.assert_allclose(rows[0]["embedding"], expected.embedding, atol=1e-4)
+    assert np.dot(rows[0]["embedding"], expected.embedding) > 0.9995  # in bfloat16 where that is faster
     np.testing.assert_allclose(rows[0]["box"], expected.face.box, atol=0.01)
     told = json.loads(table.schema.metadata[b"facever"])
     assert told["weights"]["name"] == "default"

@@ -289,7 +289,7 @@ def test_the_clean_view_is_embedded_once_and_is_the_target_whatever_the_augmenta
     x = Normalization((100.0, 110.0, 120.0), 200.0)(torch.from_numpy(crops.crops).permute(0, 3, 1, 2))
     with torch.no_grad():
         expected = F.normalize(initial.network(x) + initial.network(x.flip(3)))
-    assert clean.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+    assert (clean * expected).sum(1).min() > 0.9995  # it is embedded in bfloat16 where that is faster
     assert [file.suffix for file in tmp_path.iterdir()] == [".safetensors"]
     changed = Initial(str(single), crops, torch.device("cpu"), clean)
     rows = torch.tensor([4, 1, 1])

@@ -582,7 +582,9 @@ def test_validation_and_record_are_told_by_source(people: Path, cache: Path, tmp
         assert validation.score == validation.tar_by_source[source] == validation.tar
         assert json.loads((out / "training.json").read_text())["held_out"].keys() == {source}
         with (out / "log.csv").open() as file:
-            assert float(list(csv.DictReader(file))[-1]["validation_score"]) == pytest.approx(validation.score)
+            assert float(list(csv.DictReader(file))[-1]["validation_score"]) == pytest.approx(
+                validation.score, abs=1e-6
+            )
 
 
 def test_validation_of_perfectly_parted_people_is_perfect_and_of_one_person_not_possible() -> None:
