@@ -15,7 +15,7 @@ from common import data_folder, rounds, write
 from numpy.typing import NDArray
 from PIL import Image
 
-from facever.faces.detection import DetectorSettings
+from facever.faces.detector_settings import DetectorSettings
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Job
 from facever.weights.alignment import ALIGNMENTS

@@ -7,7 +7,8 @@ from common import data_folder, paired, rounds, write
 from facenet_pytorch import MTCNN
 from PIL import Image
 
-from facever.faces.detection import Detector, DetectorSettings
+from facever.faces.detection import Detector
+from facever.faces.detector_settings import DetectorSettings
 
 COUNT = 100
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from facever.answer import DEFAULT_FAR, Answer, Question
 from facever.errors import FaceverError, ImageError
-from facever.faces.detection import DetectorSettings
+from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageInput, load_image

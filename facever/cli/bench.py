@@ -37,7 +37,7 @@ def bench(
 
     from facever.errors import DataError
     from facever.evaluation.speed import measure, sample_photographs
-    from facever.faces.detection import DetectorSettings
+    from facever.faces.detector_settings import DetectorSettings
     from facever.faces.sources import find_all
     from facever.reports.speed import speed_rows
     from facever.reports.tables import print_table

@@ -103,7 +103,7 @@ def embed(
 
     from facever.errors import DataError, NoFaceError
     from facever.faces.dataset import Update, open_dataset
-    from facever.faces.detection import DetectorSettings
+    from facever.faces.detector_settings import DetectorSettings
     from facever.faces.formats import HEIC_REMEDY
     from facever.faces.parallel import left_out, process_files
     from facever.faces.parquet import made_with, schema, write_embeddings

@@ -60,7 +60,7 @@ def eval_all(
     """
     from facever.cli.evaluating import check_report, say_missing, through
     from facever.evaluation import ModelOptions, evaluate_folder
-    from facever.faces.detection import DetectorSettings
+    from facever.faces.detector_settings import DetectorSettings
     from facever.reports.all_pairs_page import wanted_names, write_all_pairs_report
     from facever.reports.tables import all_pairs_rows, print_roc, print_table, provenance_rows
 

@@ -73,7 +73,7 @@ def eval_lfw(
     from facever.datasets.pairs import noted
     from facever.errors import FaceverError
     from facever.evaluation import ModelOptions
-    from facever.faces.detection import DetectorSettings
+    from facever.faces.detector_settings import DetectorSettings
 
     if lfw is not None and download:
         raise FaceverError("--download fetches LFW to where scikit-learn keeps it; drop the folder")

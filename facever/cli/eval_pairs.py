@@ -63,7 +63,7 @@ def eval_pairs(
     from facever.cli.evaluating import evaluate
     from facever.datasets.pair_tables import read_pairs
     from facever.evaluation import ModelOptions
-    from facever.faces.detection import DetectorSettings
+    from facever.faces.detector_settings import DetectorSettings
 
     listed = read_pairs(pairs, root)
     options = ModelOptions(

@@ -28,7 +28,7 @@ def inspect(
     """
     check_inputs([photo], weights)
     from facever.errors import NoFaceError
-    from facever.faces.detection import DetectorSettings
+    from facever.faces.detector_settings import DetectorSettings
     from facever.faces.images import load_image
     from facever.files import check_output, write_bytes
     from facever.reports.drawing import draw_faces, png

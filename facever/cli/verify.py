@@ -94,13 +94,15 @@ def verify(
     no answer at all.
     """
     _check_even(photographs or [], pairs)
+    from facever.faces.detector_settings import DetectorSettings
+
+    detector = DetectorSettings.parse(min_face)
     check_inputs(photographs if photographs and len(photographs) == 2 else [], weights)
     from dataclasses import asdict
 
     from facever.answer import Question
     from facever.cli.evaluating import through
     from facever.errors import NoFaceError, SettingError
-    from facever.faces.detection import DetectorSettings
     from facever.verifier import Verifier
 
     asked = _asked(photographs or [], pairs, root)
@@ -111,7 +113,7 @@ def verify(
         from facever.reports.answers import check_answers_file
 
         check_answers_file(out, [*([] if pairs is None else [pairs]), *dict.fromkeys(sum(asked, ()))], many, force)
-    verifier = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face), calibration=thresholds)
+    verifier = Verifier.load(weights, device, detector=detector, calibration=thresholds)
     settings = (faces, threshold, far, prior, min_quality)
     if not quiet:
         license_notice(verifier.info)

@@ -19,7 +19,7 @@ from facever.evaluation.embedded import EmbeddingSet, PhotoEmbedder, external_se
 from facever.evaluation.look_alikes import GroupingEmbedder, grouping_weights
 from facever.evaluation.pairs import PairsResult, evaluate_embedded
 from facever.faces.cache import EmbeddingCache, default_cache_file
-from facever.faces.detection import DetectorSettings
+from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision, choose_device
 from facever.faces.images import ImageArray
 from facever.faces.parallel import process_files

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from facever.errors import AlignmentError, ImageError, SettingError
 from facever.faces.alignment import align, center_crop, enlargement
-from facever.faces.detection import Detector, DetectorSettings, Face
+from facever.faces.detection import Detector, Face
+from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageArray

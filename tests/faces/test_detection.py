@@ -14,7 +14,8 @@ from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 
 from facever.errors import SettingError
-from facever.faces.detection import Detector, DetectorSettings, Face
+from facever.faces.detection import Detector, Face
+from facever.faces.detector_settings import DetectorSettings
 from facever.faces.images import load_image
 
 Pixels = NDArray[np.uint8]
