@@ -22,7 +22,7 @@ from facever.faces.sources import Source, content_sha256
 from facever.weights.records import WeightsId
 
 # Changes whenever the same photograph and weights would give another row.
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
