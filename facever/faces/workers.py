@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from facever.errors import FaceverError
@@ -50,20 +51,27 @@ def warm_up() -> None:
         from multiprocessing.forkserver import ensure_running
 
         _context()
-        with _same_modules():
+        with _starting():
             ensure_running()
 
 
 @contextmanager
-def _same_modules() -> Iterator[None]:
-    """Have a process that starts meanwhile find modules where this one does, and not in the working directory."""
+def _starting() -> Iterator[None]:
+    """Have a process that starts meanwhile find modules where this one does, and run nothing but what it is told to.
+
+    Else it would look in the working directory, and run the program once more that has started it, if that has no
+    `if __name__ == "__main__"`.
+    """
     paths = [path or str(Path.cwd()) for path in sys.path]
     changed = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths)}
     before = {name: os.environ.get(name) for name in changed}
+    program = sys.modules["__main__"]
     os.environ.update(changed)
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = program
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
@@ -97,7 +105,7 @@ class Workers(Generic[Item, Result]):
     arguments : tuple
         Picklable.
     lost : callable
-        From an item that kills its worker, twice, to its result.
+        From an item that ends its worker, when that does nothing else, to its result.
     """
 
     def __init__(
@@ -179,7 +187,7 @@ class Workers(Generic[Item, Result]):
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self._start, self._arguments), daemon=True)
         warm_up()
-        with _same_modules():
+        with _starting():
             process.start()
         theirs.close()  # so that the end of the process closes the pipe
         worker = _Worker(process, ours)

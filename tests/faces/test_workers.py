@@ -68,3 +68,15 @@ def test_workers_import_nothing_from_the_working_directory(people: Path, tmp_pat
     arguments = ["embed", people, "-o", "out.parquet", "--workers", "2", "-w", "dlib"]
     done = subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, "working directory" in done.stderr) == (0, False)
+
+
+def test_a_program_without_a_main_guard_is_not_run_again(people: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "from facever import Verifier\n"
+        "print('begins')\n"
+        f"for each in Verifier.load('dlib', 'cpu').embed_folder({str(people)!r}, workers=2):\n"
+        "    print(len(each.faces))\n"
+    )
+    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["begins", *["1"] * 32]
