@@ -65,10 +65,9 @@ def seen(embedder: Embedder, crops: NDArray[np.uint8]) -> list[tuple[str, int, N
     """For each set of views of a crop: its name, its forward passes, the unit embeddings."""
 
     def features(crops: NDArray[np.uint8], mirrored: bool) -> NDArray[np.float32]:
-        embedder.info = replace(embedder.info, mirrored=mirrored)
+        embedder.mirrored = mirrored
         return np.concatenate([embedder.features(crops[i : i + 32]).numpy() for i in range(0, len(crops), 32)])
 
-    was = embedder.info
     nearer = enlarged(crops)
     found = [
         ("the crop", 1, features(crops, False)),
@@ -76,7 +75,6 @@ def seen(embedder: Embedder, crops: NDArray[np.uint8]) -> list[tuple[str, int, N
         ("the crop and a second one", 2, (features(crops, False) + features(nearer, False)) / 2),
         ("both, and their mirror images", 4, (features(crops, True) + features(nearer, True)) / 2),
     ]
-    embedder.info = was
     return [(view, passes, each / np.linalg.norm(each, axis=1, keepdims=True)) for view, passes, each in found]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -42,8 +41,7 @@ class GroupingEmbedder:
 
     def __init__(self, weights: str, alignment: Alignment, device: str = "auto") -> None:
         self.weights, self.alignment = weights, alignment
-        self._embedder = Embedder.load(weights, device)
-        self._embedder.info = replace(self._embedder.info, mirrored=False)  # groups need no better embeddings
+        self._embedder = Embedder.load(weights, device, mirrored=False)  # groups need no better embeddings
 
     def __call__(self, crops: Iterable[ImageArray]) -> NDArray[np.float32]:
         """Unit embeddings, float32 (n, k), of RGB uint8 crops."""
