@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,12 @@ class _Halving(nn.Conv2d):
         if self.groups > 1 and self.weight.requires_grad and torch.is_grad_enabled():
             return F.conv2d(x, self.weight, self.bias, 1, 1, groups=self.groups)[..., 1::2, 1::2]
         return F.conv2d(x, F.pad(self.weight, (1, 0, 1, 0)), self.bias, 2, 1, groups=self.groups)
+
+    def padded(self) -> nn.Conv2d:
+        """The same as a plain convolution, its kernel padded once and for all."""
+        plain = nn.Conv2d(self.in_channels, self.out_channels, 4, 2, 1, groups=self.groups)
+        plain.weight, plain.bias = nn.Parameter(F.pad(self.weight, (1, 0, 1, 0))), self.bias
+        return plain
 
 
 class Bottleneck(nn.Module):
@@ -88,3 +95,11 @@ class MobileFaceNet(EmbeddingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 112, 112) -> (N, d)
         return self.dense(self.pool(self.features(x)).flatten(1))
+
+    @torch.no_grad()
+    def fold(self) -> Self:
+        for module in list(self.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, _Halving):
+                    setattr(module, name, child.padded())
+        return super().fold()

@@ -63,7 +63,7 @@ class GatedMobileFaceNet(MobileFaceNet):
     def statistics(x: Tensor) -> Tensor:  # (N, 64, H / 4, W / 4) -> (N, 128)
         """Mean and deviation of each channel of the trunk: how much of a crop is fill, and how sharp it is."""
         flat = x.float().flatten(2)
-        return F.layer_norm(torch.cat([flat.mean(2), flat.std(2)], 1), (2 * x.shape[1],))
+        return F.layer_norm(torch.cat([flat.mean(2), flat.std(2)], 1), (2 * MobileFaceNet.STAGES[0][0],))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 112, 112) -> (N, d)
         x = self.trunk(x)
