@@ -92,7 +92,9 @@ class Verifier:
     @property
     def precision(self) -> str:
         """In which many photographs are embedded: "bf16" or "fp32"."""
-        return "bf16" if computes_in_bf16(self._job.precision, choose_device(self._job.device)) else "fp32"
+        assert self._pipeline.embedder is not None
+        native = self._pipeline.embedder.network.native
+        return "bf16" if computes_in_bf16(self._job.precision, choose_device(self._job.device), native) else "fp32"
 
     def job(
         self,

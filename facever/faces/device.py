@@ -37,17 +37,21 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def computes_in_bf16(precision: str, device: torch.device) -> bool:
+def computes_in_bf16(precision: str, device: torch.device, native: bool = True) -> bool:
     """Whether to compute in bfloat16: as "bf16" or "fp32" ask, and with "auto" where the device is faster in it.
+
+    A network that is not `native` to torch is computed in float32.
 
     Raises
     ------
     SettingError
-        For any other precision.
+        For any other precision, or "bf16" where it can't be.
     """
     if precision not in PRECISIONS:
         raise SettingError(f"is one of {', '.join(PRECISIONS)}, not {precision!r}", "precision")
-    if precision != "auto":
+    if precision == "bf16" and not native:
+        raise SettingError("bf16 is not for weights that came from ONNX, which compute in float32", "precision")
+    if precision != "auto" or not native:
         return precision == "bf16"
     if device.type == "cuda":
         # Natively from Ampere on; earlier cards emulate it, slowly. AMD's all have it.

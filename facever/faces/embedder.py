@@ -42,7 +42,7 @@ class Embedder:
         self.info = info
         self.mirrored = info.mirrored and mirrored
         self.device = device
-        self.precision = "bf16" if computes_in_bf16(precision, device) else "fp32"
+        self.precision = "bf16" if computes_in_bf16(precision, device, network.native) else "fp32"
         # Channels last is twice as fast for these convolutions on a CPU, and no slower elsewhere.
         self.network = network.fold().to(device).to(memory_format=torch.channels_last)
         self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
@@ -60,7 +60,7 @@ class Embedder:
     ) -> Embedder:
         """Load shipped weights by name, or a weights file. Raises WeightsError."""
         chosen = choose_device(device) if isinstance(device, str) else device
-        info, network = load_weights(weights)
+        info, network = load_weights(weights, chosen)
         return cls(info, network, chosen, precision, mirrored)
 
     @torch.inference_mode()

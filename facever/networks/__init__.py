@@ -7,6 +7,7 @@
 - `mobilefacenet`: S. Chen et al., *MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile
   Devices*, 2018.
 - `mobilefacenet_gated`: grown out of it, its upper half doubled, and a gate that chooses for each crop.
+- `onnx`: a network of others, which ONNX Runtime runs.
 - `resnet29`: the layout of dlib's `dlib_face_recognition_resnet_model_v1` (D. E. King, 2017).
 - `resnet29_twin`: grown out of it, its last two stages doubled, so that one may keep what the other unlearns.
 
@@ -18,6 +19,7 @@ from facever.networks.dlib_resnet import DlibBlock, ResNet29
 from facever.networks.face_resnet import FaceResNet, FaceResNetSlim, ResidualBlock
 from facever.networks.mobilefacenet import MobileFaceNet
 from facever.networks.mobilefacenet_gated import GatedMobileFaceNet
+from facever.networks.onnx_network import OnnxNetwork
 from facever.networks.registry import NETWORKS, build_network, register
 from facever.networks.twin import ResNet29Twin
 
@@ -29,6 +31,7 @@ __all__ = [
     "FaceResNetSlim",
     "GatedMobileFaceNet",
     "MobileFaceNet",
+    "OnnxNetwork",
     "ResNet29",
     "ResNet29Twin",
     "ResidualBlock",

@@ -28,11 +28,14 @@ class EmbeddingNetwork(nn.Module):
         Height and width of the crops.
     branches : int
         How many features of equal size are concatenated; in training each has a classifier of its own.
+    native : bool
+        Whether torch computes it, so that it can be trained, exported, and run in bfloat16.
     """
 
     embedding_size: int
     input_size: tuple[int, int]
     branches: int = 1
+    native: bool = True
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W) -> (N, d)
         raise NotImplementedError
@@ -40,6 +43,13 @@ class EmbeddingNetwork(nn.Module):
     def fold(self) -> Self:
         """Fold batch normalization into the layers before it, in place, for inference: same features, less work."""
         fold_batch_norm(self.eval())
+        return self
+
+    def ready(self) -> Self:
+        """Prepare for inference what is not torch's, once the parameters are there and on their device.
+
+        Raises ValueError if they can't be used.
+        """
         return self
 
     @torch.no_grad()

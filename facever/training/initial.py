@@ -41,6 +41,8 @@ class Initial:
 
     def __init__(self, weights: str, crops: CropSet, device: torch.device, embeddings: Tensor | None = None) -> None:
         self.info, self.network = load_weights(find_weights(weights), device)
+        if not self.network.native:
+            raise WeightsError(f"{weights}: came from ONNX, and can't be trained on; as a teacher it will do")
         size = (crops.alignment.height, crops.alignment.width)
         if tuple(self.network.input_size) != size:
             raise WeightsError(

@@ -223,6 +223,7 @@ class TrainingSettings:
     def build(self, num_classes: int) -> tuple[EmbeddingNetwork, IdentityLoss]:
         """Network and loss, their parameters drawn from torch's random generator."""
         network = build_network(self.network, **self.all_network_arguments())
+        require(network.native, f"the network {self.network} can't be trained; as a teacher its weights will do")
         return network, self.build_loss(network, num_classes)
 
     def build_loss(

@@ -93,7 +93,10 @@ def load_weights(weights: str | Path, device: str | torch.device = "cpu") -> tup
     expected = network.state_dict()
     _check_parameters(path, info.network, state, expected)
     network.load_state_dict({name: state[name].to(expected[name].dtype) for name in expected}, assign=True)
-    return info, network.eval().to(device)
+    try:
+        return info, network.eval().to(device).ready()
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
 
 
 def _check_parameters(path: Path, network: str, state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -23,7 +23,7 @@ LEAST_COSINE = 0.999
 def answer(info: WeightsInfo, network: EmbeddingNetwork, seed: int = SEED) -> KnownAnswer:
     """What a network answers to the crop of a seed: uniform noise, uint8 (H, W, 3)."""
     crop = np.random.default_rng(seed).integers(0, 256, (info.alignment.height, info.alignment.width, 3), np.uint8)
-    device, was = next(network.parameters()).device, network.training
+    device, was = next(iter(network.state_dict().values())).device, network.training
     x = info.normalization(torch.from_numpy(crop).to(device).permute(2, 0, 1)[None])
     network.eval()
     feature = network(x) + network(x.flip(3)) if info.mirrored else network(x)
