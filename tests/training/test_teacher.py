@@ -10,16 +10,19 @@ import torch
 import torch.nn.functional as F
 from samples import NETWORK, SETTINGS, noise
 
+from facever.errors import WeightsError
 from facever.faces.embedder import Embedder
 from facever.networks import build_network
 from facever.training import train
 from facever.training.crops import CropSet
 from facever.training.distillation.mixup import MixupPairs
 from facever.training.distillation.teacher import VIEWS, DistillationLoss, teacher_embeddings
+from facever.training.initial import Initial
 from facever.training.trainer import Trainer
-from facever.weights.alignment import TIGHT_64X56
+from facever.weights.alignment import FACE_112X112, TIGHT_64X56
 from facever.weights.file import save_weights
 from facever.weights.metadata import WeightsInfo
+from facever.weights.onnx_import import Preparation, read_onnx
 from facever.weights.records import Normalization
 
 ARGUMENTS = {**NETWORK, "input_size": [64, 56]}
@@ -147,3 +150,22 @@ def test_the_first_part_of_a_training_may_see_halved_crops() -> None:
         trainer.train_step(progress)
         trainer.embed(noise())
         assert seen[-1] == size
+
+
+def test_weights_from_onnx_teach_but_no_training_starts_from_them(tmp_path: Path) -> None:
+    models = pytest.importorskip("onnx_models")
+    (tmp_path / "mine.onnx").write_bytes(models.embedder().SerializeToString())
+    info, network = read_onnx(tmp_path / "mine.onnx", "mine", Preparation("face-112x112", Normalization()))
+    weights = tmp_path / "mine.safetensors"
+    save_weights(weights, info, network)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 128, 128, 3), np.uint8)
+    crops = CropSet(pixels, np.arange(4), ["a", "a", "b", "b"], list("1234"), FACE_112X112, 8, [])
+    device = torch.device("cpu")
+    found = teacher_embeddings(str(weights), crops, tmp_path, device)
+    embedder = Embedder.load(weights, "cpu")
+    views = [embedder(np.ascontiguousarray(pixels[:, 8 + y : 120 + y, 8 + x : 120 + x]))[0] for x, y in VIEWS]
+    average = np.mean(views, axis=0)
+    expected = F.normalize(torch.from_numpy(average - average.mean(0)))
+    assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-4)
+    with pytest.raises(WeightsError, match=r"came from ONNX, and can't be trained on; as a teacher it will do"):
+        Initial(str(weights), crops, device)
