@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows, where a file that is open can't be removed
     flock = None  # type: ignore[assignment]
 
-Kind = Literal["csv", "json", "page", "parquet", "picture", "safetensors", "text"]
+Kind = Literal["csv", "json", "onnx", "page", "parquet", "picture", "safetensors", "text"]
 
 _TEMPORARY = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.facever")
 _HEAD = 4096
@@ -172,6 +172,7 @@ _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"M
 _KINDS: dict[Kind, tuple[str, Callable[[bytes], bool]]] = {
     "csv": ("a CSV file", lambda head: _is_text(head) and head.lstrip()[:1] not in (b"{", b"[", b"<")),
     "json": ("a JSON file", lambda head: _is_text(head) and head.lstrip()[:1] in (b"{", b"[")),
+    "onnx": ("an ONNX file", lambda head: head[:1] == b"\x08"),  # the field that every exporter writes first
     "page": ("a page of facever's", lambda head: _is_text(head) and b"facever" in head),
     "parquet": ("a Parquet file", lambda head: head[:4] == b"PAR1"),
     "picture": ("a picture", lambda head: head.startswith(_PICTURES)),

@@ -28,6 +28,7 @@ from facever.cli import (
     eval_all,
     eval_lfw,
     eval_pairs,
+    export,
     import_weights,
     info,
     inspect,
@@ -113,7 +114,7 @@ COMMANDS = {
     "Faces": {"verify": verify, "embed": embed, "inspect": inspect},
     "Evaluate": {"eval-lfw": eval_lfw, "eval-pairs": eval_pairs, "eval-all": eval_all, "calibrate": calibrate},
     "Train": {"train": train, "study": study},
-    "Weights": {"info": info, "card": card, "import": import_weights},
+    "Weights": {"info": info, "card": card, "import": import_weights, "export": export},
     "House": {"bench": bench, "cache": cache},
 }
 for _panel, _commands in COMMANDS.items():

@@ -106,8 +106,9 @@ def embed(
     from facever.faces.detector_settings import DetectorSettings
     from facever.faces.formats import HEIC_REMEDY
     from facever.faces.parallel import left_out, process_files
-    from facever.faces.parquet import made_with, schema, write_embeddings
+    from facever.faces.parquet import schema, write_embeddings
     from facever.verifier import Verifier
+    from facever.weights.metadata import made_with
 
     verifier = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face))
     start = time.monotonic()

@@ -22,7 +22,7 @@ from facever.faces.boxes import FloatArray, regressed, squared, suppressed
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.halvings import Halvings
 from facever.faces.images import ImageArray
-from facever.faces.mtcnn import ONet, PNet, RNet, pretrained
+from facever.faces.mtcnn import cascade_networks, normalized
 
 # Pictures whose shorter side is below this are first enlarged to it: a small picture of a face holds a small face.
 ENLARGE_BELOW = 200
@@ -108,7 +108,7 @@ class Detector:
     def __init__(self, device: str | torch.device = "cpu", settings: DetectorSettings = DetectorSettings()) -> None:
         self.device = torch.device(device)
         self.settings = settings
-        self._pnet, self._rnet, self._onet = (pretrained(network).to(self.device) for network in (PNet, RNet, ONet))
+        self._pnet, self._rnet, self._onet = (network.to(self.device) for network in cascade_networks())
 
     def detect(self, image: ImageArray) -> list[Face]:
         """The faces of one RGB uint8 photograph (H, W, 3), by descending score; [] where there is none."""
@@ -216,9 +216,7 @@ class Detector:
         return [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
 
     def _normalized(self, pixels: ImageArray) -> torch.Tensor:
-        """(n, h, w, 3) uint8 -> (n, 3, h, w) float32 in [-1, 1), as the three networks were trained."""
-        x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
-        return (x.float() - 127.5) * 0.0078125
+        return normalized(torch.from_numpy(pixels).to(self.device))
 
 
 def _merged(levels: list[_Windows], image: int) -> _Candidates:

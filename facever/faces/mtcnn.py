@@ -81,6 +81,16 @@ class ONet(nn.Module):
         return self.dense6_2(x), self.dense6_3(x), self.dense6_1(x).softmax(1)
 
 
+def normalized(pixels: Tensor) -> Tensor:
+    """(n, h, w, 3) uint8 -> (n, 3, h, w) float32 in [-1, 1), as the three networks were trained."""
+    return (pixels.permute(0, 3, 1, 2).float() - 127.5) * 0.0078125
+
+
+def cascade_networks() -> tuple[PNet, RNet, ONet]:
+    """The three, with facenet-pytorch's parameters, in evaluation mode. Raises FaceverError if those are missing."""
+    return pretrained(PNet), pretrained(RNet), pretrained(ONet)
+
+
 def _flat(x: Tensor) -> Tensor:  # (n, c, h, w) -> (n, w * h * c), as the original's column-major framework had it
     return x.permute(0, 3, 2, 1).flatten(1)
 

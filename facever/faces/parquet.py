@@ -18,7 +18,7 @@ from facever.faces.lines import WRITERS
 from facever.faces.pipeline import PhotoResult
 from facever.faces.sources import is_undecodable
 from facever.files import as_text, atomic_write
-from facever.weights.metadata import WeightsInfo, versions
+from facever.weights.metadata import WeightsInfo, made_with
 from facever.weights.records import Quality, WeightsId
 
 ROWS_A_GROUP = 4096
@@ -129,11 +129,6 @@ def write_embeddings(
 
 def _parquet(file: BinaryIO, columns: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(file, columns, **FORMAT)
-
-
-def made_with(info: WeightsInfo, weights: WeightsId) -> dict[str, Any]:
-    """What a reader should know of a file's embeddings: the weights and the versions of software."""
-    return {"weights": {**info.to_json(), "sha256": weights.sha256}, "versions": versions()}
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -11,7 +11,15 @@ import torch
 from facever.errors import WeightsError
 from facever.scoring import impostors_needed, people_needed
 from facever.weights.alignment import Alignment
-from facever.weights.records import KnownAnswer, Likelihood, Normalization, Quality, Threshold, check_thresholds
+from facever.weights.records import (
+    KnownAnswer,
+    Likelihood,
+    Normalization,
+    Quality,
+    Threshold,
+    WeightsId,
+    check_thresholds,
+)
 
 FORMAT = 3
 KEY, DIGEST = "facever", "facever_sha256"
@@ -101,6 +109,11 @@ def versions() -> dict[str, str]:
         "numpy": numpy.__version__,
         "platform": f"{platform.system()} {platform.machine()}",
     }
+
+
+def made_with(info: WeightsInfo, weights: WeightsId) -> dict[str, Any]:
+    """What a reader should know of embeddings, or of a network in another format: weights and versions of software."""
+    return {"weights": {**info.to_json(), "sha256": weights.sha256}, "versions": versions()}
 
 
 def with_thresholds(
