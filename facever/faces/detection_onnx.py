@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from facever.faces.detection import PYRAMID_FACTOR, DetectorSettings, cascade_networks, normalized
+from facever.faces.detection import PYRAMID_FACTOR
+from facever.faces.detector_settings import DetectorSettings
+from facever.faces.mtcnn import cascade_networks, normalized
 from facever.weights.metadata import versions
 from facever.weights.onnx_export import write_model
 
