@@ -28,11 +28,11 @@ def export(
 ) -> None:
     """Export an embedder as ONNX, for programs without torch and facever.
 
-    It takes aligned crops as they are, RGB, uint8, (n, height, width, 3), and gives embeddings of unit length and the
-    norms of the features: normalization and mirror image are inside. Alignment, thresholds, license and the hash of the
-    weights are in its metadata, under the key facever.
+    Input: aligned crops, RGB, uint8, (n, height, width, 3). Output: embeddings of unit length, and feature norms.
+    Normalization and mirror averaging are part of the model; alignment, thresholds, license and the hash of the weights
+    are in its metadata, under the key facever.
 
-    ONNX Runtime must compute what torch does, to 1e-4; else nothing is written.
+    The export is run in ONNX Runtime and compared with torch; nothing is written if they differ by more than 1e-4.
     """
     from facever.errors import SettingError
     from facever.faces.detection_onnx import NAMES, export_detector

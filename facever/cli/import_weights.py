@@ -29,14 +29,12 @@ def import_weights(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Weights file to write.")],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the weights.", show_default="(that of --out)")
-    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the weights.", show_default="that of OUT")] = None,
     alignment: Annotated[
         str | None,
         typer.Option(
             "--alignment",
-            help="ONNX: template of the crops, such as face-112x112, the field's usual one.",
+            help="ONNX: template of the crops, such as face-112x112, which most networks use.",
             metavar="NAME",
             show_default=False,
         ),
@@ -45,36 +43,36 @@ def import_weights(
         str | None,
         typer.Option(
             "--normalization",
-            help="ONNX: what the network takes is (pixel - MEAN) / SCALE; three means are in RGB order.",
+            help="ONNX: the network takes (pixel - MEAN) / SCALE; R,G,B,SCALE for a mean per channel.",
             metavar="MEAN,SCALE",
             show_default=False,
         ),
     ] = None,
     order: Annotated[
         str | None,
-        typer.Option("--order", help="ONNX: color channels that the network takes: rgb or bgr.", show_default="(rgb)"),
+        typer.Option("--order", help="ONNX: order of the color channels, rgb or bgr.", show_default="rgb"),
     ] = None,
     mirror: Annotated[
         bool | None,
         typer.Option(
             "--mirror/--no-mirror",
-            help="ONNX: average each feature with that of the mirror image; twice the time.",
-            show_default="(--mirror)",
+            help="ONNX: average the feature with the mirror image's; takes twice the time.",
+            show_default="--mirror",
         ),
     ] = None,
     license_: Annotated[
-        str | None, typer.Option("--license", help="ONNX: license of the weights.", show_default="(not stated)")
+        str | None, typer.Option("--license", help="ONNX: license of the weights.", show_default="not stated")
     ] = None,
     terms: Annotated[
         str | None,
-        typer.Option("--terms", help="ONNX: terms of the photographs it was trained on.", show_default="(not stated)"),
+        typer.Option("--terms", help="ONNX: terms of the photographs it was trained on.", show_default="not stated"),
     ] = None,
     force: Force = False,
 ) -> None:
     """Import a face network that others published: any embedder in ONNX, dlib's, or a MobileFaceNet.
 
-    An embedder in ONNX runs on ONNX Runtime (the extra onnx). Its file doesn't say how its input is made: look for
-    template, normalization and color order where it was published. A file from facever export says all by itself.
+    An ONNX file does not say how its input is prepared: look up template, normalization and color order where the
+    network was published. A file from facever export needs no options. ONNX Runtime runs the network (extra onnx).
 
     The weights have no thresholds until facever calibrate adds them.
     """
@@ -96,7 +94,7 @@ def import_weights(
     elif given == Preparation():
         info, network = read_published(file, name)
     else:
-        raise SettingError("options marked ONNX are for .onnx files; of this file facever knows all that they say")
+        raise SettingError("the options marked ONNX are for .onnx files; facever knows how this one is used")
     save_weights(out, info, network)
     print(printable(str(out)))
 
@@ -110,4 +108,4 @@ def _normalization(text: str) -> Normalization:
         red, green, blue = mean * 3 if len(mean) == 1 else mean
         return Normalization((red, green, blue), scale)
     except ValueError as error:
-        raise SettingError(f"is MEAN,SCALE or RED,GREEN,BLUE,SCALE, not {text!r}", "normalization") from error
+        raise SettingError(f"is MEAN,SCALE or R,G,B,SCALE, not {text!r}", "normalization") from error

@@ -116,7 +116,7 @@ def test_import_writes_weights_with_all_that_was_said(model: Path, tmp_path: Pat
     [
         ([], "--alignment is needed: an ONNX file doesn't say how its input is made; for ArcFace"),
         (OPTIONS[:2], "--normalization is needed"),
-        ([*OPTIONS[:3], "127.5"], "--normalization is MEAN,SCALE or RED,GREEN,BLUE,SCALE, not '127.5'"),
+        ([*OPTIONS[:3], "127.5"], "--normalization is MEAN,SCALE or R,G,B,SCALE, not '127.5'"),
         ([*OPTIONS[:3], "1,2,3"], "--normalization is MEAN,SCALE"),
         ([*OPTIONS[:3], "0,0"], "--normalization is MEAN,SCALE"),
         ([*OPTIONS[:3], "nan,1"], "--normalization is MEAN,SCALE"),
@@ -135,7 +135,7 @@ def test_options_for_onnx_are_refused_for_other_files(tmp_path: Path) -> None:
     (tmp_path / "dlib.dat").touch()
     outcome = facever("import", tmp_path / "dlib.dat", "--order", "bgr", "-o", tmp_path / "w.safetensors")
     assert outcome.code == 2
-    assert "options marked ONNX are for .onnx files" in outcome.err
+    assert "the options marked ONNX are for .onnx files" in outcome.err
 
 
 def test_a_hostile_name_in_a_model_is_printed_harmlessly(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def test_a_model_can_not_take_all_memory(operator: str) -> None:
     }[operator]
     most = helper.make_node("ReduceMax", ["b"], ["most"], keepdims=0)
     model = embedder(nodes=[*nodes, most, helper.make_node("Add", ["fc1", "most"], ["y"])], outputs=[("y", ("n", D))])
-    with pytest.raises(WeightsError, match="can't run the network"):
+    with pytest.raises((ValueError, WeightsError), match=r"can't (load it|run the network)"):  # by its version
         features(network_of(model), crops(1))
 
 
