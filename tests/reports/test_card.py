@@ -11,6 +11,7 @@ from facever.reports.card import multiply_adds, write_card
 from facever.weights.alignment import TIGHT_64X56
 from facever.weights.file import save_weights
 from facever.weights.metadata import WeightsInfo
+from facever.weights.onnx_import import Preparation, read_onnx
 from facever.weights.records import Normalization, Threshold
 
 ARGUMENTS = {"widths": [8], "depths": [0], "stem": 4, "embedding_size": 6, "input_size": [64, 56]}
@@ -180,3 +181,13 @@ def test_multiply_adds_by_hand() -> None:
     assert multiply_adds(build_network("face_resnet_slim", **ARGUMENTS)) == (
         27 * 4 * 64 * 56 + 36 * 8 * 32 * 28 + 8 * 32 * 28 * 6
     )
+
+
+def test_a_card_of_weights_from_onnx_counts_no_parameters(made: dict[str, Path]) -> None:
+    models = pytest.importorskip("onnx_models")
+    model = made["card.md"].with_name("mine.onnx")
+    model.write_bytes(models.embedder().SerializeToString())
+    info, network = read_onnx(model, "mine", Preparation("face-112x112", Normalization()))
+    save_weights(made["tiny.safetensors"], info, network)
+    text = card_of(made)
+    assert "| network | `onnx`; 112×112 RGB in, 6 components out |" in text
