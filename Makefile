@@ -46,6 +46,8 @@ wheel: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/networks.py
+	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/crowds.py
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/embedding.py
 	$(BIN)/python benchmarks/all_pairs.py
