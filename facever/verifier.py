@@ -54,7 +54,7 @@ class Verifier:
         ----------
         weights : str or Path
             Weights that come with facever, by name ("default", "dlib", ...), or a weights file.
-        device : {"auto", "cpu", "cuda"}
+        device : {"auto", "cpu", "cuda", "mps"}
         detector : DetectorSettings
         calibration : str or Path, optional
             A thresholds file that `facever calibrate` wrote for these weights, in place of their own thresholds.

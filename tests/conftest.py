@@ -27,14 +27,15 @@ def data_folder() -> Path:
     return folder
 
 
-@pytest.fixture(params=["cpu", "cuda"])
+@pytest.fixture(params=["cpu", "cuda", "mps"])
 def device(request: pytest.FixtureRequest) -> str:
     """Each device in turn; the test is skipped for those that torch can't use here."""
-    if request.param == "cuda":
+    if request.param != "cpu":
         import torch
 
-        if not torch.cuda.is_available():
-            pytest.skip("torch sees no CUDA device")
+        there = torch.cuda.is_available() if request.param == "cuda" else torch.backends.mps.is_available()
+        if not there:
+            pytest.skip(f"torch sees no device {request.param}")
     return str(request.param)
 
 

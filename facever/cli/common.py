@@ -31,7 +31,7 @@ Weights = Annotated[
     str,
     typer.Option("--weights", "-w", help="Weights that come with facever, by name, or a file.", metavar="NAME|FILE"),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="DEVICE")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.", metavar="DEVICE")]
 Precision = Annotated[
     str,
     typer.Option("--precision", help="Inference precision: bf16, fp32, or auto, the faster one here."),

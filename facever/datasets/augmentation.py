@@ -158,5 +158,7 @@ class Augmenter:
 def coarsened(x: Tensor, size: float) -> Tensor:
     """Crops (N, C, H, W) reduced to `size` of their sides, at least 4 pixels, and enlarged again."""
     height, width = x.shape[2:]
-    low = F.interpolate(x, size=(max(4, round(height * size)), max(4, round(width * size))), mode="area")
+    smaller = (max(4, round(height * size)), max(4, round(width * size)))
+    # Apple's GPU averages over whole multiples only.
+    low = F.interpolate(x.cpu() if x.device.type == "mps" else x, size=smaller, mode="area").to(x.device)
     return F.interpolate(low, size=(height, width), mode="bilinear", align_corners=False)

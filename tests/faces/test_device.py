@@ -94,13 +94,31 @@ def test_a_device_is_chosen_by_name(two_devices: list[torch.device]) -> None:
     assert choose_device("cpu") == choose_device("cpu:0") == CPU
     with pytest.raises(FaceverError, match="no device 'cuda:2', but 2"):
         choose_device("cuda:2")
-    for name, remedy in (("tpu", "use auto, cpu or cuda"), ("meta", "can't be used")):
+    for name, remedy in (("tpu", "use auto, cpu, cuda or mps"), ("meta", "can't be used")):
         with pytest.raises(FaceverError, match=remedy):
             choose_device(name)
 
 
-def test_without_cuda_the_processor_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_cuda_apples_gpu_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert choose_device("auto") == choose_device("mps") == choose_device("mps:0") == torch.device("mps")
+    assert not computes_in_bf16("auto", torch.device("mps"))
+    with pytest.raises(FaceverError, match="'mps:1' can't be used"):
+        choose_device("mps:1")
+
+
+def test_cuda_comes_before_apples_gpu(two_devices: list[torch.device], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto") == torch.device("cuda")
+
+
+def test_without_a_gpu_the_processor_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert choose_device("auto") == CPU
+    with pytest.raises(FaceverError, match="no Apple GPU can be used here; use --device cpu or auto"):
+        choose_device("mps")
     with pytest.raises(FaceverError, match="use --device cpu or auto"):
         choose_device("cuda")
