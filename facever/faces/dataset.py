@@ -28,7 +28,7 @@ from facever.caches import private_folder
 from facever.errors import DataError, OutputError, reading
 from facever.faces.parallel import left_out
 from facever.faces.parquet import EmbeddingCounts, name_below, photograph_rows, write_table
-from facever.faces.parts import Stamp, drop, merge, read_part, restamp, stamp_of
+from facever.faces.parts import Stamp, drop, merge, photographs_of, read_part, restamp, stamp_of
 from facever.faces.pipeline import PhotoResult
 from facever.faces.sources import Folder, content_sha256, is_undecodable
 from facever.files import write_json
@@ -38,6 +38,8 @@ from facever.weights.records import Quality
 PHOTOGRAPHS_A_PART = 1024
 SECONDS_A_PART = 30.0
 SMALL_PARTS, SMALL_ROWS = 16, 16_000
+
+Process = Callable[[list[Any]], Iterable[PhotoResult | pa.Table]]
 
 _PART = "part-{:06d}.parquet"
 _MADE = ".facever.json"
@@ -72,8 +74,7 @@ class EmbeddingDataset:
         self.entries: dict[str, _Entry] = {}
         self._rows_of: dict[int, int] = {}  # by part
         self.repaired: list[str] = []
-        self._pending: list[dict[str, Any]] = []
-        self._pending_entries: dict[str, _Entry] = {}
+        self._pending: list[list[dict[str, Any]]] = []  # the rows of each photograph
         self._flushed = time.monotonic()
         for path in sorted(folder.glob("part-*.parquet")):
             number = int(path.stem.removeprefix("part-"))
@@ -102,16 +103,16 @@ class EmbeddingDataset:
         if not self._rows_of[number]:
             del self._rows_of[number]
 
-    def update(self, found: Folder, process: Callable[[list[Path]], Iterable[PhotoResult]]) -> Update:
-        """Embed the photographs that are new or changed: by size and time of change, then by content.
+    def update(self, found: Folder, process: Process) -> Update:
+        """Embed what is new or changed, by size and time of change, then by content; what a URI names doesn't change.
 
         Parameters
         ----------
         found : Folder
             The photographs that are there now.
         process : callable
-            From the paths of some photographs to their results, which are written as they come; what came before an
-            exception is kept.
+            From the paths and URIs of some photographs to their results, or to tables of the dataset's rows, which are
+            written as they come; what came before an exception is kept.
 
         Raises
         ------
@@ -121,7 +122,8 @@ class EmbeddingDataset:
         broken = left_out(found)
         seen = {name_below(each.source, self.root) for each in broken}
         unknown = [each for each in broken if self._stamp_of(name_below(each.source, self.root)) is not None]
-        wanted, stamps, touched = [], {}, {}
+        wanted: list[Path | str] = []
+        stamps, touched = {}, {}
         for path in found.paths:
             name, stamp = name_below(str(path), self.root), stamp_of(path)
             seen.add(name)
@@ -132,11 +134,13 @@ class EmbeddingDataset:
             else:
                 wanted.append(path)
                 stamps[name] = stamp  # from before it is read: a change meanwhile is seen by the next run
+        seen.update(found.uris)
+        wanted += [uri for uri in found.uris if uri not in self.entries or self.entries[uri].sha256 is None]
         self._restamp(touched)
         self._add(chain(unknown, process(wanted)), stamps)
         unseen = tuple(f"{name_below(each.source, self.root)}/" for each in found.errors)  # folders that can't be read
         vanished = sorted(name for name in self.entries.keys() - seen if not name.startswith(unseen))
-        return Update(len(wanted), len(found.paths) - len(wanted), vanished)
+        return Update(len(wanted), len(found.paths) + len(found.uris) - len(wanted), vanished)
 
     def _stamp_of(self, name: str) -> Stamp | None:
         """Of a photograph in the dataset; (-1, -1), which is none, where it is not there."""
@@ -156,17 +160,16 @@ class EmbeddingDataset:
         for name, stamp in stamps.items():
             self.entries[name] = replace(self.entries[name], stamp=stamp)
 
-    def _add(self, photographs: Iterable[PhotoResult], stamps: dict[str, Stamp | None]) -> None:
+    def _add(self, results: Iterable[PhotoResult | pa.Table], stamps: dict[str, Stamp | None]) -> None:
         try:
-            for photograph in photographs:
-                name = name_below(photograph.source, self.root)
-                stamp = stamps.pop(name, None) if photograph.readable else None
-                size, written = stamp or (None, None)
-                rows = photograph_rows(photograph, self.root, self.quality)
-                self._pending += [{**row, "file_size": size, "file_time": written} for row in rows]
-                self._pending_entries[name] = _Entry(self._next(), stamp, photograph.sha256, len(photograph.faces))
+            for result in results:
+                if isinstance(result, pa.Table):
+                    self._write(result)
+                    continue
+                stamp = stamps.pop(name_below(result.source, self.root), None) if result.readable else None
+                self._pending.append(photograph_rows(result, self.root, self.quality, stamp or (None, None)))
                 late = time.monotonic() - self._flushed > SECONDS_A_PART
-                if late or len(self._pending_entries) >= PHOTOGRAPHS_A_PART:
+                if late or len(self._pending) >= PHOTOGRAPHS_A_PART:
                     self._flush()
         finally:
             self._flush()
@@ -186,20 +189,23 @@ class EmbeddingDataset:
             counts.photographs += 1
             counts.faces += entry.faces
             counts.with_face += entry.faces > 0
-            counts.without_face += entry.faces == 0 and entry.stamp is not None
-            counts.unreadable += entry.stamp is None
-            counts.undecodable += entry.stamp is None and is_undecodable(Path(name))
+            counts.without_face += entry.faces == 0 and entry.sha256 is not None
+            counts.unreadable += entry.sha256 is None
+            counts.undecodable += entry.sha256 is None and is_undecodable(Path(name))
         return counts
 
     def _flush(self) -> None:
         self._flushed = time.monotonic()
-        if self._pending_entries:
-            number = self._next()
-            write_table(self._path(number), pa.Table.from_pylist(self._pending, self.columns))
-            self._rows_of[number] = len(self._pending)
-            found, self._pending, self._pending_entries = self._pending_entries, [], {}
-            self._enter(found)
-            self._merge()
+        if self._pending:
+            self._write(pa.Table.from_pylist(list(chain.from_iterable(self._pending)), self.columns))
+            self._pending = []
+
+    def _write(self, table: pa.Table) -> None:
+        number = self._next()
+        write_table(self._path(number), table)
+        self._rows_of[number] = len(table)
+        self._enter({name: _Entry(number, *values) for name, values in photographs_of(table).items()})
+        self._merge()
 
     def _merge(self) -> None:
         """Put small parts together, so that a long run does not end in thousands of them."""

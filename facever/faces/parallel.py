@@ -51,14 +51,15 @@ def process_files(sources: Iterable[Source], job: Job, workers: int | None = Non
         # Processes of one thread each beat threads: most of a cascade is too small to share out.
         workers = cpu_count() if len(sources) >= FEW else 1
     if job.device != "cpu" or workers <= 1:
-        yield from _in_this_process(sources, job)
+        yield from run_pipeline(Pipeline(job), sources)
     else:
         yield from _in_workers(sources, job, workers)
 
 
-def _in_this_process(sources: list[Source], job: Job) -> Iterator[PhotoResult]:
+def run_pipeline(pipeline: Pipeline, sources: Iterable[Source]) -> Iterator[PhotoResult]:
+    """Photographs through a pipeline in this process, some read ahead. Results come in order, as they are ready."""
     with ThreadPoolExecutor(READ_AHEAD) as pool:
-        yield from _Flow(Pipeline(job), BATCH if job.device == "cpu" else 4 * BATCH, pool)(sources)
+        yield from _Flow(pipeline, BATCH if pipeline.job.device == "cpu" else 4 * BATCH, pool)(sources)
 
 
 class _Flow:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from facever.errors import DataError
 from facever.faces.lines import WRITERS
 from facever.faces.pipeline import PhotoResult
-from facever.faces.sources import is_undecodable
+from facever.faces.sources import is_undecodable, is_uri
 from facever.files import as_text, atomic_write
 from facever.weights.metadata import WeightsInfo, made_with
 from facever.weights.records import Quality, WeightsId
@@ -137,12 +137,14 @@ def write_table(path: Path, table: pa.Table) -> None:
         pq.write_table(table, file, **FORMAT)
 
 
-def photograph_rows(photograph: PhotoResult, root: Path, quality: Quality | None) -> list[dict[str, Any]]:
-    """The rows of one photograph, by column; columns that are null are left out."""
+def photograph_rows(
+    photograph: PhotoResult, root: Path, quality: Quality | None, stamp: tuple[int | None, int | None] = (None, None)
+) -> list[dict[str, Any]]:
+    """The rows of one photograph, by column; columns that are null are left out. `stamp`: `file_size`, `file_time`."""
     path = name_below(photograph.source, root)
     width, height = photograph.size or (None, None)
     common = {"path": path, "width": width, "height": height, "taken": photograph.taken}
-    common["file_sha256"] = photograph.sha256
+    common |= {"file_sha256": photograph.sha256, "file_size": stamp[0], "file_time": stamp[1]}
     rows: list[dict[str, Any]] = [
         {
             **common,
@@ -168,7 +170,9 @@ def _face_id(path: str, sha256: str | None, index: int) -> str:
 
 
 def name_below(source: str, root: Path) -> str:
-    """The name of a photograph in the table: its path below the root."""
+    """The name of a photograph in the table: its path below the root, or its URI."""
+    if is_uri(source):
+        return source
     path = Path(source)
     relative = path.relative_to(root) if path.is_relative_to(root) else path
     return as_text(relative.as_posix())

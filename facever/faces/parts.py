@@ -20,7 +20,10 @@ Stamp = tuple[int, int]
 
 
 class InPart(NamedTuple):
-    """A photograph: its size and time when it was read (None: it couldn't be), its SHA-256, the number of its faces."""
+    """A photograph: size and time of its file when it was read, its SHA-256, the number of its faces.
+
+    One that couldn't be read has no SHA-256; one that came by a URI has no time.
+    """
 
     stamp: Stamp | None
     sha256: str | None
@@ -47,14 +50,19 @@ def read_part(path: Path, check: bool = False) -> tuple[int, dict[str, InPart]]:
     names = ["path", "face", "file_size", "file_time", "file_sha256"]
     with reading(path, REMEDY):
         table = pq.read_table(path, columns=None if check else names, page_checksum_verification=True)
-        columns = [table[name].to_pylist() for name in ("path", "face", "file_size", "file_sha256")]
-        rows = zip(*columns, _times(table), strict=True)
+        return len(table), photographs_of(table)
+
+
+def photographs_of(table: pa.Table) -> dict[str, InPart]:
+    """The photographs in rows of a dataset, by path."""
+    columns = [table[name].to_pylist() for name in ("path", "face", "file_size", "file_sha256")]
+    rows = zip(*columns, _times(table), strict=True)
     found: dict[str, InPart] = {}
     for name, face, size, sha256, written in rows:
         stamp = None if size is None or written is None else (size, written)
         before = found[name].faces if name in found else 0
         found[name] = InPart(stamp, sha256, before + (face is not None))
-    return len(table), found
+    return found
 
 
 def drop(path: Path, photographs: Sequence[str]) -> int:

@@ -35,6 +35,11 @@ class ImageBytes:
 Source = Path | ImageBytes
 
 
+def is_uri(source: str) -> bool:
+    """Whether this is a URI such as s3://bucket/photograph.jpg, not a path."""
+    return "://" in source
+
+
 def content_sha256(source: Source) -> str | None:
     """The SHA-256 of a photograph's file, in hexadecimal; None where it can't be read."""
     if isinstance(source, ImageBytes):
@@ -98,11 +103,14 @@ class Folder:
         One for each folder below that can't be read.
     passed_over : list of Path
         Photographs in a format that can't be decoded here, such as HEIC without the extra `heic`.
+    uris : list of str
+        Photographs elsewhere, which a list named.
     """
 
     paths: list[Path]
     errors: list[ImageError]
     passed_over: list[Path]
+    uris: list[str] = field(default_factory=list)
 
     def all_errors(self) -> list[ImageError]:
         """Why folders and photographs are left out."""
@@ -115,13 +123,16 @@ def find_all(paths: Sequence[Path]) -> tuple[Path, Folder]:
     """The photographs in several folders, and single ones; first the folder that names are relative to.
 
     That is the folder, if it is the only one, else the one that holds all. A path that does not exist is a pattern
-    (`*`, `?`, `[...]`, `**`) of photographs and folders. A file that is named counts whatever its suffix.
+    (`*`, `?`, `[...]`, `**`) of photographs and folders. A file that is named counts whatever its suffix; one
+    Parquet file alone is a list of photographs.
 
     Raises
     ------
     DataError
         If a path is missing, or matches nothing; and as `find_photographs`.
     """
+    if len(paths) == 1 and paths[0].suffix == ".parquet" and paths[0].is_file():
+        return paths[0].parent, read_list(paths[0])
     named = [path for given in paths for path in _matching(given)]
     if len(named) == 1 and named[0].is_dir():
         return named[0], find_photographs(named[0])
@@ -146,6 +157,24 @@ def listed_paths(file: Path) -> list[Path]:
     if not paths:
         raise DataError(f"{file}: names no photograph; write one path a line")
     return paths
+
+
+def read_list(file: Path) -> Folder:
+    """The photographs that a Parquet file lists in its column `path`: paths relative to the file's folder, and URIs.
+
+    Raises
+    ------
+    DataError
+        If it can't be read, has no such column or a row without a path.
+    """
+    import pyarrow.parquet as pq
+
+    with reading(file, "give it a column 'path' of text, with a value in every row"):
+        names = sorted(set(pq.read_table(file, columns=["path"])["path"].to_pylist()))
+        uris = [name for name in names if is_uri(name)]
+        paths = [file.parent / name for name in names if not is_uri(name)]
+    undecodable = [path for path in paths if is_undecodable(path)]
+    return Folder([path for path in paths if not is_undecodable(path)], [], undecodable, uris)
 
 
 def _matching(path: Path) -> list[Path]:

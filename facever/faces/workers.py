@@ -213,7 +213,7 @@ def _work(
     arguments: tuple[Any, ...],
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt of the whole group: the parent ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         function = start(*arguments)
         while True:
@@ -224,8 +224,12 @@ def _work(
         connection.send(error)
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent has ended: one that was killed can't tell its workers."""
+def end_with_parent() -> None:
+    """End this process when the one that started it has ended: one that was killed can't tell its workers."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
