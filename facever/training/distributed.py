@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from facever.errors import FaceverError
+from facever.faces.device import choose_device
 
 # The others wait while the first one detects, aligns or validates.
 PATIENCE = timedelta(hours=6)
@@ -73,6 +74,21 @@ class ProcessGroup:
     def together(self, module: nn.Module) -> nn.Module:
         """The module, its gradients averaged over all processes."""
         return nn.parallel.DistributedDataParallel(module) if self.size > 1 else module
+
+
+def own_device(device: torch.device) -> torch.device:
+    """The GPU of this process, where torchrun started several and `device` is CUDA without a number.
+
+    Raises
+    ------
+    FaceverError
+        If there are fewer GPUs than processes.
+    """
+    if device.type != "cuda" or device.index is not None or "LOCAL_RANK" not in os.environ:
+        return device
+    own = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
+    torch.cuda.set_device(own)  # for NCCL
+    return own
 
 
 @contextmanager

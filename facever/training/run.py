@@ -16,7 +16,7 @@ from facever.files import check_output
 from facever.training.callbacks import Callback
 from facever.training.crops import default_cache_folder
 from facever.training.data import prepare
-from facever.training.distributed import process_group
+from facever.training.distributed import own_device, process_group
 from facever.training.errors import Interrupted
 from facever.training.session import CHECKPOINT, RECORD, WEIGHTS, Session, TrainingResult
 from facever.training.settings import TrainingSettings
@@ -61,7 +61,7 @@ def train(
     Interrupted
         If a signal (SIGINT, SIGTERM) stops it, after its state is saved.
     """
-    chosen = choose_device(device)
+    chosen = own_device(choose_device(device))
     check_output(out / WEIGHTS, "safetensors", [data], force=True)
     if resume and not (out / CHECKPOINT).exists():
         raise DataError(f"{out}: no checkpoint to resume; train without --resume")

@@ -15,9 +15,10 @@ import pytest
 import torch
 from training_steps import CENTERS, PLAIN, noise, steps
 
+from facever.errors import FaceverError
 from facever.losses import CenterLoss, L2Softmax
 from facever.networks import build_network
-from facever.training.distributed import ProcessGroup
+from facever.training.distributed import ProcessGroup, own_device
 from facever.training.trainer import Trainer
 from facever.weights.file import load_weights
 
@@ -139,3 +140,19 @@ def test_center_loss_of_one_process_needs_no_group() -> None:
     loss = CenterLoss(L2Softmax(3, 4, 8.0))
     loss(torch.randn(5, 3), torch.tensor([0, 1, 2, 3, 0]))
     assert loss.centers.abs().sum() > 0
+
+
+def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", set_to.append)
+    alone, named, cpu = torch.device("cuda"), torch.device("cuda:0"), torch.device("cpu")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert own_device(alone) == alone
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert [own_device(each) for each in (alone, named, cpu)] == [torch.device("cuda:1"), named, cpu]
+    assert set_to == [torch.device("cuda:1")]
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(FaceverError, match="no device 'cuda:2', but 2"):
+        own_device(alone)
