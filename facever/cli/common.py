@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -134,14 +134,25 @@ def progress_bar() -> Iterator[Progress]:
         yield progress
 
 
-def counted(items: Iterable[T], total: int, description: str) -> Iterator[T]:
-    """Yield the items, with a progress bar of their number and rate."""
+@contextmanager
+def watched(total: int, description: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar with a rate; gives what to call with the number of items done."""
     import time
 
     start = time.monotonic()
     with progress_bar() as progress:
         task = progress.add_task(description, total=total, note="")
-        for done, item in enumerate(items, 1):
+
+        def watch(done: int) -> None:
             rate = done / max(time.monotonic() - start, 1e-9)
-            progress.update(task, advance=1, note=f"{rate:.0f}/s")
+            progress.update(task, completed=done, note=f"{rate:.0f}/s")
+
+        yield watch
+
+
+def counted(items: Iterable[T], total: int, description: str) -> Iterator[T]:
+    """Yield the items, with a progress bar of their number and rate."""
+    with watched(total, description) as watch:
+        for done, item in enumerate(items, 1):
+            watch(done)
             yield item

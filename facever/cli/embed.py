@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,11 +21,9 @@ from facever.cli.common import (
     counted,
     print_json,
     say,
+    watched,
 )
 from facever.files import Kind, printable
-
-if TYPE_CHECKING:
-    from facever.faces.pipeline import PhotoResult
 
 EXAMPLE = "Example: facever embed photographs/ -o photographs.parquet"
 SINGLE_FILES: dict[str, Kind] = {".csv": "csv", ".jsonl": "json"}
@@ -35,7 +33,7 @@ def embed(
     photographs: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders, searched recursively; photographs; patterns such as '2019/*.jpg'.",
+            help="Folders, searched recursively; photographs; patterns such as '2019/*.jpg'; or a list (.parquet).",
             metavar="FOLDER…",
             show_default=False,
             **UNCHECKED,
@@ -69,6 +67,15 @@ def embed(
     min_face: MinFace = "3%",
     device: Device = "auto",
     workers: Workers = None,
+    engine: Annotated[str, typer.Option(help="Where to embed: local, or ray for a cluster.")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="Ray cluster, HOST:PORT or auto; by default one is started on this machine.",
+            show_default=False,
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Embed every photograph below a folder into a Parquet dataset: a folder of files that readers take for one table.
@@ -78,6 +85,8 @@ def embed(
 
     Parts are written as they come. Run it again to continue after an interruption, and to embed what is new or changed
     since; unchanged photographs are not read.
+
+    --engine ray embeds on a cluster, and takes a list of photographs elsewhere: a Parquet file with a column path.
     """
     from facever.errors import SettingError
     from facever.faces.sources import find_all, listed_paths
@@ -93,14 +102,17 @@ def embed(
     kind = SINGLE_FILES.get(path.suffix.lower(), "parquet" if one_file else None)
     if kind is not None:
         check_output(path, kind, named, force)
+        if engine != "local":
+            raise SettingError("ray writes a dataset; leave out --one-file, and .csv or .jsonl in --out", "engine")
         if prune or repair:
             raise SettingError("is for a dataset; a single file is written anew", "prune" if prune else "repair")
-    if device in ("auto", "cpu") and (workers or len(found.paths)) >= (2 if workers else FEW):
+    if engine == "local" and device in ("auto", "cpu") and (workers or len(found.paths)) >= (2 if workers else FEW):
         warm_up()  # while this process imports the same
 
     from dataclasses import asdict, replace
     from itertools import chain
 
+    from facever.engines.ray import check_engine, process_on_ray
     from facever.errors import DataError, NoFaceError
     from facever.faces.dataset import Update, open_dataset
     from facever.faces.detector_settings import DetectorSettings
@@ -110,21 +122,33 @@ def embed(
     from facever.verifier import Verifier
     from facever.weights.metadata import made_with
 
-    verifier = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face))
+    check_engine(engine, address, device)
+    if found.uris and engine == "local":
+        raise DataError(f"{found.uris[0]} is not on this machine; --engine ray downloads it")
+    here = device if engine == "local" else "cpu"
+    verifier = Verifier.load(weights, here, detector=DetectorSettings.parse(min_face))
     start = time.monotonic()
-    if not found.paths and not found.all_errors():  # a disk that is not mounted, for one: nothing to prune by
+    if not (found.paths or found.uris or found.all_errors()):  # a disk that isn't mounted: nothing to prune by
         raise DataError(f"{folder}: no photographs in it; name a folder that holds some")
     job = replace(verifier.job(faces, hashes=True), mirrored=mirror)  # type: ignore[arg-type]
 
-    def process(paths: list[Path]) -> Iterator[PhotoResult]:
-        return counted(process_files(paths, job, workers), len(paths), "embedding")
+    columns = schema(verifier.size, made_with(verifier.info, verifier.weights))
+
+    def process(paths: list[Any]) -> Iterator[Any]:
+        if engine == "local":
+            yield from counted(process_files(paths, job, workers), len(paths), "embedding")
+            return
+        there = replace(job, device=device)
+        with watched(len(paths), "embedding") as watch:
+            yield from process_on_ray(
+                paths, there, path, folder, columns, address=address, workers=workers, watch=watch
+            )
 
     if kind is not None:
         results = chain(left_out(found), process(found.paths))
         counts = write_embeddings(path, results, folder, verifier.info, verifier.weights, verifier.size)
         update = Update(len(found.paths), 0, [])
     else:
-        columns = schema(verifier.size, made_with(verifier.info, verifier.weights))
         used = {"weights": asdict(verifier.weights), "folder": str(folder.resolve())}
         made = {**used, "faces": faces, "min_face": min_face, "mirror": mirror}
         with open_dataset(path, folder, columns, verifier.info.quality, made, repair) as dataset:
