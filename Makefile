@@ -53,6 +53,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/all_pairs.py
 	$(BIN)/python benchmarks/dlib_lfw.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/scale.py
 
 # What each choice of the recipe brings, and which labels are suspicious: hours of training.
 choices: $(VENV)/dev.stamp

@@ -1,15 +1,18 @@
 """Write the pages that are made from the program: `python docs/generate.py`.
 
 - `command-line.md`, from the help of every command;
-- `model-table.md`, from the weights files and the records of their evaluations.
+- `model-table.md`, from the weights files and the records of their evaluations;
+- `scale-table.md`, from `scale.toml` and `benchmarks/results/scale.json`.
 
-`tests/test_docs.py` makes both again and compares.
+`tests/test_docs.py` makes them again and compares.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +126,46 @@ def _record(weights: str, name: str) -> dict[str, Any]:
     return record
 
 
-PAGES = {"command-line.md": command_line, "model-table.md": model_table}
+def scale_table() -> str:
+    """What a run over very many photographs takes."""
+    from facever.engines.cluster import OTHER_CORES, PHOTOGRAPHS_A_BLOCK
+    from facever.engines.ray import PHOTOGRAPHS_A_MANIFEST
+
+    given = tomllib.loads((DOCS / "scale.toml").read_text(encoding="utf-8"))
+    measured = json.loads((ROOT / "benchmarks" / "results" / "scale.json").read_text(encoding="utf-8"))
+    count, rate, cores = given["photographs"], given["photographs_per_second_and_core"], given["cores_per_machine"]
+    size = given["photograph_kilobytes"] * 1e3
+    working = given["machines"] * cores - OTHER_CORES
+    hours = count / rate / working / 3600
+    paid = given["machines"] * cores * hours
+    requests = 2 * rate * working
+    keeps_up = measured["into_parts_per_processor_second"]
+    cost, interruptible = (paid * given[f"dollars_per_core_hour{kind}"] for kind in ("", "_interruptible"))
+    asked = f"{2 * count / 1e9:.0f} × 10⁹, {2 * count / 1e6 * given['dollars_per_million_requests']:,.0f} USD"
+    rows = [
+        ("work", "photographs / rate", f"{count / rate / 3600:,.0f} core hours"),
+        ("time", f"{working:,} cores embed", f"{hours:.1f} hours"),
+        ("cores", f"{paid:,.0f} hours are paid", f"{cost:,.0f} USD, interruptible {interruptible:,.0f} USD"),
+        ("requests to an object store", "size and content of each", asked),
+        ("requests a second", "", f"{requests:,.0f}"),
+        ("prefixes", "serve so many", f"{math.ceil(requests / given['requests_per_second_and_prefix'])}"),
+        ("download", "", f"{count * size / 1e12:,.0f} TB"),
+        ("network", "in use at a time", f"{rate * working * size * 8 / 1e9:.0f} Gbit/s"),
+        ("network of a machine", "in use at a time", f"{rate * cores * size * 8 / 1e9:.1f} Gbit/s"),
+        ("lists and datasets", f"of {PHOTOGRAPHS_A_MANIFEST:,}", f"{math.ceil(count / PHOTOGRAPHS_A_MANIFEST)}"),
+        ("memory of the checkpoint", "8 bytes an id", f"{8 * PHOTOGRAPHS_A_MANIFEST / 1e6:.0f} MB a list"),
+        ("memory of the driver", "", f"{measured['memory_bytes'] * PHOTOGRAPHS_A_MANIFEST / 1e9:.1f} GB a dataset"),
+        ("files of rows", f"of {PHOTOGRAPHS_A_BLOCK:,} photographs", f"{count / PHOTOGRAPHS_A_BLOCK:,.0f}"),
+        ("from rows into parts", f"{keeps_up:,} a second", f"{count / keeps_up / 3600:.1f} hours of one core"),
+        ("cores", "that one driver keeps up with", f"{keeps_up / rate:,.0f}"),
+        ("datasets", "", f"{count * given['faces_per_photograph'] * measured['row_bytes'] / 1e12:.1f} TB"),
+    ]
+    inputs = [f"| `{name}` | {value:,} |" for name, value in given.items()]
+    table = ["| calculated | | |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(["| given | |", "| --- | --- |", *inputs, "", *table, ""])
+
+
+PAGES = {"command-line.md": command_line, "model-table.md": model_table, "scale-table.md": scale_table}
 
 
 def main() -> None:
