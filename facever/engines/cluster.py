@@ -14,8 +14,8 @@ from typing import Any
 
 from facever.engines.worker import Task, Worker
 from facever.errors import FaceverError
-from facever.faces.workers import end_with_parent
 from facever.faces.parquet import FORMAT
+from facever.faces.workers import end_with_parent
 
 # Photographs that a worker takes at a time: what is lost where a machine is.
 PHOTOGRAPHS_A_BLOCK = 1024
@@ -62,7 +62,7 @@ class Run:
     worker: Callable[[Task], Any] = Worker
 
 
-def run_apart(run: Run, answer: Connection, parent: int) -> None:
+def run_apart(run: Run, answer: Connection) -> None:
     """Run, in a process that was just started; the answer is None, or what went wrong. Output goes to `log`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
     end_with_parent()

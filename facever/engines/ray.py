@@ -151,7 +151,7 @@ def _wait(run: Run, before: int, watch: Callable[[int], object]) -> None:
     """Start a run, and wait for its end; `before`: photographs finished before it. Raises FaceverError."""
     context = multiprocessing.get_context("spawn")
     answer, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=run_apart, args=(run, theirs, os.getpid()), daemon=True)
+    process = context.Process(target=run_apart, args=(run, theirs), daemon=True)
     process.start()
     theirs.close()
     counts: dict[Path, int] = {}
