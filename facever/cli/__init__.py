@@ -51,6 +51,13 @@ class _Terminated(SystemExit):
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            # Raised while an extension is made ready, an exception may abort the process. Nothing is lost: what a
+            # command writes survives any end.
+            os.write(2, b"facever: terminated\n")
+            os._exit(143)
+        frame = frame.f_back
     raise _Terminated(143)
 
 

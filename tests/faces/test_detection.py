@@ -259,7 +259,7 @@ def test_a_face_is_found_in_small_pictures(data_folder: Path, factor: float) -> 
 
 @pytest.mark.slow
 @pytest.mark.data
-@pytest.mark.parametrize(("count", "factor"), [(30, 1), (6, 24)], ids=["small", "large"])
+@pytest.mark.parametrize(("count", "factor"), [(30, 1), (15, 12)], ids=["small", "large"])
 def test_a_face_that_fills_its_picture_is_found_by_the_mirrored_second_try(
     data_folder: Path, count: int, factor: int
 ) -> None:
@@ -274,7 +274,8 @@ def test_a_face_that_fills_its_picture_is_found_by_the_mirrored_second_try(
         cut.append(scaled(photograph[y0:y1, x0:x1], factor))
         corners.append((x0, y0))
 
-    without_border = sum(bool(faces) for faces in detector._enlarged(cut))
+    first = detector._enlarged(cut)
+    without_border = sum(map(bool, first))
     found = detector.detect_batch(cut)
     assert sum(bool(faces) for faces in found) >= 0.9 * len(cut)
     assert without_border <= 0.6 * len(cut)
@@ -282,11 +283,11 @@ def test_a_face_that_fills_its_picture_is_found_by_the_mirrored_second_try(
     errors = []
     found = [[face.moved(0, factor) for face in faces] for faces in found]
     cut = [image[::factor, ::factor] for image in cut]
-    for image, faces, face, corner in zip(cut, found, whole, corners, strict=True):
+    for image, faces, before, face, corner in zip(cut, found, first, whole, corners, strict=True):
         for each in faces:
             x, y = (each.box[:2] + each.box[2:]) / 2
             assert 0 <= x < image.shape[1] and 0 <= y < image.shape[0]
-        if faces:
+        if faces and not before:
             assert len(faces) == 1, "a mirror image counts as a face"
             error = np.linalg.norm(faces[0].landmarks + corner - face.landmarks, axis=1).mean()
             errors.append(error / (face.box[2] - face.box[0]))
