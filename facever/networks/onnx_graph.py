@@ -1,7 +1,7 @@
-"""Models in ONNX: what is refused before one runs, what it takes, and the session that runs it.
+"""Models in ONNX: the checks before one runs, its input, and its session.
 
-A model is data and no code as long as it is one plain graph: ONNX's own operators, no subgraphs (loops, branches), and
-no files beside it. The packages onnx and onnxruntime are the extra `onnx`.
+A model is data, not code, if it is one plain graph: ONNX's own operators, no subgraphs (loops, branches), no parameters
+in other files. The packages onnx and onnxruntime are the extra `onnx`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import torch
 from facever.errors import FaceverError, reason_of
 
 MAX_BYTES = 1 << 30
-# What all models together may take while they run.
+# Of all runs of a process together.
 MAX_MEMORY = 4 << 30
-# Never done, or different each time.
+# Output without bound, or another one each time.
 _REFUSED = re.compile(r"Range|Random\w+|Bernoulli|Multinomial")
 _INPUT_TYPES = {1: "float32", 2: "uint8", 10: "float16"}  # onnx.TensorProto.DataType
 
@@ -51,7 +51,7 @@ class Input:
 
 @functools.cache
 def load_onnx() -> tuple[Any, Any]:
-    """The packages onnx and onnxruntime, the latter silent and bound in its memory.
+    """The packages onnx and onnxruntime, the latter silenced and its memory limited.
 
     Raises FaceverError where the extra is not installed.
     """
@@ -64,7 +64,7 @@ def load_onnx() -> tuple[Any, Any]:
     onnxruntime.disable_telemetry_events()
     arena = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
     memory = onnxruntime.OrtMemoryInfo("Cpu", arena, 0, onnxruntime.OrtMemType.DEFAULT)
-    with contextlib.suppress(Exception):  # the program that imports facever may have an arena already
+    with contextlib.suppress(Exception):  # a program that uses facever may have registered one
         onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": MAX_MEMORY}))
     return onnx, onnxruntime
 

@@ -17,16 +17,15 @@ from facever.networks.registry import register
 
 ORDERS = ("rgb", "bgr")
 MAX_COMPONENTS = 4096
-# More at once take more memory and no less time.
+# Crops at once: it bounds the memory of large networks.
 BATCH = 16
 
 
 @register("onnx")
 class OnnxNetwork(EmbeddingNetwork):
-    """A model in ONNX, whose feature is its one output of a vector per face.
+    """A model in ONNX that outputs one vector per face, the feature.
 
-    A second output of one number per face, as AdaFace and facever's own exports have it, is taken for the feature's
-    norm.
+    A second output of one number per face is taken for the feature's norm: AdaFace and facever's exports have it.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ class OnnxNetwork(EmbeddingNetwork):
         return self
 
     def arguments(self) -> dict[str, Any]:
-        """Those of `__init__` that make this network."""
+        """The arguments that build this network."""
         return {
             "size": len(self.model),
             "embedding_size": self.embedding_size,
@@ -87,7 +86,7 @@ class OnnxNetwork(EmbeddingNetwork):
         return features
 
     def run(self, x: Tensor) -> Tensor:
-        """The features of crops that the model gets at once: (n, 3, H, W) -> (n, d). Raises WeightsError."""
+        """One run of the model: (n, 3, H, W) -> (n, d). Raises WeightsError."""
         if self._session is None:
             self.ready()
         assert self._input is not None

@@ -147,4 +147,5 @@ def write_model(
 def _difference(data: bytes, module: nn.Module, inputs: Mapping[str, Tensor]) -> float:
     found = open_session(data, torch.device("cpu")).run(None, {name: x.numpy() for name, x in inputs.items()})
     pairs = zip(found, module(*inputs.values()), strict=True)
-    return max(float(((torch.from_numpy(a) - b).abs() / b.abs().clamp_min(1)).max()) for a, b in pairs)
+    greatest = [((torch.from_numpy(a) - b).abs() / b.abs().clamp_min(1)).max() for a, b in pairs]
+    return float(torch.stack(greatest).max())  # nan if one is, unlike Python's max

@@ -26,20 +26,20 @@ NONE = Normalization((0.0, 0.0, 0.0), 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What a model's file does not say: how its input is made, and what its terms are. None: not stated.
+    """What an ONNX file does not say: how its input is prepared, and its terms.
 
     Attributes
     ----------
     alignment : str, optional
-        A name of `facever.weights.alignment.ALIGNMENTS`; the field's five points in 112x112 are "face-112x112".
+        A name in `facever.weights.alignment.ALIGNMENTS`; InsightFace's template is "face-112x112".
     normalization : Normalization, optional
-        Its mean is in RGB order. ArcFace's, for one, is 127.5 and 127.5.
+        Its mean is in RGB order, whatever the model's order.
     order : {"rgb", "bgr"}, optional
-        Of the color channels that the model takes; RGB by default.
+        Of the model's color channels; RGB by default.
     mirrored : bool, optional
-        Whether to average the feature with the mirror image's, as evaluations in this field do; true by default.
+        Whether to average the feature with the mirror image's; by default it is.
     license, terms : str, optional
-        Of the model, and of the photographs that it was trained on.
+        Of the weights, and of the photographs they were trained on.
     """
 
     alignment: str | None = None
@@ -51,15 +51,14 @@ class Preparation:
 
 
 def read_onnx(path: Path, name: str, preparation: Preparation = Preparation()) -> tuple[WeightsInfo, OnnxNetwork]:
-    """Metadata under this name, and network, in evaluation mode. Thresholds only from a file that facever exported.
+    """Metadata under this name, and network, in evaluation mode. Only facever's own exports have thresholds.
 
     Raises
     ------
     WeightsError
-        If the file can't be read, or is no embedder that may run here; see `facever.networks.onnx_graph`.
+        If the file can't be read, or is refused; see `facever.networks.onnx_graph`.
     SettingError
-        If the preparation is incomplete, or does not fit; or is given for a file that facever exported, which says it
-        itself.
+        If the preparation is incomplete or does not fit, or is given for a file that facever exported.
     FaceverError
         Where the extra `onnx` is not installed.
     """
@@ -88,7 +87,7 @@ def _foreign(entry: Input, given: Preparation) -> WeightsInfo:
     if given.alignment is None or normalization is None:
         missing = "alignment" if given.alignment is None else "normalization"
         raise SettingError(
-            "is needed: an ONNX file doesn't say how its input is made; for ArcFace and most of its kind it is "
+            "is needed: an ONNX file does not say how its input is prepared; for most networks it is "
             "--alignment face-112x112 --normalization 127.5,127.5",
             missing,
         )
@@ -114,19 +113,19 @@ def _foreign(entry: Input, given: Preparation) -> WeightsInfo:
 
 
 def _own(text: str, given: Preparation) -> WeightsInfo:
-    """The record in a file that facever exported. Normalization and mirror image are inside the network."""
+    """The record in a file that facever exported, whose network normalizes and mirrors by itself."""
     if given != Preparation():
-        raise SettingError("facever exported this file, which says itself how its input is made; drop these options")
+        raise SettingError("facever exported this file, which says how its input is prepared; drop these options")
     try:
         info = msgspec.convert(json.loads(text)["weights"], WeightsInfo)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"its metadata is no embedder's ({reason_of(error)}); export weights once more") from error
+        raise ValueError(f"its metadata holds no record of weights ({reason_of(error)}); export them again") from error
     return replace(info, normalization=NONE, mirrored=False, known_answer=None)
 
 
 @torch.no_grad()
 def _measure(network: OnnxNetwork, normalization: Normalization) -> None:
-    """Learn by running the size of the embedding, and whether the network takes several crops at once."""
+    """Run the network to learn its embedding's size, and whether it takes several crops at once."""
     shape = (2, 3, *network.input_size)
     x = normalization(torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8)))
     alone = torch.cat([network.run(crop) for crop in x.split(1)])
@@ -137,7 +136,7 @@ def _measure(network: OnnxNetwork, normalization: Normalization) -> None:
 
 
 def _same(network: OnnxNetwork, x: Tensor, alone: Tensor) -> bool:
-    """Whether two crops at once give what each gives alone: some models have a batch of one built in."""
+    """Whether two crops at once give what each gives alone; some graphs have a batch of one built in."""
     try:
         return torch.allclose(F.normalize(network.run(x)), F.normalize(alone), atol=1e-3)
     except WeightsError:

@@ -114,7 +114,7 @@ def test_import_writes_weights_with_all_that_was_said(model: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ([], "--alignment is needed: an ONNX file doesn't say how its input is made; for ArcFace"),
+        ([], "--alignment is needed: an ONNX file does not say how its input is prepared; for most"),
         (OPTIONS[:2], "--normalization is needed"),
         ([*OPTIONS[:3], "127.5"], "--normalization is MEAN,SCALE or R,G,B,SCALE, not '127.5'"),
         ([*OPTIONS[:3], "1,2,3"], "--normalization is MEAN,SCALE"),

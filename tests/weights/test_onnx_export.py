@@ -126,6 +126,20 @@ def test_nothing_is_written_where_onnx_runtime_computes_something_else(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+class _Nan(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x + 1, x / 0
+
+
+@pytest.mark.slow
+def test_nothing_is_written_where_numbers_are_not_finite(tmp_path: Path) -> None:
+    x = torch.zeros(2, 3)
+    axes = {"x": {0: "n"}, "fine": {0: "n"}, "bad": {0: "n"}}
+    with pytest.raises(WeightsError, match=r"bad\.onnx: not written, .* by nan"):
+        write_model(tmp_path / "bad.onnx", _Nan(), ((x,), (x,)), axes, "", {})
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_a_folder_is_not_overwritten(tmp_path: Path) -> None:
     weights = weights_of(tmp_path / "tiny.safetensors", "face_resnet_slim")

@@ -118,7 +118,7 @@ def test_the_record_says_what_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("preparation", "message"),
     [
-        (Preparation(), "alignment is needed: an ONNX file doesn't say how its input is made"),
+        (Preparation(), "alignment is needed: an ONNX file does not say how its input is prepared"),
         (Preparation("face-112x112"), "normalization is needed"),
         (Preparation("arcface", Normalization()), "alignment is one of .*face-112x112.*, not 'arcface'"),
         (Preparation("face-112x112", Normalization(), "gbr"), "order is one of rgb, bgr, not 'gbr'"),
@@ -152,7 +152,7 @@ def test_a_round_trip_keeps_embeddings_norms_thresholds_and_terms(name: str, tmp
     np.testing.assert_allclose(norms_again, norms, rtol=1e-5)
     for field in ("alignment", "thresholds", "likelihood", "quality", "license", "credit", "training_data"):
         assert getattr(after.info, field) == getattr(before.info, field)
-    with pytest.raises(SettingError, match="says itself how its input is made"):
+    with pytest.raises(SettingError, match="says how its input is prepared"):
         read_onnx(tmp_path / "out.onnx", "again", ARCFACE)
     with pytest.raises(WeightsError, match=r"again\.safetensors: its network came from ONNX"):
         export_embedder(tmp_path / "again.safetensors", tmp_path / "twice.onnx")
@@ -162,7 +162,7 @@ def test_a_round_trip_keeps_embeddings_norms_thresholds_and_terms(name: str, tmp
 def test_a_broken_record_in_the_metadata_is_named(record: str, tmp_path: Path) -> None:
     model = embedder()
     helper.set_model_props(model, {"facever": record})
-    with pytest.raises(WeightsError, match=r"model\.onnx: its metadata is no embedder's"):
+    with pytest.raises(WeightsError, match=r"model\.onnx: its metadata holds no record of weights"):
         read_onnx(saved(model, tmp_path), "mine")
 
 
