@@ -24,6 +24,7 @@ def assert_same_rows(a: pa.Table, b: pa.Table) -> None:
         if pa.types.is_float32(field.type) or pa.types.is_fixed_size_list(field.type):
             for x, y in zip(one, other, strict=True):
                 assert (x is None) == (y is None)
-                np.testing.assert_allclose(0 if x is None else x, 0 if y is None else y, rtol=1e-3, atol=1e-3)
+                # In bfloat16, where that is faster.
+                np.testing.assert_allclose(0 if x is None else x, 0 if y is None else y, rtol=5e-2, atol=5e-3)
         else:
             assert one == other, field.name

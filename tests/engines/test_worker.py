@@ -59,7 +59,7 @@ class Site:
 
     @property
     def task(self) -> Task:
-        job, notes = self.verifier.job(), self.work / "notes"
+        job, notes = self.verifier.job(hashes=True), self.work / "notes"
         root = self.root.absolute()
         return Task(job=job, root=self.root, absolute_root=root, local=True, columns=self.columns, notes=notes)
 
@@ -68,7 +68,7 @@ class Site:
             return dataset.update(found, process)
 
     def here(self, found: Folder) -> Update:
-        return self.update(found, lambda paths: process_files(paths, self.verifier.job(), 1))
+        return self.update(found, lambda paths: process_files(paths, self.verifier.job(hashes=True), 1))
 
     def there(self, found: Folder, worker: Callable[[pa.Table], pa.Table], size: int = 3) -> Update:
         def process(photographs: list[Any]) -> Iterator[pa.Table]:

@@ -193,7 +193,7 @@ def test_an_embed_that_is_killed_again_and_again_ends_in_the_rows_of_an_undistur
         found = pyarrow.parquet.read_table(killed / "out.parquet").sort_by([("path", "ascending")])
         assert found.drop_columns(["embedding", *REAL]).equals(expected.drop_columns(["embedding", *REAL]))
         for column in ("x0", "y1", "score", "norm", "quality"):  # batches of other sizes add up in another order
-            np.testing.assert_allclose(found[column].to_numpy(), expected[column].to_numpy(), rtol=1e-2, atol=1e-2)
+            np.testing.assert_allclose(found[column].to_numpy(), expected[column].to_numpy(), rtol=5e-2, atol=1e-2)
         a, b = (np.array(table["embedding"].to_pylist()) for table in (found, expected))
         assert (a * b).sum(axis=1).min() > 0.9995
         assert leftovers(killed) == []
