@@ -17,7 +17,7 @@ from filelock import FileLock
 from facever.faces.images import header_pixels
 from facever.faces.memory import keep_freed_memory
 from facever.faces.pipeline import Job, PhotoResult, Pipeline
-from facever.faces.sources import Decoded, Folder, ImageBytes, Source, read
+from facever.faces.sources import Decoded, Folder, Source, file_of, read
 from facever.faces.workers import FEW, Workers
 
 BATCH = 16
@@ -84,7 +84,7 @@ class _Flow:
 
     def __call__(self, sources: Iterable[Source]) -> Iterator[PhotoResult]:
         for source in sources:
-            pixels = header_pixels(source.data if isinstance(source, ImageBytes) else source, self.needed)
+            pixels = header_pixels(file_of(source), self.needed)
             while (self.waiting or self.batch) and self.pixels + pixels > PIXELS:
                 yield from self._advance()
             decode = functools.partial(read, source, self.needed, self.pipeline.job.hashes)

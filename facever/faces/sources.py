@@ -35,6 +35,11 @@ class ImageBytes:
 Source = Path | ImageBytes
 
 
+def file_of(source: Source) -> Path | bytes:
+    """What decoders take: the path of a file, or its content."""
+    return source.data if isinstance(source, ImageBytes) else source
+
+
 def is_uri(source: str) -> bool:
     """Whether this is a URI such as s3://bucket/photograph.jpg, not a path."""
     return "://" in source
@@ -82,9 +87,8 @@ def read(source: Source, needed: int | None = None, hashed: bool = False) -> Dec
     """Read and decode a photograph; `needed` as for `load_photograph`."""
     start = time.perf_counter()
     name = str(source)
-    data = source.data if isinstance(source, ImageBytes) else source
     try:
-        pixels, taken, size, reduction = load_photograph(data, name=name, needed=needed)
+        pixels, taken, size, reduction = load_photograph(file_of(source), name=name, needed=needed)
     except ImageError as error:
         return Decoded(name, error, time.perf_counter() - start)
     sha256 = content_sha256(source) if hashed else None
