@@ -4,7 +4,7 @@ from facever import Verifier
 
 verifier = Verifier.load("default")
 answer = verifier.verify("a.jpg", "b.jpg")
-print(answer.same, answer.cosine)
+print(answer.decision, answer.cosine)
 
 for result in verifier.embed_folder("photographs/"):
     print(result.source, len(result.faces))
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         ImageError,
         NoFaceError,
         OutputError,
-        PoorPhotographError,
         SettingError,
         WeightsError,
     )
@@ -46,7 +45,6 @@ __all__ = [
     "ModelOptions",
     "NoFaceError",
     "OutputError",
-    "PoorPhotographError",
     "SettingError",
     "TrainingSettings",
     "Verifier",

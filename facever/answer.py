@@ -1,21 +1,76 @@
-"""From the faces of two photographs to an answer."""
+"""The answer to "are these two photographs of the same person?", and what it rests on."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from facever.weights.metadata import versions
+from facever.weights.records import WeightsId, WorstGroup
 
-from facever.errors import DataError, NoFaceError, PoorPhotographError, SettingError
-from facever.faces.pipeline import EmbeddedFace, FaceRule, PhotoResult, check_rule
-from facever.scoring import decide
-from facever.weights.metadata import WeightsInfo
-from facever.weights.records import WeightsId
+Decision = Literal["same", "different", "undecided"]
+DECISIONS: dict[Decision, str] = {
+    "same": "same person",
+    "different": "different people",
+    "undecided": "undecided",
+}
 
-DEFAULT_FAR = 1e-3
-PRIOR = 0.5
+
+@dataclass(frozen=True, slots=True)
+class ComparedFace:
+    """The face of a photograph that was compared.
+
+    Attributes
+    ----------
+    source : str
+        The photograph's path or name.
+    box : four floats
+        x0, y0, x1, y1 in pixels of the upright photograph.
+    landmarks : five pairs of floats
+        (x, y) of left eye, right eye, nose, left and right corner of the mouth, as seen in the image.
+    score : float
+        The detector's probability of a face, in [0, 1].
+    size : float
+        Square root of the box's area, in pixels.
+    sharpness : float or None
+        Variance of the Laplacian of the crop's central half, in gray levels.
+    norm : float
+        Of the feature: its length before normalization.
+    quality : float or None
+        Percentile, in [0, 100], of the norm among the identities of the calibration; None without one.
+    covered : list of str
+        What something covers: "lower face", "eyes".
+    faces_found : int
+        Number of faces in the photograph.
+    """
+
+    source: str
+    box: list[float]
+    landmarks: list[list[float]]
+    score: float
+    size: float
+    sharpness: float | None
+    norm: float
+    quality: float | None
+    covered: list[str]
+    faces_found: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllFaces:
+    """Every face of one photograph with every face of the other.
+
+    Attributes
+    ----------
+    boxes_a, boxes_b : lists of four floats
+        The faces of each, as `ComparedFace.box`.
+    cosines : lists of floats
+        A row per face of the first photograph, a column per face of the second.
+    """
+
+    boxes_a: list[list[float]]
+    boxes_b: list[list[float]]
+    cosines: list[list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +79,20 @@ class Answer:
 
     Attributes
     ----------
+    decision : {"same", "different", "undecided"}
+    why : list of str
+        Why it is undecided; empty where it is decided.
+    notes : list of str
+        What else to know of this answer, such as which of several faces was taken.
     cosine : float
         Of the two embeddings, in [-1, 1].
-    same : bool
-        cosine >= threshold.
-    threshold : float
-    far : float or None
-        The false accept rate that the threshold promises; None for a threshold of the caller's.
-    norms : two floats
-        Feature norms: lengths before normalization.
-    boxes : two lists of four floats
-        x0, y0, x1, y1 of the compared faces, in pixels of the upright photographs.
-    faces_found : two ints
-        Number of faces in each photograph.
+    threshold, lower_threshold : float
+        From `threshold` up it is the same person, below `lower_threshold` they are different people. Equal where two
+        answers were asked for.
+    far, frr : float or None
+        The false accept rate that the first promises, and the false reject rate that the second does; None for a
+        threshold of the caller's.
+    a, b : ComparedFace
     weights : WeightsId
         Name and hash of the weights.
     prior : float
@@ -46,131 +102,34 @@ class Answer:
         without a calibration.
     probability : float or None
         Of the same person, from the prior and that ratio.
-    quality : two floats or Nones
-        Percentiles, in [0, 100], of the norms among the identities of the calibration; None without one.
+    worst_group : WorstGroup or None
+        The group of look-alikes with the highest false accept rate at the threshold, where it was measured.
+    all_faces : AllFaces or None
+        If all faces were to be compared.
     """
 
+    decision: Decision
+    why: list[str]
+    notes: list[str]
     cosine: float
-    same: bool
     threshold: float
+    lower_threshold: float
     far: float | None
-    norms: tuple[float, float]
-    boxes: tuple[list[float], list[float]]
-    faces_found: tuple[int, int]
+    frr: float | None
+    a: ComparedFace
+    b: ComparedFace
     weights: WeightsId
-    prior: float = PRIOR
+    prior: float
     log_likelihood_ratio: float | None = None
     probability: float | None = None
-    quality: tuple[float | None, float | None] = (None, None)
+    worst_group: WorstGroup | None = None
+    all_faces: AllFaces | None = None
 
+    @property
+    def same(self) -> bool:
+        """Whether the decision is "same": False where it is undecided, too."""
+        return self.decision == "same"
 
-class Question:
-    """How to answer: which faces to compare, and what decides.
-
-    Parameters
-    ----------
-    info, weights : WeightsInfo, WeightsId
-        Of the weights that made the embeddings.
-    faces, threshold, far, prior, min_quality
-        As for `Verifier.verify`.
-
-    Raises
-    ------
-    WeightsError
-        If the weights lack a threshold for `far`, a likelihood ratio for a given prior, or a useful record of quality
-        for a given `min_quality`.
-    SettingError
-        For a number out of range.
-    """
-
-    def __init__(
-        self,
-        info: WeightsInfo,
-        weights: WeightsId,
-        faces: FaceRule = "largest",
-        threshold: float | None = None,
-        far: float = DEFAULT_FAR,
-        prior: float | None = None,
-        min_quality: float | None = None,
-    ) -> None:
-        check_rule(faces)
-        if threshold is not None and not -1 <= threshold <= 1:
-            raise SettingError(f"is a cosine in [-1, 1], not {threshold}", "threshold")
-        if prior is not None:
-            if not 0 < prior < 1:
-                raise SettingError(f"is a probability between 0 and 1, not {prior}", "prior")
-            info.likelihood_for_prior()
-        if min_quality is not None:
-            if not 0 <= min_quality <= 100:
-                raise SettingError(f"is a percentile in [0, 100], not {min_quality}", "min_quality")
-            info.quality_to_decline_by()
-        self.info, self.weights, self.faces, self.min_quality = info, weights, faces, min_quality
-        self.threshold = info.threshold(far).cosine if threshold is None else float(threshold)
-        self.far = far if threshold is None else None
-        self.prior = PRIOR if prior is None else prior
-
-    def answer(self, a: PhotoResult, b: PhotoResult) -> Answer:
-        """Compare the faces of two photographs.
-
-        Raises
-        ------
-        DataError, NoFaceError
-            If a photograph couldn't be read, or shows no face.
-        PoorPhotographError
-            If the quality of one is below `min_quality`.
-        """
-        for result in (a, b):
-            if not result.readable:
-                raise DataError("; ".join(result.problems))
-            if not result.faces:
-                raise NoFaceError(
-                    f"{result.source}: no face found; use a photograph of a face that is larger, sharper or nearer to "
-                    "frontal"
-                )
-        face_a, face_b, cosine = _most_similar(a.faces, b.faces)
-        assert face_a.norm is not None and face_b.norm is not None
-        quality = (self._quality(face_a.norm), self._quality(face_b.norm))
-        if self.min_quality is not None:
-            _check_quality((a.source, b.source), quality, self.min_quality)
-        line = self.info.likelihood
-        return Answer(
-            cosine=cosine,
-            same=bool(decide(np.array([cosine]), self.threshold)[0]),
-            threshold=self.threshold,
-            far=self.far,
-            norms=(face_a.norm, face_b.norm),
-            boxes=(_rounded(face_a.face.box), _rounded(face_b.face.box)),
-            faces_found=(a.found, b.found),
-            weights=self.weights,
-            prior=self.prior,
-            log_likelihood_ratio=None if line is None else line.log_ratio(cosine),
-            probability=None if line is None else line.probability(cosine, self.prior),
-            quality=quality,
-        )
-
-    def _quality(self, norm: float) -> float | None:
-        return None if self.info.quality is None else self.info.quality.percentile(norm)
-
-
-def _check_quality(names: tuple[str, str], quality: tuple[float | None, float | None], least: float) -> None:
-    # Rounded down, so that a value below the limit never reads as if it reached it.
-    poor = [
-        f"{name}: photograph too poor to decide, at percentile {math.floor(10 * value) / 10:g} of quality"
-        for name, value in zip(names, quality, strict=True)
-        if value is not None and value < least
-    ]
-    if poor:
-        raise PoorPhotographError(
-            f"{'; '.join(poor)}, where {least:g} is asked for; use one that is sharper, larger or nearer to frontal"
-        )
-
-
-def _most_similar(a: list[EmbeddedFace], b: list[EmbeddedFace]) -> tuple[EmbeddedFace, EmbeddedFace, float]:
-    x, y = (np.array([face.embedding for face in faces], np.float32) for faces in (a, b))
-    cosines = x @ y.T  # (faces of a, faces of b)
-    i, j = np.unravel_index(int(cosines.argmax()), cosines.shape)
-    return a[i], b[j], float(np.clip(cosines[i, j], -1.0, 1.0))
-
-
-def _rounded(box: NDArray[np.float32]) -> list[float]:
-    return [round(float(x), 1) for x in box]
+    def to_json(self) -> dict[str, Any]:
+        """All fields, and the versions of the software that computed them."""
+        return {**asdict(self), "versions": versions()}

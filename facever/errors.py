@@ -49,12 +49,6 @@ class NoFaceError(FaceverError):
     exit_code = 3
 
 
-class PoorPhotographError(FaceverError):
-    """A photograph below the quality asked for, so that there is no answer."""
-
-    exit_code = 4
-
-
 class AlignmentError(FaceverError):
     """Landmarks that determine no similarity transform: equal, collinear or not finite."""
 

@@ -112,10 +112,43 @@ def threshold_at_far(impostor_cosines: Scores, far: float, *, min_false_accepts:
             f"a threshold for FAR {far:g} takes at least {needed:,} impostor pairs, and there are {n:,}; "
             "use more photographs or a higher FAR"
         )
-    k = _false_accepts_allowed(n, far)
+    k = _allowed(n, far)
     highest_rejected = np.partition(scores, n - 1 - k)[n - 1 - k]
     # In the type of the scores, so that no score and no rounding to that type falls between the two.
     return float(np.nextafter(highest_rejected, scores.dtype.type(np.inf)))
+
+
+def threshold_at_frr(genuine_cosines: Scores, frr: float) -> float:
+    """Return the largest threshold that rejects at most a given share of genuine pairs.
+
+    Of n genuine pairs, the rule may reject the k lowest, k being the largest number with k / n <= `frr`: the threshold
+    is the (k + 1)-th lowest cosine, which is accepted.
+
+    Parameters
+    ----------
+    genuine_cosines : ndarray of shape (n,), float
+    frr : float
+        Between 0 and 1, both excluded.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    DataError
+        If a cosine is not finite, or there is none.
+
+    Examples
+    --------
+    One of four may be rejected:
+
+    >>> threshold_at_frr(np.array([0.4, 0.9, 0.6, 0.8]), 0.25)
+    0.6
+    """
+    scores = checked_scores(genuine_cosines)
+    k = _allowed(scores.size, frr)
+    return float(np.partition(scores, k)[k])
 
 
 def impostors_needed(far: float, min_false_accepts: int = MIN_FALSE_ACCEPTS) -> int:
@@ -236,11 +269,11 @@ def checked_scores(scores: Scores) -> Scores:
     return scores
 
 
-def _false_accepts_allowed(n: int, far: float) -> int:
-    """Return the largest k with k / n <= far; the product alone can round to either side of it."""
-    k = math.floor(far * n)
-    while k / n > far:
+def _allowed(n: int, rate: float) -> int:
+    """Return the largest k with k / n <= rate; the product alone can round to either side of it."""
+    k = math.floor(rate * n)
+    while k / n > rate:
         k -= 1
-    while (k + 1) / n <= far:
+    while (k + 1) / n <= rate:
         k += 1
     return k

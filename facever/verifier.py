@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facever.answer import DEFAULT_FAR, Answer, Question
+from facever.answer import Answer
 from facever.errors import FaceverError, ImageError
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision, choose_device, computes_in_bf16
@@ -18,6 +18,7 @@ from facever.faces.images import ImageInput, load_image
 from facever.faces.parallel import left_out, process_files
 from facever.faces.pipeline import EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
 from facever.faces.sources import Decoded, find_photographs, read
+from facever.question import DEFAULT_FAR, Question
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
 from facever.weights.shipped import find_weights, weights_sha256
@@ -121,6 +122,7 @@ class Verifier:
         ImageError
             If the photograph can't be read.
         """
+        check_rule(rule)
         return self._result(source, rule).faces
 
     def verify(
@@ -130,8 +132,10 @@ class Verifier:
         faces: FaceRule = "largest",
         threshold: float | None = None,
         far: float = DEFAULT_FAR,
+        frr: float | None = None,
         prior: float | None = None,
         min_quality: float | None = None,
+        two_answers: bool = False,
     ) -> Answer:
         """Compare the faces of two photographs.
 
@@ -141,28 +145,31 @@ class Verifier:
         faces : {"largest", "center", "all"}
             Which face to take where there are several; with "all" the most similar pair.
         threshold : float in [-1, 1], optional
-            In place of the stored one for `far`.
+            In place of the stored ones: from there up the same person, below it different people.
         far : float
-            The false accept rate whose stored threshold decides.
+            The false accept rate whose stored threshold decides for the same person.
+        frr : float, optional
+            The false reject rate whose stored threshold decides for different people; 0.02 by default, or the next
+            higher one stored. Between the two the answer is undecided.
         prior : float in (0, 1), optional
             Probability of the same person before the photographs are seen; 0.5 by default.
         min_quality : float in [0, 100], optional
-            Percentile of quality that both faces must reach.
+            Percentile of quality that both faces must reach for another answer than undecided.
+        two_answers : bool
+            Decide by the threshold for `far` alone, however poor the photographs.
 
         Raises
         ------
         ImageError, NoFaceError
             If a photograph can't be read or shows no face.
-        PoorPhotographError
-            If the quality of one is below `min_quality`.
         WeightsError
-            If the weights lack a threshold for `far`, a likelihood ratio for a given prior, or a useful record of
-            quality for a given `min_quality`.
+            If the weights lack a threshold for `far` or for a given `frr`, a likelihood ratio for a given prior, or a
+            useful record of quality for a given `min_quality`.
         SettingError
             For a number out of range.
         """
-        question = Question(self.info, self.weights, faces, threshold, far, prior, min_quality)
-        return question.answer(self._result(a, faces), self._result(b, faces))
+        question = Question(self.info, self.weights, faces, threshold, far, frr, prior, min_quality, two_answers)
+        return question.answer(self._result(a), self._result(b))
 
     def verify_pairs(
         self,
@@ -178,10 +185,10 @@ class Verifier:
         from `Question`, `workers` and `through` are as for `embed_folder`; photographs in `stored` are not embedded.
         """
         paths = list(dict.fromkeys(path for pair in pairs for path in pair))
-        found = {} if stored is None else stored.of(paths, question.faces)
+        found = {} if stored is None else stored.of(paths)
         paths = [path for path in paths if path not in found]
         precision: Precision = "fp32" if self._job.precision == "auto" else self._job.precision
-        job = replace(self.job(question.faces), precision=precision)
+        job = replace(self.job(), precision=precision)
         results = through(process_files(paths, job, workers), len(paths))
         found |= zip(paths, results, strict=True)
         for a, b in pairs:
@@ -216,7 +223,7 @@ class Verifier:
         """For photographs one by one; who embeds a folder in several processes has no use for it."""
         return Pipeline(replace(self._job, keep_crops=True), self._embedder)
 
-    def _result(self, source: ImageInput, rule: FaceRule) -> PhotoResult:
+    def _result(self, source: ImageInput, rule: FaceRule = "all") -> PhotoResult:
         if isinstance(source, str | Path):
             photograph = read(Path(source), self._job.detector.needed)
             if isinstance(photograph.image, ImageError):

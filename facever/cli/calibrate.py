@@ -121,20 +121,23 @@ def calibrate(
         say(f"skipped: {text}")
     if found.likelihood is None:
         say("no likelihood ratios: genuine pairs are no more similar than impostor pairs; check the data")
-    info = with_thresholds(verifier.info, found.thresholds, found.likelihood, found.quality)
+    calibrated = (found.thresholds, found.likelihood, found.quality, found.lower_thresholds)
+    info = with_thresholds(verifier.info, *calibrated)
     if out is not None:
         info = replace(info, name=out.stem)
         save_weights(out, info, load_weights(verifier.path)[1])
     if thresholds is not None:
-        name, chosen = verifier.info.name, found.thresholds
-        write_thresholds(thresholds, verifier.path, name, chosen, found.likelihood, found.quality)
+        write_thresholds(thresholds, verifier.path, verifier.info.name, *calibrated)
     written = {"weights": out, "thresholds_file": thresholds}
     if json_:
         files = {name: str(path) for name, path in written.items() if path is not None}
         line = found.likelihood and asdict(found.likelihood)
         quality = found.quality and asdict(found.quality)
-        chosen_thresholds = [asdict(t) for t in found.thresholds]
-        print_json({**files, "thresholds": chosen_thresholds, "likelihood": line, "quality": quality})
+        chosen = {
+            "thresholds": [asdict(t) for t in found.thresholds],
+            "lower_thresholds": [asdict(t) for t in found.lower_thresholds],
+        }
+        print_json({**files, **chosen, "likelihood": line, "quality": quality})
     else:
         files_written = ", ".join(printable(str(path)) for path in written.values() if path is not None)
         print_table(calibration_rows(info), files_written)

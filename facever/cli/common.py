@@ -76,6 +76,10 @@ MinFace = Annotated[
         metavar="N|N%",
     ),
 ]
+TryRotations = Annotated[
+    bool,
+    typer.Option("--try-rotations", help="Look for faces turned by 90, 180 and 270 degrees where no face is certain."),
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Worker processes on the CPU; by default one per core.", min=1, show_default=False),

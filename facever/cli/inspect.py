@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Device, Force, Json, MinFace, Weights, check_inputs, print_json
+from facever.cli.common import UNCHECKED, Device, Force, Json, MinFace, TryRotations, Weights, check_inputs, print_json
 from facever.files import printable
 
 EXAMPLE = "Example: facever inspect group.jpg -o seen.png"
@@ -18,6 +18,7 @@ def inspect(
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")] = Path("inspected.png"),
     weights: Weights = "default",
     min_face: MinFace = "3%",
+    try_rotations: TryRotations = False,
     force: Force = False,
     device: Device = "auto",
     json_: Json = False,
@@ -36,7 +37,7 @@ def inspect(
 
     check_output(out, "picture", [photo], force)
     image = load_image(photo)
-    faces = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face)).faces(image)
+    faces = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face, try_rotations)).faces(image)
     write_bytes(out, png(draw_faces(image, faces)), private=True)
     if json_:
         found = [

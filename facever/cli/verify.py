@@ -14,6 +14,7 @@ from facever.cli.common import (
     Json,
     MinFace,
     Thresholds,
+    TryRotations,
     Weights,
     Workers,
     check_inputs,
@@ -21,9 +22,9 @@ from facever.cli.common import (
     print_json,
     say,
 )
-from facever.files import printable
 
 EXAMPLE = "Example: facever verify passport.jpg selfie.jpg"
+EXIT_CODES = {"same": 0, "different": 1, "undecided": 4}
 
 
 def verify(
@@ -46,7 +47,11 @@ def verify(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="File for the answers to many pairs: .csv, .jsonl or .parquet.", show_default="CSV here"
+            "--out",
+            "-o",
+            help="File for the answers to many pairs, or for all pairs of faces of two photographs with --faces all: "
+            ".csv, .jsonl or .parquet.",
+            show_default="CSV here",
         ),
     ] = None,
     weights: Weights = "default",
@@ -56,10 +61,21 @@ def verify(
             help="Which face to take where there are several: largest, center or all (the most similar pair)."
         ),
     ] = "largest",
-    far: Annotated[float, typer.Option(help="False accept rate whose stored threshold decides.")] = 1e-3,
+    far: Annotated[
+        float, typer.Option(help="False accept rate whose stored threshold decides for the same person.")
+    ] = 1e-3,
+    frr: Annotated[
+        float | None,
+        typer.Option(
+            help="False reject rate whose stored threshold decides for different people.", show_default="0.02"
+        ),
+    ] = None,
+    decide: Annotated[
+        bool, typer.Option("--decide", help="Two answers, however poor the photographs: by the threshold for --far.")
+    ] = False,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Decide at this cosine instead of a stored threshold.", show_default=False),
+        typer.Option(help="Two answers, by this cosine instead of a stored threshold.", show_default=False),
     ] = None,
     thresholds: Thresholds = None,
     prior: Annotated[
@@ -69,12 +85,13 @@ def verify(
     min_quality: Annotated[
         float | None,
         typer.Option(
-            help="Decline to answer if a photograph's quality is below this percentile, 0 to 100.",
+            help="Undecided if a photograph's quality is below this percentile, 0 to 100.",
             show_default=False,
             metavar="PERCENTILE",
         ),
     ] = None,
     min_face: MinFace = "3%",
+    try_rotations: TryRotations = False,
     device: Device = "auto",
     workers: Workers = None,
     force: Force = False,
@@ -85,24 +102,24 @@ def verify(
 ) -> None:
     """Compare the faces of two photographs, or of many pairs.
 
+    The answer is undecided between two thresholds, at a stated false accept rate and a stated false reject rate, and
+    where a photograph is too poor for either answer; it says why. --decide forces two answers.
+
     Calibrated weights also give a log-likelihood ratio (natural logarithm), a probability at the prior, and each
     photograph's quality: the percentile of its feature norm among the people of the calibration. --min-quality is
     refused where a low norm was not shown to mean a poor photograph.
 
-    Exit codes: 0 same person, 1 different people, 2 usage error or bad input, 3 no face found, 4 photograph too poor
-    to decide. With more than one pair: a row per pair, with its error where there is no answer, and 0; or 3 if there is
-    no answer at all.
+    Exit codes: 0 same person, 1 different people, 2 usage error or bad input, 3 no face found, 4 undecided. With more
+    than one pair: a row per pair, with its error where there is no answer, and 0; or 3 if there is no answer at all.
     """
     _check_even(photographs or [], pairs)
     from facever.faces.detector_settings import DetectorSettings
 
-    detector = DetectorSettings.parse(min_face)
+    detector = DetectorSettings.parse(min_face, try_rotations)
     check_inputs(photographs if photographs and len(photographs) == 2 else [], weights)
-    from dataclasses import asdict
-
-    from facever.answer import Question
     from facever.cli.evaluating import through
     from facever.errors import NoFaceError, SettingError
+    from facever.question import Question
     from facever.verifier import Verifier
 
     asked = _asked(photographs or [], pairs, root)
@@ -112,9 +129,11 @@ def verify(
     if out is not None:
         from facever.reports.answers import check_answers_file
 
-        check_answers_file(out, [*([] if pairs is None else [pairs]), *dict.fromkeys(sum(asked, ()))], many, force)
+        if not many and faces != "all":
+            raise SettingError("is for the answers to many pairs, or goes with --faces all", "out")
+        check_answers_file(out, [*([] if pairs is None else [pairs]), *dict.fromkeys(sum(asked, ()))], force)
     verifier = Verifier.load(weights, device, detector=detector, calibration=thresholds)
-    settings = (faces, threshold, far, prior, min_quality)
+    settings = (faces, threshold, far, frr, prior, min_quality, decide)
     if not quiet:
         license_notice(verifier.info)
     if many:
@@ -125,23 +144,24 @@ def verify(
         stored = None if gallery is None else StoredFaces(gallery, verifier.weights)
         answers = verifier.verify_pairs(asked, question, workers, through, stored)
         counts = write_answers(out, asked, answers, as_json=json_)
-        unanswered = counts.pairs - counts.same - counts.different
-        told = f"same person {counts.same}, different people {counts.different}, no answer {unanswered}"
-        say(f"pairs {counts.pairs}: {told}")
-        if unanswered == counts.pairs:
+        told = f"same person {counts.same}, different people {counts.different}, undecided {counts.undecided}"
+        say(f"pairs {counts.pairs}: {told}, no answer {counts.pairs - counts.answered}")
+        if not counts.answered:
             raise NoFaceError("no pair has an answer; the column error says why")
         return
     ((a, b),) = asked
     answer = verifier.verify(a, b, *settings)  # type: ignore[arg-type]
+    if out is not None and answer.all_faces is not None:
+        from facever.reports.answers import write_all_faces
+
+        write_all_faces(out, answer.all_faces)
     if json_:
-        print_json(asdict(answer))
+        print_json(answer.to_json())
     else:
         from facever.reports.answer_text import answer_text
 
-        print(answer_text(answer, printable(str(a)), printable(str(b)), faces))
-        if max(answer.faces_found) > 1 and faces == "largest":
-            say("a photograph shows several faces; choose with --faces largest, center or all")
-    raise typer.Exit(0 if answer.same else 1)
+        print(answer_text(answer, faces))
+    raise typer.Exit(EXIT_CODES[answer.decision])
 
 
 def _asked(photographs: list[Path], pairs: Path | None, root: Path | None) -> list[tuple[Path, Path]]:

@@ -20,6 +20,8 @@ class DetectorSettings:
         The smallest face as a share of the picture's shorter side; the larger of both counts.
     thresholds : three floats in [0, 1]
         The probability of a face that a box must have after PNet, RNet and ONet.
+    rotations : bool
+        Look for faces turned by 90, 180 and 270 degrees, too, where no face is certain.
 
     Raises
     ------
@@ -30,6 +32,7 @@ class DetectorSettings:
     min_face: int = 40
     min_share: float = 0.03
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    rotations: bool = False
 
     def __post_init__(self) -> None:
         if self.min_face < 12:
@@ -40,7 +43,7 @@ class DetectorSettings:
             raise SettingError(f"the detector's thresholds are three probabilities in [0, 1], not {self.thresholds}")
 
     @classmethod
-    def parse(cls, text: str) -> DetectorSettings:
+    def parse(cls, text: str, rotations: bool = False) -> DetectorSettings:
         """Settings from a smallest face in pixels, such as "60", or as a share, such as "5%".
 
         >>> DetectorSettings.parse("5%").smallest(2000, 3000)
@@ -50,7 +53,9 @@ class DetectorSettings:
             share, pixels = (float(text[:-1]) / 100, None) if text.endswith("%") else (0.0, int(text))
         except ValueError:
             raise SettingError(f"is a number of pixels or a share such as 5%, not {text!r}", "min_face") from None
-        return cls(min_share=share) if pixels is None else cls(min_face=pixels, min_share=0.0)
+        if pixels is None:
+            return cls(min_share=share, rotations=rotations)
+        return cls(min_face=pixels, min_share=0.0, rotations=rotations)
 
     def smallest(self, height: int, width: int) -> float:
         """The smallest face in a picture of some size, in its pixels."""

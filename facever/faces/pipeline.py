@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageArray
+from facever.faces.looks import covered_parts, sharpness, standard_crop
 from facever.faces.sources import Decoded, read
 from facever.weights.alignment import Alignment
 
@@ -35,10 +35,9 @@ STAGES = ("decode", "detect", "align", "embed")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedFace:
-    """A face; its crop (uint8, RGB), if the job keeps crops; if it embeds, unit embedding (d,), norm and sharpness.
+    """A face; its crop (uint8, RGB), if the job keeps crops.
 
-    The sharpness is the variance of the Laplacian (Pech-Pacheco et al., *Diatom autofocusing in brightfield
-    microscopy*, 2000) of the crop's central half, in gray levels: of the face alone, at the size that is embedded.
+    If the job embeds: unit embedding (d,), norm, sharpness, and the covered parts (see `facever.faces.looks`).
     """
 
     face: Face
@@ -46,6 +45,7 @@ class EmbeddedFace:
     embedding: NDArray[np.float32] | None = None
     norm: float | None = None
     sharpness: float | None = None
+    covered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +223,15 @@ class Pipeline:
 
         def embedded(face: EmbeddedFace) -> EmbeddedFace:
             embedding, norm = next(values)
-            clear = None if face.crop is None else sharpness(face.crop)
-            return EmbeddedFace(face.face, face.crop if self.job.keep_crops else None, embedding, float(norm), clear)
+            seen = None if face.crop is None else standard_crop(face.crop, self.alignment)
+            return EmbeddedFace(
+                face.face,
+                face.crop if self.job.keep_crops else None,
+                embedding,
+                float(norm),
+                None if seen is None else sharpness(seen),
+                () if seen is None else covered_parts(seen),
+            )
 
         done = []
         for result in results:
@@ -232,13 +239,6 @@ class Pipeline:
             faces, center = [embedded(face) for face in result.faces], result.center and embedded(result.center)
             done.append(replace(result, faces=faces, center=center, seconds=seconds))
         return done
-
-
-def sharpness(crop: ImageArray) -> float:
-    """The variance of the Laplacian in the central half of a crop (H, W, 3), in gray levels."""
-    height, width = crop.shape[:2]
-    center = crop[height // 4 : height - height // 4, width // 4 : width - width // 4]
-    return float(cv2.Laplacian(cv2.cvtColor(center, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var())
 
 
 def _faces(result: PhotoResult) -> list[EmbeddedFace]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,22 @@ import pyarrow.parquet as pq
 from facever.errors import DataError, reading
 from facever.faces.detection import Face
 from facever.faces.parquet import name_below
-from facever.faces.pipeline import EmbeddedFace, FaceRule, PhotoResult, choose_faces
+from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.records import WeightsId
 
-_COLUMNS = ["path", "box", "landmarks", "score", "norm", "sharpness", "embedding", "error", "width", "height"]
+_COLUMNS = [
+    "path",
+    "box",
+    "landmarks",
+    "score",
+    "norm",
+    "sharpness",
+    "covered",
+    "embedding",
+    "error",
+    "width",
+    "height",
+]
 
 
 class StoredFaces:
@@ -59,7 +70,7 @@ class StoredFaces:
             )
         self._parts = parts
 
-    def of(self, photographs: Iterable[Path], rule: FaceRule) -> dict[Path, PhotoResult]:
+    def of(self, photographs: Iterable[Path]) -> dict[Path, PhotoResult]:
         """The results of those photographs that are there: looked up by their path, or as it was given."""
         names: dict[str, Path] = {}
         for photograph in photographs:
@@ -72,21 +83,20 @@ class StoredFaces:
                 table = pq.read_table(part, columns=_COLUMNS, filters=pc.field("path").isin(wanted))
                 for row in table.to_pylist():
                     rows.setdefault(names[row["path"]], []).append(row)
-        return {photograph: _result(photograph, of_one, rule) for photograph, of_one in rows.items()}
+        return {photograph: _result(photograph, of_one) for photograph, of_one in rows.items()}
 
 
-def _result(photograph: Path, rows: list[dict[str, Any]], rule: FaceRule) -> PhotoResult:
+def _result(photograph: Path, rows: list[dict[str, Any]]) -> PhotoResult:
     errors = [row["error"] for row in rows if row["error"] is not None]
     faces = [_face(row) for row in rows if row["embedding"] is not None]
     width, height = rows[0]["width"], rows[0]["height"]
-    result = PhotoResult(str(photograph), problems=errors, found=len(faces), readable=width is not None)
-    if not faces:
-        return result
-    chosen = choose_faces([each.face for each in faces], (height, width), rule)
-    return replace(result, faces=[each for each in faces if any(each.face is face for face in chosen)])
+    size = None if width is None else (width, height)
+    return PhotoResult(str(photograph), faces, len(faces), errors, readable=size is not None, size=size)
 
 
 def _face(row: dict[str, Any]) -> EmbeddedFace:
     landmarks = np.array(row["landmarks"], np.float32).reshape(5, 2)
     face = Face(np.array(row["box"], np.float32), landmarks, row["score"])
-    return EmbeddedFace(face, None, np.array(row["embedding"], np.float32), row["norm"], row["sharpness"])
+    return EmbeddedFace(
+        face, None, np.array(row["embedding"], np.float32), row["norm"], row["sharpness"], tuple(row["covered"] or ())
+    )

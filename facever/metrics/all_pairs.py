@@ -98,6 +98,11 @@ class AllPairs:
         bin_ = int(allowed[0]) if allowed.size else BINS
         return bin_ * 2 / BINS - 1
 
+    def threshold_at_frr(self, frr: float) -> float:
+        """The highest bin edge at which the FRR is at most this."""
+        rejected = np.append(0, np.cumsum(self.genuine)) / max(self.genuine_pairs, 1)  # FRR at each edge
+        return int(np.flatnonzero(rejected <= frr)[-1]) * 2 / BINS - 1
+
     def tar_at_far(self, far: float) -> float:
         """The share of genuine pairs at or above `threshold_at_far(far)`."""
         bin_ = round((self.threshold_at_far(far) + 1) * BINS / 2)

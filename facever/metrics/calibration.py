@@ -21,10 +21,17 @@ from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import PairSample, sample_pairs
 from facever.metrics.quality import QUALITY_FAR, quality_of
 from facever.metrics.rates import Bools
-from facever.scoring import impostors_needed, tar_at_threshold, threshold_at_far
-from facever.weights.records import Likelihood, Quality, Threshold
+from facever.scoring import (
+    far_at_threshold,
+    impostors_needed,
+    tar_at_threshold,
+    threshold_at_far,
+    threshold_at_frr,
+)
+from facever.weights.records import Likelihood, LowerThreshold, Quality, Threshold
 
 CALIBRATED_FARS = (1e-2, 1e-3, 1e-4)
+CALIBRATED_FRRS = (0.1, 0.05, 0.02, 0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,8 @@ class Calibration:
         What was left out, and anomalies of a list of pairs.
     quality : Quality or None
         None where no norms were given.
+    lower_thresholds : list of LowerThreshold
+        One for each of `CALIBRATED_FRRS` that the genuine pairs support, with ten expected false rejects.
     """
 
     thresholds: list[Threshold]
@@ -50,6 +59,7 @@ class Calibration:
     unsupported: dict[float, str]
     notes: list[str] = field(default_factory=list)
     quality: Quality | None = None
+    lower_thresholds: list[LowerThreshold] = field(default_factory=list)
 
 
 def calibration_of_people(
@@ -109,7 +119,11 @@ def calibration_of_people(
     quality = None
     if norms is not None:
         quality = quality_of(norms, embeddings, identities, source, found.threshold_at_far(QUALITY_FAR))
-    return Calibration(thresholds, line, unsupported, quality=quality)
+    lower = [
+        LowerThreshold(frr, cosine := found.threshold_at_frr(frr), source, found.genuine_pairs, found.far_at(cosine))
+        for frr in _supported_frrs(found.genuine_pairs)
+    ]
+    return Calibration(thresholds, line, unsupported, quality=quality, lower_thresholds=lower)
 
 
 def calibration_of_pairs(
@@ -144,7 +158,14 @@ def calibration_of_pairs(
         genuine_pairs, impostor_pairs = (_listed(cosines[kind], people, kind) for kind in (same, ~same))
         points = OperatingPoints(genuine_pairs, impostor_pairs, tuple(supported), tuple(t.cosine for t in thresholds))
         thresholds = _with_intervals(thresholds, points, people.count, replicates)
-    return Calibration(thresholds, fit_likelihood_or_none(genuine, impostor, source), unsupported)
+    lower = [
+        LowerThreshold(
+            frr, cosine := threshold_at_frr(genuine, frr), source, genuine.size, far_at_threshold(impostor, cosine)
+        )
+        for frr in _supported_frrs(genuine.size if impostor.size else 0)
+    ]
+    line = fit_likelihood_or_none(genuine, impostor, source)
+    return Calibration(thresholds, line, unsupported, lower_thresholds=lower)
 
 
 def _among_look_alikes(
@@ -174,6 +195,10 @@ def _by_support(
             text += f" of {people:,} people; {more:,} people with as many photographs each would do"
         unsupported[far] = text if genuine else f"{text}; it needs genuine pairs too, and there are none"
     return supported, unsupported
+
+
+def _supported_frrs(genuine: int) -> list[float]:
+    return [frr for frr in CALIBRATED_FRRS if genuine >= impostors_needed(frr)]  # the same count of errors
 
 
 def _listed(cosines: NDArray[np.float64], people: People, kind: Bools) -> PairSample:

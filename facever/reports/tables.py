@@ -230,6 +230,9 @@ def calibration_rows(info: WeightsInfo) -> list[tuple[str, str]]:
         origin = f"(TAR {t.tar:.3f}; from {t.impostor_pairs:,} impostor pairs, {t.source})"
         rows += [(f"threshold for FAR {t.far:g}", f"{t.cosine:.4f}{_intervals(t)} {origin}")]
         rows += _worst_group_rows(t.worst_group)
+    for low in info.lower_thresholds:
+        origin = f"(FAR {low.far:.2g}; from {low.genuine_pairs:,} genuine pairs, {low.source})"
+        rows += [(f"threshold for FRR {low.frr:g}", f"{low.cosine:.4f} {origin}")]
     if info.likelihood is not None:
         line = info.likelihood
         rows += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -14,10 +15,12 @@ from facever.weights.alignment import Alignment
 from facever.weights.records import (
     KnownAnswer,
     Likelihood,
+    LowerThreshold,
     Normalization,
     Quality,
     Threshold,
     WeightsId,
+    check_lower_thresholds,
     check_thresholds,
 )
 
@@ -51,12 +54,14 @@ class WeightsInfo:
     likelihood: Likelihood | None = None
     quality: Quality | None = None
     known_answer: KnownAnswer | None = None
+    lower_thresholds: list[LowerThreshold] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
 
     def __post_init__(self) -> None:
         check_thresholds(self.thresholds)
+        check_lower_thresholds(self.lower_thresholds)
 
     @property
     def restricted(self) -> bool:
@@ -74,6 +79,17 @@ class WeightsInfo:
             f"the weights {self.name!r} hold no threshold for FAR {far:g} (stored: {stored}); give --threshold, or "
             f"choose one by facever calibrate, which needs {needed:,} pairs of different people: "
             f"{people_needed(needed):,} people with a photograph each, or fewer with several"
+        )
+
+    def lower_threshold(self, frr: float) -> LowerThreshold:
+        """The stored threshold for that false reject rate. Raises WeightsError where there is none."""
+        for threshold in self.lower_thresholds:
+            if abs(threshold.frr - frr) <= 1e-9:
+                return threshold
+        stored = ", ".join(f"{t.frr:g}" for t in self.lower_thresholds) or "none"
+        raise WeightsError(
+            f"the weights {self.name!r} hold no threshold for FRR {frr:g} (stored: {stored}); choose one of these, "
+            "--decide without one, or calibrate by facever calibrate"
         )
 
     def likelihood_for_prior(self) -> Likelihood:
@@ -121,9 +137,16 @@ def with_thresholds(
     thresholds: list[Threshold],
     likelihood: Likelihood | None = None,
     quality: Quality | None = None,
+    lower_thresholds: Sequence[LowerThreshold] = (),
 ) -> WeightsInfo:
-    """A copy of the metadata with other thresholds and the likelihood that belongs to them.
+    """A copy of the metadata with other thresholds, and the lower ones and the likelihood that belong to them.
 
     The quality record stays unless another is given: it does not depend on the thresholds.
     """
-    return replace(info, thresholds=thresholds, likelihood=likelihood, quality=quality or info.quality)
+    return replace(
+        info,
+        thresholds=thresholds,
+        likelihood=likelihood,
+        quality=quality or info.quality,
+        lower_thresholds=list(lower_thresholds),
+    )

@@ -115,6 +115,47 @@ class Threshold:
         _check_ordered(self.cosine_interval, self.far_interval)
 
 
+@dataclass(frozen=True, slots=True)
+class LowerThreshold:
+    """A cosine below which two faces count as different people, and what that promises.
+
+    Attributes
+    ----------
+    frr : float
+        The promised false reject rate: the share of genuine pairs below the cosine.
+    cosine : float
+    source : str
+        The people on whose pairs it was chosen.
+    genuine_pairs : int
+        Number of their genuine pairs.
+    far : float
+        The share of their impostor pairs at or above the cosine.
+    """
+
+    frr: PromisedRate
+    cosine: CosineThreshold
+    source: str
+    genuine_pairs: Count
+    far: Rate
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.frr) and math.isfinite(self.cosine)):
+            raise ValueError(f"a threshold of cosine {self.cosine} at FRR {self.frr} decides nothing")
+
+
+def check_lower_thresholds(thresholds: Sequence[LowerThreshold]) -> None:
+    """Raise ValueError unless each rate occurs once and a rarer one has no higher cosine."""
+    by_rate = sorted(thresholds, key=lambda threshold: -threshold.frr)
+    for commoner, rarer in pairwise(by_rate):
+        if rarer.frr == commoner.frr:
+            raise ValueError(f"two thresholds for FRR {rarer.frr:g}")
+        if rarer.cosine > commoner.cosine:
+            raise ValueError(
+                f"the threshold for FRR {rarer.frr:g}, {rarer.cosine:.4f}, is above that for FRR {commoner.frr:g}, "
+                f"{commoner.cosine:.4f}"
+            )
+
+
 def check_thresholds(thresholds: Sequence[Threshold]) -> None:
     """Raise ValueError unless each rate occurs once and a rarer one has no lower cosine."""
     by_rate = sorted(thresholds, key=lambda threshold: -threshold.far)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,30 @@ import msgspec
 from facever.errors import DataError, reason_of
 from facever.files import sha256_of, write_json
 from facever.weights.metadata import WeightsInfo, versions, with_thresholds
-from facever.weights.records import Likelihood, Quality, Threshold, WeightsId, check_thresholds
+from facever.weights.records import (
+    Likelihood,
+    LowerThreshold,
+    Quality,
+    Threshold,
+    WeightsId,
+    check_lower_thresholds,
+    check_thresholds,
+)
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Calibration:
     weights: WeightsId
     thresholds: list[Threshold]
+    lower_thresholds: list[LowerThreshold]
     likelihood: Likelihood | None
     quality: Quality | None
 
     def __post_init__(self) -> None:
         check_thresholds(self.thresholds)
+        check_lower_thresholds(self.lower_thresholds)
 
 
 def write_thresholds(
@@ -36,12 +47,14 @@ def write_thresholds(
     thresholds: list[Threshold],
     line: Likelihood | None,
     quality: Quality | None = None,
+    lower_thresholds: Sequence[LowerThreshold] = (),
 ) -> None:
     """Write a calibration with the hash of its weights, whole or not at all. Raises OutputError."""
     value: dict[str, Any] = {
         "format": FORMAT,
         "weights": {"name": name, "sha256": sha256_of(weights)},
         "thresholds": [asdict(threshold) for threshold in thresholds],
+        "lower_thresholds": [asdict(threshold) for threshold in lower_thresholds],
         "likelihood": None if line is None else asdict(line),
         "quality": None if quality is None else asdict(quality),
         "versions": versions(),
@@ -72,7 +85,7 @@ def read_thresholds(path: Path, weights: Path, info: WeightsInfo) -> WeightsInfo
             f"{path}: thresholds of other weights ({found.weights.name}, sha256 {found.weights.sha256[:12]}…) than "
             f"{weights}; calibrate these"
         )
-    return with_thresholds(info, found.thresholds, found.likelihood, found.quality)
+    return with_thresholds(info, found.thresholds, found.likelihood, found.quality, found.lower_thresholds)
 
 
 def _digest(value: dict[str, Any]) -> str:

@@ -188,12 +188,15 @@ def test_a_usage_error_exits_with_2_and_names_what_is_wrong(arguments: list[str]
 def test_verify_answers_for_the_same_person_with_0(hopper: Path, hopper_again: Path) -> None:
     outcome = facever("verify", hopper, hopper_again)
     assert (outcome.code, outcome.err) == (0, "")
-    first, second, third, *photographs = outcome.out.splitlines()
+    first, second, third, *photographs, last = outcome.out.splitlines()
     assert first == "same person"
     assert re.match(r"  probability (0\.9\d+|above 0\.9999) of the same person at a prior of 0\.5, ", third)
-    assert re.fullmatch(r"  cosine 0\.9\d+, threshold 0\.\d+ for a false accept rate of 0\.001", second)
+    upper, lower = r"same person from 0\.\d+ up \(false accept rate 0\.001\)", r"different people below 0\.\d+"
+    assert re.fullmatch(rf"  cosine 0\.9\d+; {upper}, {lower} \(false reject rate 0\.02\)", second)
     assert [line.split(":")[0].strip() for line in photographs] == [str(hopper), str(hopper_again)]
-    assert all(re.search(r": norm \d+\.\d{3}(, quality at percentile \d+)?$", line) for line in photographs)
+    face = r": face of \d+ pixels at \d+, \d+, \d+, \d+, quality at percentile \d+$"
+    assert all(re.search(face, line) for line in photographs)
+    assert last.startswith("  not checked: whether a face is alive")
 
 
 @pytest.mark.slow
@@ -208,26 +211,41 @@ def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, hop
     outcome = facever("verify", hopper, hopper_again, "--json")
     assert (outcome.code, outcome.err) == (0, "")
     answer = outcome.json
-    assert set(answer) == {"cosine", "same", "threshold", "far", "norms", "boxes", "faces_found", "weights"} | {
-        "prior",
-        "log_likelihood_ratio",
-        "probability",
-        "quality",
+    assert set(answer) == {"decision", "why", "notes", "cosine", "threshold", "lower_threshold", "far", "frr"} | {
+        *("a", "b", "weights", "prior", "log_likelihood_ratio", "probability", "worst_group", "all_faces", "versions")
     }
     expected = Verifier.load("default", "cpu").verify(hopper, hopper_again)
     assert answer["cosine"] == pytest.approx(expected.cosine, abs=1e-5)
-    assert (answer["same"], answer["far"], answer["threshold"]) == (True, 0.001, expected.threshold)
-    assert answer["norms"] == pytest.approx(expected.norms, rel=1e-4)
-    assert [len(box) for box in answer["boxes"]] == [4, 4]
-    assert answer["faces_found"] == [1, 1]
+    assert (answer["decision"], answer["far"], answer["threshold"]) == ("same", 0.001, expected.threshold)
+    for face, path in ((answer["a"], hopper), (answer["b"], hopper_again)):
+        assert set(face) == {
+            "source",
+            "box",
+            "landmarks",
+            "score",
+            "size",
+            "sharpness",
+            "norm",
+            "quality",
+            "faces_found",
+        }
+        assert (face["source"], face["faces_found"]) == (str(path), 1)
+        x0, y0, x1, y1 = face["box"]
+        assert face["size"] == pytest.approx(((x1 - x0) * (y1 - y0)) ** 0.5, abs=0.2)
+        assert all(x0 < x < x1 and y0 < y < y1 for x, y in face["landmarks"])
+    assert answer["a"]["norm"] == pytest.approx(expected.a.norm, rel=1e-4)
+    assert answer["versions"]["facever"] == __version__
 
 
 @pytest.mark.slow
 def test_a_threshold_of_the_users_turns_the_answer_around(hopper: Path, hopper_again: Path) -> None:
     outcome = facever("verify", hopper, hopper_again, "--threshold", "1", "--json")
     assert outcome.code == 1
-    assert (outcome.json["same"], outcome.json["far"], outcome.json["threshold"]) == (False, None, 1.0)
-    assert "threshold 1.0000, as given" in facever("verify", hopper, hopper_again, "--threshold", "1").out
+    answer = outcome.json
+    assert (answer["decision"], answer["far"], answer["threshold"], answer["lower_threshold"]) == (
+        *("different", None, 1.0, 1.0),
+    )
+    assert "same person from 1.0000 up, as given" in facever("verify", hopper, hopper_again, "--threshold", "1").out
 
 
 @pytest.mark.slow
@@ -250,10 +268,9 @@ def test_verify_tells_of_several_faces_and_takes_the_rule(photographs: Path, hop
     two = photographs / "below" / "two.png"
     outcome = facever("verify", two, hopper)
     assert outcome.code == 0
-    assert "2 faces found, the largest taken" in outcome.out
-    assert "--faces" in outcome.err
+    assert re.search(rf"{two}: face of \d+ pixels at [-\d, ]+, the largest of 2 faces", outcome.out)
     outcome = facever("verify", two, hopper, "--faces", "all")
-    assert "2 faces found, the most similar taken" in outcome.out
+    assert "the most similar of 2 faces" in outcome.out
     assert outcome.err == ""
 
 

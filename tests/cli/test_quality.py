@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
@@ -14,7 +16,7 @@ from command_line import facever
 from PIL import Image
 from samples import CHECK, RECORD
 
-from facever import PoorPhotographError, Verifier
+from facever import Verifier
 from facever.weights.file import load_weights, read_info, save_weights
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import Quality, Threshold
@@ -52,6 +54,10 @@ def file(record: Quality, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def qualities(answer: dict[str, Any]) -> list[float | None]:
+    return [answer[side]["quality"] for side in ("a", "b")]
+
+
 def without_record(tmp_path: Path, quality: Quality | None = None) -> tuple[Path, WeightsInfo]:
     info = replace(read_info(WEIGHTS), name="mine", quality=quality)
     path = tmp_path / "mine.safetensors"
@@ -64,25 +70,28 @@ def test_verify_tells_the_percentile_of_each_photograph(photographs: tuple, file
     clear, poor, *_ = photographs
     told = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--json")
     assert (told.code, told.err) == (0, "")
-    assert told.json["quality"] == pytest.approx([62.5, 12.5], abs=0.1)
-    lines = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib").out.splitlines()
-    assert [line.split(", ")[-1] for line in lines[-2:]] == ["quality at percentile 62", "quality at percentile 12"]
+    assert qualities(told.json) == pytest.approx([62.5, 12.5], abs=0.1)
+    lines = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--decide").out.splitlines()
+    assert [line.split(", ")[-1] for line in lines[-3:-1]] == ["quality at percentile 62", "quality at percentile 12"]
 
 
 @pytest.mark.slow
-def test_verify_declines_with_4_and_names_the_poor_photograph(photographs: tuple, file: Path) -> None:
+def test_verify_is_undecided_with_4_and_names_the_poor_photograph(photographs: tuple, file: Path) -> None:
     clear, poor, *_ = photographs
+    asked = ("--thresholds", file, "-w", "dlib", "--decide", "--min-quality")
     for pair in ((clear, poor), (poor, clear)):
-        for options in ([], ["--json"]):
-            declined = facever("verify", *pair, "--thresholds", file, "-w", "dlib", "--min-quality", "20", *options)
-            assert (declined.code, declined.out) == (4, "")
-            assert declined.err.startswith(f"facever: {poor}: photograph too poor to decide, at percentile 12.")
-            assert "where 20 is asked for; use one that is sharper" in declined.err
-            assert str(clear) not in declined.err
-    both = facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--min-quality", "90").err
-    assert f"{clear}: photograph too poor" in both
-    assert f"; {poor}: photograph too poor" in both
-    assert facever("verify", clear, poor, "--thresholds", file, "-w", "dlib", "--min-quality", "10").code == 0
+        undecided = facever("verify", *pair, *asked, "20")
+        assert (undecided.code, undecided.err) == (4, "")
+        first, second, third, *_ = undecided.out.splitlines()
+        assert first == "undecided"
+        assert re.fullmatch(rf"  because {poor}: quality at percentile 12\.\d, where 20 is asked for", second)
+        assert third.startswith("  cosine")
+        told = facever("verify", *pair, *asked, "20", "--json")
+        assert (told.code, told.json["decision"]) == (4, "undecided")
+        assert [why.partition(":")[0] for why in told.json["why"]] == [str(poor)]
+    both = facever("verify", clear, poor, *asked, "90", "--json").json["why"]
+    assert [why.partition(":")[0] for why in both] == [str(clear), str(poor)]
+    assert facever("verify", clear, poor, *asked, "10").code == 0
 
 
 def test_a_photograph_without_a_face_is_no_poor_one(photographs: tuple, file: Path, tmp_path: Path) -> None:
@@ -107,7 +116,7 @@ def test_without_a_record_of_use_nothing_is_declined(photographs: tuple, record:
         assert (refused.code, refused.out) == (2, "")
         assert f"can't tell which photographs are too poor: {why}" in refused.err
         assert "facever calibrate" in refused.err
-        told = facever("verify", clear, poor, "-w", weights, "--json").json["quality"]
+        told = qualities(facever("verify", clear, poor, "-w", weights, "--json").json)
         assert told == ([None, None] if quality is None else pytest.approx([62.5, 12.5], abs=0.1))
 
 
@@ -122,13 +131,12 @@ def test_what_is_no_percentile_is_refused(photographs: tuple, file: Path, least:
         Verifier.load(WEIGHTS, "cpu", calibration=file).verify(clear, poor, min_quality=float(least))
 
 
-def test_the_library_raises_what_the_command_exits_with(photographs: tuple, file: Path) -> None:
+def test_the_library_answers_as_the_command_does(photographs: tuple, file: Path) -> None:
     clear, poor, *_ = photographs
     verifier = Verifier.load(WEIGHTS, "cpu", calibration=file)
-    with pytest.raises(PoorPhotographError) as declined:
-        verifier.verify(clear, poor.read_bytes(), min_quality=20)
-    assert str(declined.value).startswith("the photograph: photograph too poor")
-    assert declined.value.exit_code == 4
+    answer = verifier.verify(clear, poor.read_bytes(), min_quality=20, two_answers=True)
+    assert (answer.decision, answer.same) == ("undecided", False)
+    assert answer.why[0].startswith("the photograph: quality at percentile 12")
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ from command_line import facever
 from PIL import Image
 
 from facever import Verifier
-from facever.answer import Question
 from facever.faces import parallel
+from facever.question import Question
 
 pytestmark = pytest.mark.slow
 
@@ -34,17 +34,17 @@ def folder(tmp_path: Path, portrait: Path) -> Path:
 def test_a_row_for_each_pair_in_their_order_with_the_error_where_there_is_no_answer(folder: Path) -> None:
     outcome = facever("verify", "--pairs", folder / "pairs.csv", "-w", "dlib")
     assert outcome.code == 0
-    assert outcome.err == "pairs 4: same person 2, different people 0, no answer 2\n"
+    assert outcome.err == "pairs 4: same person 2, different people 0, undecided 0, no answer 2\n"
     rows = list(csv.DictReader(io.StringIO(outcome.out)))
     assert [Path(row["path_a"]).name for row in rows] == ["a.png", "b.png", "a.png", "gone.png"]
     alone = Verifier.load("dlib", "cpu").verify(folder / "a.png", folder / "b.png")
     for row in rows[:2]:
-        assert (row["same"], row["far"], row["error"]) == ("1", "0.001", "")
+        assert (row["decision"], row["far"], row["error"]) == ("same", "0.001", "")
         assert float(row["cosine"]) == pytest.approx(alone.cosine, abs=1e-4)
         assert float(row["threshold"]) == pytest.approx(alone.threshold, abs=1e-6)
     assert rows[2]["error"].startswith(f"{folder / 'wall.png'}: no face found")
     assert rows[3]["error"].startswith(f"{folder / 'gone.png'}: no such file")
-    assert rows[2]["same"] == rows[3]["cosine"] == ""
+    assert rows[2]["decision"] == rows[3]["cosine"] == ""
 
 
 def test_the_suffix_chooses_the_form_and_all_forms_hold_the_same(folder: Path) -> None:
@@ -55,9 +55,9 @@ def test_the_suffix_chooses_the_form_and_all_forms_hold_the_same(folder: Path) -
     table = pq.read_table(folder / "out.parquet").to_pylist()
     assert [row["path_b"] for row in table] == [row["path_b"] for row in lines] == [str(four[1]), str(four[3])]
     assert lines[0]["cosine"] == pytest.approx(table[0]["cosine"], abs=1e-6)
-    assert (lines[0]["same"], table[0]["same"], table[1]["same"]) == (True, True, None)
+    assert (lines[0]["decision"], table[0]["decision"], table[1]["decision"]) == ("same", "same", None)
     with (folder / "out.csv").open(newline="") as file:
-        assert [row["same"] for row in csv.DictReader(file)] == ["1", ""]
+        assert [row["decision"] for row in csv.DictReader(file)] == ["same", ""]
 
 
 def test_without_any_answer_the_exit_code_is_3_and_the_rows_tell_why(folder: Path) -> None:
@@ -124,7 +124,7 @@ def test_stored_faces_give_the_answers_and_their_photographs_are_not_read(
         assert (stored.code, stored.err) == (0, fresh.err)
         pairs = zip(*(csv.DictReader(io.StringIO(each.out)) for each in (stored, fresh)), strict=True)
         for row, other in pairs:
-            assert row["same"] == other["same"]
+            assert row["decision"] == other["decision"]
             assert (row["faces_a"], row["box_b"]) == (other["faces_a"], other["box_b"])
             if row["cosine"]:
                 assert float(row["cosine"]) == pytest.approx(float(other["cosine"]), abs=2e-3)
@@ -144,7 +144,7 @@ def test_a_photograph_that_is_not_stored_is_embedded(folder: Path) -> None:
         "-w",
         "dlib",
     )
-    assert (outcome.code, outcome.err) == (0, "pairs 2: same person 2, different people 0, no answer 0\n")
+    assert (outcome.code, outcome.err) == (0, "pairs 2: same person 2, different people 0, undecided 0, no answer 0\n")
 
 
 def test_stored_faces_of_other_weights_or_rules_and_other_files_are_refused(folder: Path) -> None:

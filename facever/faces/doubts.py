@@ -1,0 +1,54 @@
+"""What makes a face too poor for an answer: where errors multiply, on held-out people.
+
+The limits decline what the thresholds were not measured on. `benchmarks/answers.py` measures what they leave of false
+accepts and false rejects, and whom they decline.
+"""
+
+from __future__ import annotations
+
+from facever.faces.detection import CERTAIN
+from facever.faces.pipeline import EmbeddedFace
+from facever.weights.metadata import WeightsInfo
+
+LEAST_SHARPNESS = 10.0
+LEAST_SIZE = 24.0  # pixels
+LEAST_QUALITY = 1.0  # percentile: below nearly all photographs of the calibration
+MOST_OUTSIDE = 1  # of five landmarks
+
+
+def doubts_of(face: EmbeddedFace, size: tuple[int, int] | None, info: WeightsInfo, quality: float | None) -> list[str]:
+    """Each reason why this face gives no answer, in words.
+
+    Parameters
+    ----------
+    face : EmbeddedFace
+    size : (int, int) or None
+        Width and height of the photograph.
+    info : WeightsInfo
+        Of the weights that embedded it.
+    quality : float or None
+        The percentile of its norm; it counts where a low norm was shown to mean a poor photograph.
+    """
+    doubts = []
+    if face.face.score < CERTAIN:
+        doubts.append(
+            f"the detector is unsure of the face (score {face.face.score:.2f}, where {CERTAIN:g} is needed); if it is "
+            "turned, try --try-rotations"
+        )
+    if face.face.size < LEAST_SIZE:
+        doubts.append(f"the face is small ({face.face.size:.0f} pixels, where {LEAST_SIZE:.0f} are needed)")
+    if face.sharpness is not None and face.sharpness < LEAST_SHARPNESS:
+        doubts.append(f"the face is blurred (sharpness {face.sharpness:.1f}, where {LEAST_SHARPNESS:.0f} is needed)")
+    if (outside := _outside(face, size)) > MOST_OUTSIDE:
+        doubts.append(f"the face is cut off ({outside} of its five landmarks lie outside the photograph)")
+    useful = info.quality is not None and info.quality.why_useless() is None
+    if useful and quality is not None and quality < LEAST_QUALITY:
+        doubts.append("the face is poorer than nearly all that the thresholds were chosen on (quality percentile 0)")
+    return doubts
+
+
+def _outside(face: EmbeddedFace, size: tuple[int, int] | None) -> int:
+    if size is None:
+        return 0
+    x, y = face.face.landmarks[:, 0], face.face.landmarks[:, 1]
+    return int(((x < 0) | (x >= size[0]) | (y < 0) | (y >= size[1])).sum())
