@@ -31,7 +31,7 @@ from facever.weights.shipped import find_weights
 
 Crops = NDArray[np.uint8]
 SOURCES = "(?P<source>[^_]+)_"
-SHARES = {"lower face": (1.0, 0.0), "eyes": (0.0, 1.0)}
+SHARES = {"lower face": (1.0, 0.0), "eye region": (0.0, 1.0)}
 FITTED = Path(looks.__file__).with_name("covered.json")
 FITTED_ON = 3000  # crops of each source
 FALSE_ALARMS = 0.02  # on training people

@@ -39,7 +39,7 @@ class ComparedFace:
     quality : float or None
         Percentile, in [0, 100], of the norm among the identities of the calibration; None without one.
     covered : list of str
-        What something covers: "lower face", "eyes".
+        What something covers: "lower face", "eye region".
     faces_found : int
         Number of faces in the photograph.
     """

@@ -101,7 +101,7 @@ def test_a_photograph_matches_itself_with_cosine_1(hopper: Path, device: str) ->
     assert answer.cosine == pytest.approx(1, abs=1e-6)
     assert answer.cosine <= 1
     assert answer.same
-    assert answer.faces_found == (1, 1)
+    assert (answer.a.faces_found, answer.b.faces_found) == (1, 1)
     path = find_weights("default")
     assert (answer.weights.name, answer.weights.sha256) == ("default", hashlib.sha256(path.read_bytes()).hexdigest())
 
@@ -121,17 +121,17 @@ def test_two_people_are_told_apart(hopper: Path, astronaut: Path, device: str) -
 @pytest.mark.slow
 def test_a_path_a_string_bytes_and_pixels_of_one_photograph_give_one_answer(verifier: Verifier, hopper: Path) -> None:
     other = changed(hopper)
-    answers = [
-        verifier.verify(source, other) for source in (hopper, str(hopper), hopper.read_bytes(), load_image(hopper))
-    ]
-    assert all(answer == answers[0] for answer in answers[1:])
+    sources = (hopper, str(hopper), hopper.read_bytes(), load_image(hopper))
+    answers = [verifier.verify(source, other) for source in sources]
+    assert [answer.a.source for answer in answers] == [*[str(hopper)] * 2, *["the photograph"] * 2]
+    assert len({(answer.cosine, answer.a.norm, *answer.a.box) for answer in answers}) == 1
 
 
 def test_the_answer_is_symmetric(verifier: Verifier, hopper: Path) -> None:
     there, back = verifier.verify(hopper, changed(hopper)), verifier.verify(changed(hopper), hopper)
     assert there.cosine == pytest.approx(back.cosine, abs=1e-6)
-    assert there.boxes == back.boxes[::-1]
-    assert there.norms == back.norms[::-1]
+    assert (there.a.box, there.b.box) == (back.b.box, back.a.box)
+    assert (there.a.norm, there.b.norm) == (back.b.norm, back.a.norm)
 
 
 def test_cosine_norms_and_boxes_are_those_of_the_faces(verifier: Verifier, hopper: Path) -> None:
@@ -141,8 +141,8 @@ def test_cosine_norms_and_boxes_are_those_of_the_faces(verifier: Verifier, hoppe
     assert b.embedding is not None
     dot = sum(float(x) * float(y) for x, y in zip(a.embedding, b.embedding, strict=True))
     assert answer.cosine == pytest.approx(dot, abs=1e-6)
-    assert answer.norms == (a.norm, b.norm)
-    assert answer.boxes[0] == pytest.approx(a.face.box.tolist(), abs=0.051)
+    assert (answer.a.norm, answer.b.norm) == (a.norm, b.norm)
+    assert answer.a.box == pytest.approx(a.face.box.tolist(), abs=0.051)
 
 
 def test_an_embedding_has_unit_length_and_the_feature_a_positive_norm(verifier: Verifier, hopper: Path) -> None:
@@ -176,11 +176,17 @@ def test_the_rule_decides_which_face_of_a_group_is_compared(
 ) -> None:
     largest = verifier.verify(hopper, group, "largest")
     assert not largest.same
-    assert largest.faces_found == (1, 2)
-    assert largest.boxes[1][0] < 300  # the astronaut
+    assert (largest.a.faces_found, largest.b.faces_found) == (1, 2)
+    assert largest.b.box[0] < 300  # the astronaut
+    assert [note for note in largest.notes if "another face gives another answer" in note]
     alike = verifier.verify(hopper, group, "all")
     assert alike.same
-    assert alike.boxes[1][0] > 350
+    assert alike.b.box[0] > 350
+    assert alike.notes == []
+    assert alike.all_faces is not None
+    assert [len(row) for row in alike.all_faces.cosines] == [2]
+    assert max(alike.all_faces.cosines[0]) == alike.cosine
+    assert alike.b.box in alike.all_faces.boxes_b
     # The picture's middle is at x = 305: 134 from the one face, 176 from the other. Cut at the left it is not.
     assert verifier.verify(astronaut, group, "center").same
     assert verifier.verify(hopper, group[:, 100:], "center").same

@@ -18,7 +18,7 @@ from facever.weights.alignment import FACE_112X112, Alignment
 
 Floats = NDArray[np.float32]
 
-PARTS = ("lower face", "eyes")
+PARTS = ("lower face", "eye region")
 # Second differences along four directions; the diagonal steps are longer by a factor of sqrt(2).
 _DIFFERENCES = tuple(
     np.array(kernel, np.float32)

@@ -42,7 +42,7 @@ COLUMNS = [
     ("score", _REAL, "the detector's probability of a face, in [0, 1]"),
     ("face_size", _REAL, "square root of the box's area, in pixels"),
     ("sharpness", _REAL, "least variance of second differences over four directions, in gray levels, at 112 pixels"),
-    ("covered", pa.list_(pa.string()), "what something covers: lower face, eyes"),
+    ("covered", pa.list_(pa.string()), "what something covers: lower face, eye region"),
     ("norm", _REAL, "length of the feature before normalization"),
     ("quality", _REAL, "percentile of the norm, in [0, 100]; null without a calibration"),
 ]
