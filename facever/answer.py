@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from facever.weights.metadata import versions
-from facever.weights.records import WeightsId, WorstGroup
+from facever.weights.records import WeightsId
+from facever.weights.thresholds import WorstGroup
 
 Decision = Literal["same", "different", "undecided"]
 DECISIONS: dict[Decision, str] = {

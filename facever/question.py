@@ -15,12 +15,20 @@ from facever.faces.pipeline import EmbeddedFace, FaceRule, PhotoResult, check_ru
 from facever.scoring import decide
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
+from facever.weights.thresholds import LowerThreshold, Threshold
 
 DEFAULT_FAR = 1e-3
 DEFAULT_FRR = 0.02
 PRIOR = 0.5
 # Of two faces whose sizes differ by less, a hair decides which is the largest.
 NEARLY_AS_LARGE = 0.8
+
+
+def default_bounds(info: WeightsInfo) -> tuple[Threshold, LowerThreshold] | None:
+    """The thresholds that decide by default; None where one is not stored."""
+    upper = [each for each in info.thresholds if each.far == DEFAULT_FAR]
+    lower = [each for each in info.lower_thresholds if each.frr == DEFAULT_FRR]
+    return (upper[0], lower[0]) if upper and lower else None
 
 
 class Question:

@@ -15,8 +15,9 @@ from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.question import Question
 from facever.weights.file import read_info
 from facever.weights.metadata import WeightsInfo
-from facever.weights.records import LowerThreshold, Threshold, WeightsId
+from facever.weights.records import WeightsId
 from facever.weights.shipped import find_weights
+from facever.weights.thresholds import LowerThreshold, Threshold
 
 ID = WeightsId("mine", "0" * 64)
 SIZE = (400, 300)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of
 from facever.errors import DataError
@@ -15,12 +16,14 @@ from facever.evaluation.embedded import EmbeddingSet
 from facever.evaluation.pairs import ThresholdCheck
 from facever.metrics.all_pairs import AllPairs, all_pairs
 from facever.metrics.bootstrap import REPLICATES, Interval
+from facever.metrics.decisions import Bounds, Decisions, decisions_of_all
 from facever.metrics.likelihood import fit_likelihood_or_none
 from facever.metrics.look_alikes import LookAlikes
 from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import sample_pairs
 from facever.scoring import impostors_needed
-from facever.weights.records import Likelihood, Threshold
+from facever.weights.records import Likelihood
+from facever.weights.thresholds import Threshold
 
 ALL_PAIRS_FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 WORST = 20
@@ -44,6 +47,8 @@ class AllPairsResult:
         95 %, by a bootstrap over identities, at the supported FARs.
     thresholds : list of ThresholdCheck
         Stored thresholds, measured on these pairs.
+    decisions : Decisions or None
+        Of these pairs by the weights' own thresholds, if they hold them; a pair with a poor photograph is undecided.
     likelihood : Likelihood or None
         Fitted to these pairs, for C_llr; None where the scores do not separate the kinds.
     suspicious : list of (name, name, cosine)
@@ -62,6 +67,7 @@ class AllPairsResult:
     tar_intervals: dict[float, Interval]
     threshold_intervals: dict[float, Interval]
     thresholds: list[ThresholdCheck]
+    decisions: Decisions | None
     likelihood: Likelihood | None
     suspicious: list[NamedPair]
     most_alike: list[NamedPair]
@@ -90,6 +96,7 @@ class AllPairsResult:
             "threshold_intervals": _by_text(self.threshold_intervals),
             "intervals_over": f"{self.people} people",
             "stored_thresholds": [asdict(threshold) for threshold in self.thresholds],
+            "decisions": self.decisions and self.decisions.to_json(),
             "cllr": self.likelihood and self.likelihood.cllr,
             "min_cllr": self.likelihood and self.likelihood.min_cllr,
             "suspicious": self.suspicious,
@@ -104,6 +111,7 @@ def evaluate_all(
     thresholds: Sequence[Threshold] = (),
     replicates: int = REPLICATES,
     look_alikes: LookAlikes | None = None,
+    bounds: Bounds | None = None,
 ) -> AllPairsResult:
     """Score every pair of the photographs, `identities[i]` being the person in photograph i.
 
@@ -117,6 +125,8 @@ def evaluate_all(
         Bootstrap replicates.
     look_alikes : LookAlikes, optional
         The groups of these photographs, to measure the stored thresholds in.
+    bounds : Bounds, optional
+        What decides, to count three answers.
 
     Raises
     ------
@@ -161,11 +171,19 @@ def evaluate_all(
             )
             for t in thresholds
         ],
+        decisions=None if bounds is None else _decisions(embedded, who, found, bounds),
         likelihood=fit_likelihood_or_none(scores[same], scores[~same], "these pairs", pairs[same], pairs[~same]),
         suspicious=named(found.closest, suspicious),
         most_alike=named(found.closest, WORST),
         least_alike=named(found.farthest, WORST),
     )
+
+
+def _decisions(embedded: EmbeddingSet, who: NDArray[np.int64], every: AllPairs, bounds: Bounds) -> Decisions:
+    if embedded.poor is None or not embedded.poor.any():
+        return decisions_of_all(every, every, bounds)
+    good = ~embedded.poor
+    return decisions_of_all(every, all_pairs(embedded.vectors[good], who[good], closest=0), bounds)
 
 
 def _by_text(values: dict[float, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from PIL import Image
 from facever.datasets.external import ExternalEmbeddings
 from facever.errors import DataError
 from facever.faces.cache import EmbeddingCache, PhotoEmbedding, keys_of
+from facever.faces.doubts import poor_norm
 from facever.faces.images import ImageArray
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import STAGES, FaceRule, Through
@@ -57,6 +58,8 @@ class EmbeddingSet:
         was none, and every cosine with it is 0.
     times : StageTimes or None
         None for embeddings made elsewhere.
+    poor : bool ndarray of shape (n,), optional
+        Photographs too poor for an answer; by default none.
     """
 
     names: list[str]
@@ -64,6 +67,7 @@ class EmbeddingSet:
     norms: NDArray[np.float64]
     without_face: list[str]
     times: StageTimes | None = None
+    poor: NDArray[np.bool_] | None = None
 
 
 class PhotoEmbedder:
@@ -147,6 +151,13 @@ class PhotoEmbedder:
             np.array([embedded.norm for embedded in there], np.float64),
             [name for name, embedded in zip(names, there, strict=True) if not embedded.found],
             StageTimes(seconds, len(missing), len(paths) - len(missing)),
+            np.array([self._poor(embedded) for embedded in there], bool),
+        )
+
+    def _poor(self, embedded: PhotoEmbedding) -> bool:
+        info = self.verifier.info
+        return embedded.doubtful or (
+            info.quality is not None and poor_norm(info, info.quality.percentile(embedded.norm))
         )
 
     def crops(self, paths: Sequence[Source]) -> dict[Source, ImageArray]:

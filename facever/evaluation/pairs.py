@@ -14,11 +14,13 @@ from facever.datasets.pairs import Pair, photographs
 from facever.evaluation.embedded import EmbeddingSet
 from facever.metrics import VerificationResult, verification_result
 from facever.metrics.bootstrap import Interval, People, WeightedRates, bootstrap, correct_decisions
+from facever.metrics.decisions import Bounds, Decisions, decisions_of
 from facever.metrics.groups import GroupFigures, figures_by_group
 from facever.metrics.likelihood import fit_likelihood_or_none
 from facever.metrics.rates import d_prime
 from facever.scoring import cosine, far_at_threshold, tar_at_threshold
-from facever.weights.records import Likelihood, Threshold, WorstGroup
+from facever.weights.records import Likelihood
+from facever.weights.thresholds import Threshold, WorstGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class PairsResult:
     images_without_face : list of str
         Failures to acquire; their pairs count.
     thresholds : list of ThresholdCheck
+    decisions : Decisions or None
+        Of these pairs by the weights' own thresholds, if they hold them; a pair with a poor photograph is undecided.
     cosines : float64 ndarray of shape (n,), one a pair, in the order of the pairs
     pairs : list of Pair
     correct : bool ndarray of shape (n,)
@@ -67,6 +71,7 @@ class PairsResult:
     images: int
     images_without_face: list[str]
     thresholds: list[ThresholdCheck]
+    decisions: Decisions | None
     cosines: NDArray[np.float64]
     pairs: list[Pair]
     correct: NDArray[np.bool_]
@@ -91,13 +96,18 @@ class PairsResult:
             "images_without_face": len(self.images_without_face),
             "names_without_face": self.images_without_face,
             "stored_thresholds": [asdict(threshold) for threshold in self.thresholds],
+            "decisions": self.decisions and self.decisions.to_json(),
             "groups": [_with_numbers(asdict(group)) for group in self.groups],
             "notes": self.notes,
         }
 
 
 def evaluate_embedded(
-    pairs: Sequence[Pair], embedded: EmbeddingSet, thresholds: Sequence[Threshold], notes: Sequence[str] = ()
+    pairs: Sequence[Pair],
+    embedded: EmbeddingSet,
+    thresholds: Sequence[Threshold],
+    notes: Sequence[str] = (),
+    bounds: Bounds | None = None,
 ) -> PairsResult:
     """Figures of pairs whose photographs are embedded in the order of `photographs(pairs)`.
 
@@ -121,11 +131,13 @@ def evaluate_embedded(
     fars = tuple(far for far, tar in figures.tar_at_far.items() if tar is not None)
     intervals = bootstrap(people, WeightedRates(cosines, same, correct, fars))
     threshold = float(np.mean(figures.fold_thresholds))
+    good = np.ones(len(index), bool) if embedded.poor is None else ~embedded.poor
     return PairsResult(
         figures=figures,
         images=len(index),
         images_without_face=embedded.without_face,
         thresholds=[_checked(threshold, cosines, same) for threshold in thresholds],
+        decisions=None if bounds is None else decisions_of(cosines, same, good[a] & good[b], bounds),
         cosines=cosines,
         pairs=list(pairs),
         correct=correct,

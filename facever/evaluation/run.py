@@ -26,11 +26,14 @@ from facever.faces.parallel import process_files
 from facever.faces.pipeline import FaceRule, Job, Through, check_rule
 from facever.faces.sources import Source
 from facever.files import sha256_of
+from facever.metrics.decisions import Bounds
 from facever.metrics.look_alikes import LookAlikes
+from facever.question import default_bounds
 from facever.verifier import Verifier
 from facever.weights.file import read_info
 from facever.weights.metadata import versions
-from facever.weights.records import Threshold, WeightsId
+from facever.weights.records import WeightsId
+from facever.weights.thresholds import Threshold
 
 CROPS_AT_ONCE = 1024
 
@@ -90,6 +93,8 @@ class EmbeddedModel:
         Of the weights, or of the file of embeddings made elsewhere.
     thresholds : list of Threshold
         Stored with the weights.
+    bounds : Bounds or None
+        What decides by default, if the weights hold it.
     settings : dict
         How the embeddings were made, as JSON; empty for embeddings made elsewhere.
     crops : callable
@@ -99,6 +104,7 @@ class EmbeddedModel:
     embedded: EmbeddingSet
     weights: WeightsId
     thresholds: list[Threshold]
+    bounds: Bounds | None
     settings: dict[str, Any]
     crops: Callable[[Sequence[Source]], dict[Source, ImageArray]]
 
@@ -163,7 +169,7 @@ def evaluate_pairs(
     start = time.monotonic()
     model = embed_photographs(photographs(listed.pairs), root, options, through, keep_crops)
     scoring = time.monotonic()
-    result = evaluate_embedded(listed.pairs, model.embedded, model.thresholds, listed.notes)
+    result = evaluate_embedded(listed.pairs, model.embedded, model.thresholds, listed.notes, model.bounds)
     end = time.monotonic()
     return Evaluation(title, result, model, options, end - scoring, end - start)
 
@@ -198,7 +204,9 @@ def evaluate_folder(
     model = embed_photographs(people.paths, folder, options, through, keep_crops or within_groups, within_groups)
     look_alikes = _look_alikes(model, people, options) if within_groups else None
     scoring = time.monotonic()
-    result = evaluate_all(model.embedded, people.identities, suspicious, model.thresholds, look_alikes=look_alikes)
+    result = evaluate_all(
+        model.embedded, people.identities, suspicious, model.thresholds, look_alikes=look_alikes, bounds=model.bounds
+    )
     end = time.monotonic()
     evaluation = Evaluation(f"All pairs of {folder.name}", result, model, options, end - scoring, end - start)
     return evaluation, dict(zip(model.embedded.names, people.paths, strict=True))
@@ -233,7 +241,9 @@ def embed_photographs(
     if options.embeddings is not None:
         external = external_set(ExternalEmbeddings.read(options.embeddings), paths, root)
         weights = WeightsId(options.embeddings.name, sha256_of(options.embeddings))
-        return EmbeddedModel(external, weights, [], {}, lambda chosen: _cut(chosen, options) if keep_crops else {})
+        return EmbeddedModel(
+            external, weights, [], None, {}, lambda chosen: _cut(chosen, options) if keep_crops else {}
+        )
     verifier = Verifier.load(
         options.weights,
         options.device,
@@ -247,7 +257,11 @@ def embed_photographs(
     job = embedder.job
     settings = {"faces": job.rule, "min_face": job.detector.smallest_face, "device": job.device}
     settings["precision"] = verifier.precision
-    return EmbeddedModel(embedded, verifier.weights, verifier.info.thresholds, settings, embedder.crops)
+    bounds = None
+    if (stored := default_bounds(verifier.info)) is not None:
+        upper, lower = stored
+        bounds = Bounds(upper.cosine, min(lower.cosine, upper.cosine), upper.far, lower.frr)
+    return EmbeddedModel(embedded, verifier.weights, verifier.info.thresholds, bounds, settings, embedder.crops)
 
 
 def _look_alikes(model: EmbeddedModel, people: IdentityFolder, options: ModelOptions) -> LookAlikes:

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facever.caches import cache_limit, private_folder, user_cache
+from facever.faces.doubts import doubts_of_face
 from facever.faces.images import ImageArray
 from facever.faces.pipeline import Job, PhotoResult
 from facever.faces.sources import Source, content_sha256
 from facever.weights.records import WeightsId
 
 # Changes whenever the same photograph and weights would give another row.
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +39,8 @@ class PhotoEmbedding:
         The detector's score; 0 for a center crop.
     found : bool
         Whether a face was found; else this is the center crop's.
+    doubtful : bool
+        Whether the face is too poor for an answer, by what holds for any weights, or there is none.
     crop : bytes or None
         The aligned crop as JPEG, if the job kept it.
     """
@@ -46,6 +49,7 @@ class PhotoEmbedding:
     norm: float
     score: float
     found: bool
+    doubtful: bool
     crop: bytes | None = None
 
     @classmethod
@@ -55,7 +59,8 @@ class PhotoEmbedding:
         if face is None or face.embedding is None or face.norm is None:
             return None
         crop = None if face.crop is None else jpeg(face.crop)
-        return cls(face.embedding, face.norm, face.face.score, bool(result.faces), crop)
+        doubtful = not result.faces or bool(doubts_of_face(face, result.size))
+        return cls(face.embedding, face.norm, face.face.score, bool(result.faces), doubtful, crop)
 
 
 def jpeg(crop: ImageArray) -> bytes:
@@ -86,20 +91,21 @@ class EmbeddingCache:
 
     def get(self, keys: Sequence[str | None], with_crop: bool = False) -> dict[str, PhotoEmbedding]:
         """The rows of these keys that are there, without their crops; `with_crop`: only of those that have one."""
-        query = "SELECT embedding, norm, score, found, sum FROM e3 WHERE key = ?"
+        query = "SELECT embedding, norm, score, found, doubtful, sum FROM e4 WHERE key = ?"
         query += " AND crop IS NOT NULL" if with_crop else ""
         found = {}
         with self._forgiving(), closing(self._open()) as database:
             for key in {key for key in keys if key is not None}:
                 row = database.execute(query, (key,)).fetchone()
-                if row is not None and row[4] == _sum(key, *row[:4]):
-                    found[key] = PhotoEmbedding(np.frombuffer(row[0], np.float32), row[1], row[2], bool(row[3]))
+                if row is not None and row[5] == _sum(key, *row[:5]):
+                    vector = np.frombuffer(row[0], np.float32)
+                    found[key] = PhotoEmbedding(vector, row[1], row[2], bool(row[3]), bool(row[4]))
         return found
 
     def crop(self, key: str) -> bytes | None:
         """The crop of a key as JPEG, if it is there."""
         with self._forgiving(), closing(self._open()) as database:
-            row = database.execute("SELECT crop, crop_sum FROM e3 WHERE key = ?", (key,)).fetchone()
+            row = database.execute("SELECT crop, crop_sum FROM e4 WHERE key = ?", (key,)).fetchone()
             if row is not None and row[1] == _sum(key, row[0]):
                 return row[0]
         return None
@@ -108,14 +114,20 @@ class EmbeddingCache:
         """Add or replace rows; False where the file can't be written. The oldest ones go when it is too large."""
         rows = []
         for key, e in embedded.items():
-            values = (e.embedding.astype(np.float32).tobytes(), float(e.norm), float(e.score), int(e.found))
+            values = (
+                e.embedding.astype(np.float32).tobytes(),
+                float(e.norm),
+                float(e.score),
+                int(e.found),
+                int(e.doubtful),
+            )
             rows.append((key, *values, _sum(key, *values), e.crop, _sum(key, e.crop)))
         for _ in range(2):  # a broken file is removed, and then there is a new one
             with self._forgiving():
                 private_folder(self.file.parent)
                 with closing(self._open()) as database, database:
-                    database.execute(f"CREATE TABLE IF NOT EXISTS e3 ({_COLUMNS})")
-                    database.executemany("INSERT OR REPLACE INTO e3 VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                    database.execute(f"CREATE TABLE IF NOT EXISTS e4 ({_COLUMNS})")
+                    database.executemany("INSERT OR REPLACE INTO e4 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 if self.get(list(embedded)).keys() == embedded.keys():
                     self._trim()
                     return True
@@ -126,10 +138,10 @@ class EmbeddingCache:
         """Drop the oldest half of the rows of a file above the limit."""
         if self.file.stat().st_size > cache_limit():
             with closing(self._open()) as database:
-                (last,) = database.execute("SELECT rowid FROM e3 ORDER BY rowid DESC").fetchone()
-                (first,) = database.execute("SELECT rowid FROM e3 ORDER BY rowid").fetchone()
+                (last,) = database.execute("SELECT rowid FROM e4 ORDER BY rowid DESC").fetchone()
+                (first,) = database.execute("SELECT rowid FROM e4 ORDER BY rowid").fetchone()
                 with database:
-                    database.execute("DELETE FROM e3 WHERE rowid <= ?", ((first + last) // 2,))
+                    database.execute("DELETE FROM e4 WHERE rowid <= ?", ((first + last) // 2,))
                 database.execute("VACUUM")
 
     @contextmanager
@@ -151,7 +163,7 @@ class EmbeddingCache:
         return sqlite3.connect(self.file, timeout=10)
 
 
-_COLUMNS = "key TEXT PRIMARY KEY, embedding, norm, score, found, sum, crop, crop_sum"
+_COLUMNS = "key TEXT PRIMARY KEY, embedding, norm, score, found, doubtful, sum, crop, crop_sum"
 
 
 def _sum(*values: object) -> bytes:

@@ -29,6 +29,14 @@ def doubts_of(face: EmbeddedFace, size: tuple[int, int] | None, info: WeightsInf
     quality : float or None
         The percentile of its norm; it counts where a low norm was shown to mean a poor photograph.
     """
+    doubts = doubts_of_face(face, size)
+    if quality is not None and poor_norm(info, quality):
+        doubts.append("the face is poorer than nearly all that the thresholds were chosen on (quality percentile 0)")
+    return doubts
+
+
+def doubts_of_face(face: EmbeddedFace, size: tuple[int, int] | None) -> list[str]:
+    """The reasons that hold for any weights."""
     doubts = []
     if face.face.score < CERTAIN:
         doubts.append(
@@ -41,10 +49,12 @@ def doubts_of(face: EmbeddedFace, size: tuple[int, int] | None, info: WeightsInf
         doubts.append(f"the face is blurred (sharpness {face.sharpness:.1f}, where {LEAST_SHARPNESS:.0f} is needed)")
     if (outside := _outside(face, size)) > MOST_OUTSIDE:
         doubts.append(f"the face is cut off ({outside} of its five landmarks lie outside the photograph)")
-    useful = info.quality is not None and info.quality.why_useless() is None
-    if useful and quality is not None and quality < LEAST_QUALITY:
-        doubts.append("the face is poorer than nearly all that the thresholds were chosen on (quality percentile 0)")
     return doubts
+
+
+def poor_norm(info: WeightsInfo, quality: float) -> bool:
+    """Whether a percentile of quality tells that a face is too poor."""
+    return quality < LEAST_QUALITY and info.quality is not None and info.quality.why_useless() is None
 
 
 def _outside(face: EmbeddedFace, size: tuple[int, int] | None) -> int:

@@ -50,7 +50,8 @@ def sharpness(crop: ImageArray) -> float:
     height, width = crop.shape[:2]
     center = crop[height // 4 : height - height // 4, width // 4 : width - width // 4]
     gray = cv2.cvtColor(center, cv2.COLOR_RGB2GRAY)
-    return min(float(cv2.filter2D(gray, cv2.CV_32F, kernel).var()) for kernel in _DIFFERENCES)
+    # Without the rim, where the kernels reach beyond it.
+    return min(float(cv2.filter2D(gray, cv2.CV_32F, kernel)[1:-1, 1:-1].var()) for kernel in _DIFFERENCES)
 
 
 def covered_parts(crop: ImageArray) -> tuple[str, ...]:

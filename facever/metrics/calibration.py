@@ -28,7 +28,8 @@ from facever.scoring import (
     threshold_at_far,
     threshold_at_frr,
 )
-from facever.weights.records import Likelihood, LowerThreshold, Quality, Threshold
+from facever.weights.records import Likelihood, Quality
+from facever.weights.thresholds import LowerThreshold, Threshold
 
 CALIBRATED_FARS = (1e-2, 1e-3, 1e-4)
 CALIBRATED_FRRS = (0.1, 0.05, 0.02, 0.01)

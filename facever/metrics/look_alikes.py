@@ -21,7 +21,7 @@ from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import sample_pairs
 from facever.metrics.rates import Integers
 from facever.scoring import impostors_needed
-from facever.weights.records import WorstGroup
+from facever.weights.thresholds import WorstGroup
 
 # Few groups mix people who are not alike; in many, each holds few pairs. So all three are looked at.
 NUMBERS_OF_GROUPS = (8, 16, 32)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facever.evaluation import AllPairsResult
 from facever.files import write_bytes, write_json
 from facever.reports.html import rendered, shown_pair
-from facever.reports.plots import ScoredPairs, calibration, det, histograms, roc
+from facever.reports.plots import ScoredPairs, calibration, det, histograms, roc, undecided
 from facever.reports.tables import all_pairs_rows
 
 # The rate of the headline where it is supported: that of verify's threshold.
@@ -72,6 +72,7 @@ def _page(
     far = _headline_far(result)
     plots = [roc([scored]), det([scored])]
     plots += [histograms(scored, result.threshold_at_far[far] if far is not None else None)]
+    plots += [undecided(scored, result.threshold_at_far[far] or 0.0)] if far is not None else []
     plots += [calibration(scored, result.likelihood)] if result.likelihood else []
     headline, note = "No rate is supported", "too few pairs of different people; add people and photographs"
     if far is not None:

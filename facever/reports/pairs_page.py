@@ -16,7 +16,7 @@ from facever.evaluation import PairsResult, name_below, people_of
 from facever.files import write_bytes, write_json
 from facever.metrics.comparison import mcnemar, tar_differences
 from facever.reports.html import rendered, shown_pair
-from facever.reports.plots import ScoredPairs, calibration, det, histograms, quality, roc
+from facever.reports.plots import ScoredPairs, calibration, det, histograms, quality, roc, undecided
 from facever.reports.tables import pairs_rows
 
 WORST = 20
@@ -120,6 +120,7 @@ def _page(
     models = [ScoredPairs(each.model, each.cosines, each.same) for each in (own, *others)]
     threshold = float(np.mean(figures.fold_thresholds))
     plots = [roc(models), det(models), histograms(models[0], threshold)]
+    plots += [undecided(models[0], threshold)]
     plots += [calibration(models[0], result.likelihood)] if result.likelihood else []
     plots += [found] if (found := quality(result.norms, result.correct)) else []
     low, high = result.intervals["accuracy"]

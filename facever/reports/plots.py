@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facever.metrics.decisions import undecided_curve
 from facever.weights.records import Likelihood
 
 if TYPE_CHECKING:
@@ -114,6 +115,20 @@ def calibration(model: ScoredPairs, line: Likelihood, bins: int = 12) -> Plot:
     worst = float(np.abs(mean - share).max())
     text = f"Calibration: at most {worst:.2f} off the diagonal. Cllr {line.cllr:.3f} bits."
     return Plot("Calibration", svg_text(figure), text)
+
+
+def undecided(model: ScoredPairs, threshold: float) -> Plot:
+    """The share of wrong decisions over the share left undecided, as a band around the threshold widens."""
+    figure, axes = new_axes("undecided, %", "wrong of decided, %")
+    share, error = undecided_curve(model.cosines, model.same, model.weights, threshold)
+    axes.plot(100 * share, 100 * error, color=SERIES[0])
+    axes.set_ylim(bottom=0)
+    tenth = float(np.interp(0.1, share, error))
+    text = (
+        f"Wrong decisions, mean of both kinds of pair, over the share left undecided around {threshold:.4f}: "
+        f"{100 * error[0]:.2f} % with none, {100 * tenth:.2f} % with a tenth."
+    )
+    return Plot("Errors beside undecided", svg_text(figure), text)
 
 
 def quality(norms: Floats, correct: Bools, bins: int = 5) -> Plot | None:

@@ -15,9 +15,11 @@ from rich.text import Text
 
 from facever.evaluation import AllPairsResult, Evaluation, PairsResult, StageTimes, ThresholdCheck
 from facever.files import printable
+from facever.metrics.decisions import Decisions
 from facever.metrics.rates import Bools
 from facever.weights.metadata import WeightsInfo, versions
-from facever.weights.records import Quality, Threshold, WorstGroup
+from facever.weights.records import Quality
+from facever.weights.thresholds import Threshold, WorstGroup
 
 Rows = Sequence[tuple[str, str]]
 
@@ -81,7 +83,7 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
     rows.append(("d-prime", f"{result.d_prime:.2f}"))
     if result.likelihood is not None:
         rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, minimum {result.likelihood.min_cllr:.4f}"))
-    return rows + _kept_rows(result.thresholds)
+    return rows + _kept_rows(result.thresholds) + _decision_rows(result.decisions)
 
 
 def all_pairs_rows(result: AllPairsResult, weights: str) -> list[tuple[str, str]]:
@@ -105,7 +107,7 @@ def all_pairs_rows(result: AllPairsResult, weights: str) -> list[tuple[str, str]
         rows.append((f"TAR at FAR {far:g}", text))
     if result.likelihood is not None:
         rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, minimum {result.likelihood.min_cllr:.4f}"))
-    rows += _kept_rows(result.thresholds)
+    rows += _kept_rows(result.thresholds) + _decision_rows(result.decisions)
     return rows + [(f"similar, {cosine:.4f}", f"{a} and {b}") for a, b, cosine in result.suspicious]
 
 
@@ -149,6 +151,19 @@ def _kept_rows(thresholds: Sequence[ThresholdCheck]) -> list[tuple[str, str]]:
         rows.append((f"stored threshold {t.cosine:.4f}", here))
         rows += _worst_group_rows(t.worst_group)
     return rows
+
+
+def _decision_rows(decisions: Decisions | None) -> list[tuple[str, str]]:
+    """Three answers: errors among decided pairs, and what is left undecided."""
+    if decisions is None:
+        return []
+    d = decisions
+    bounds = f"cosine {d.bounds.lower_threshold:.4f} to {d.bounds.threshold:.4f}, or a photograph too poor"
+    shares = f"{100 * d.undecided_genuine:.2f} % of genuine and {100 * d.undecided_impostor:.2f} % of impostor pairs"
+    return [
+        ("undecided", f"{shares}: {bounds}"),
+        ("of decided pairs", f"FAR {d.far_of_decided:.2g}, FRR {d.frr_of_decided:.2g}"),
+    ]
 
 
 def _worst_group_rows(worst: WorstGroup | None) -> list[tuple[str, str]]:

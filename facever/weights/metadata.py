@@ -12,17 +12,8 @@ import torch
 from facever.errors import WeightsError
 from facever.scoring import impostors_needed, people_needed
 from facever.weights.alignment import Alignment
-from facever.weights.records import (
-    KnownAnswer,
-    Likelihood,
-    LowerThreshold,
-    Normalization,
-    Quality,
-    Threshold,
-    WeightsId,
-    check_lower_thresholds,
-    check_thresholds,
-)
+from facever.weights.records import KnownAnswer, Likelihood, Normalization, Quality, WeightsId
+from facever.weights.thresholds import LowerThreshold, Threshold, check_lower_thresholds, check_thresholds
 
 FORMAT = 3
 KEY, DIGEST = "facever", "facever_sha256"

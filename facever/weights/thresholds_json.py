@@ -14,15 +14,8 @@ import msgspec
 from facever.errors import DataError, reason_of
 from facever.files import sha256_of, write_json
 from facever.weights.metadata import WeightsInfo, versions, with_thresholds
-from facever.weights.records import (
-    Likelihood,
-    LowerThreshold,
-    Quality,
-    Threshold,
-    WeightsId,
-    check_lower_thresholds,
-    check_thresholds,
-)
+from facever.weights.records import Likelihood, Quality, WeightsId
+from facever.weights.thresholds import LowerThreshold, Threshold, check_lower_thresholds, check_thresholds
 
 FORMAT = 4
 

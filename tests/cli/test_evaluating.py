@@ -15,8 +15,8 @@ import pytest
 from command_line import facever, tinted_people
 from PIL import Image
 
-from facever.weights.records import Threshold
 from facever.weights.shipped import find_weights
+from facever.weights.thresholds import Threshold
 from facever.weights.thresholds_json import write_thresholds
 
 

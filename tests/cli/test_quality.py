@@ -19,8 +19,9 @@ from samples import CHECK, RECORD
 from facever import Verifier
 from facever.weights.file import load_weights, read_info, save_weights
 from facever.weights.metadata import WeightsInfo
-from facever.weights.records import Quality, Threshold
+from facever.weights.records import Quality
 from facever.weights.shipped import find_weights
+from facever.weights.thresholds import Threshold
 from facever.weights.thresholds_json import write_thresholds
 
 WEIGHTS = find_weights("dlib")

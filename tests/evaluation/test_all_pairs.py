@@ -12,7 +12,7 @@ from facever.datasets.pairs import photographs as photographs_of
 from facever.errors import DataError
 from facever.evaluation import EmbeddingSet, StageTimes, evaluate_all, evaluate_embedded, external_set
 from facever.reports.tables import all_pairs_rows, timing_rows
-from facever.weights.records import Threshold
+from facever.weights.thresholds import Threshold
 
 
 def photographs(degrees: list[float]) -> EmbeddingSet:

@@ -20,7 +20,8 @@ from facever.faces.cache import EmbeddingCache
 from facever.faces.detection import Face
 from facever.faces.pipeline import EmbeddedFace, Job, PhotoResult
 from facever.weights.alignment import TIGHT_64X56
-from facever.weights.records import Threshold, WeightsId
+from facever.weights.records import WeightsId
+from facever.weights.thresholds import Threshold
 
 
 def embedded(degrees: float, keep_crop: bool = False) -> EmbeddedFace:

@@ -18,7 +18,7 @@ WEIGHTS = WeightsId("w", "1" * 64)
 
 
 def embedded(value: float) -> PhotoEmbedding:
-    return PhotoEmbedding(np.full(4, value, np.float32), 2.0, 0.9, True)
+    return PhotoEmbedding(np.full(4, value, np.float32), 2.0, 0.9, True, False)
 
 
 def test_what_was_put_is_got_and_nothing_else(tmp_path: Path) -> None:
@@ -44,7 +44,8 @@ def test_no_damaged_bit_gives_another_embedding(tmp_path: Path) -> None:
     cache = EmbeddingCache(tmp_path / "cache.sqlite")
     rng = np.random.default_rng(0)
     rows = {
-        f"{i:064x}": PhotoEmbedding(rng.random(64, np.float32), float(i), 0.9, True, rng.bytes(500)) for i in range(40)
+        f"{i:064x}": PhotoEmbedding(rng.random(64, np.float32), float(i), 0.9, True, False, rng.bytes(500))
+        for i in range(40)
     }
     assert cache.put(rows)
     whole = cache.file.read_bytes()

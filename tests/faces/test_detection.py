@@ -12,6 +12,7 @@ import pytest
 import torch
 from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
+from PIL import Image
 
 from facever.errors import SettingError
 from facever.faces.detection import Detector, Face
@@ -380,3 +381,31 @@ def test_a_face_is_moved_and_scaled_by_hand() -> None:
     assert moved.score == 0.75
     assert face.area == 40 * 80
     assert moved.area == 20 * 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_turned_face_is_found_where_it_is_if_rotations_are_tried(portrait: Path, quarters: int) -> None:
+    image = np.asarray(Image.open(portrait).convert("RGB").resize((256, 300)))
+    (upright,) = Detector().detect(image)
+    turned = np.ascontiguousarray(np.rot90(image, quarters))
+    found = Detector(settings=DetectorSettings(rotations=True)).detect(turned)
+    (back,) = Detector().detect(np.ascontiguousarray(np.rot90(turned, 4 - quarters)))
+    assert found[0].score == pytest.approx(upright.score, abs=1e-3) == pytest.approx(back.score, abs=1e-3)
+    expected = upright.turned_back(4 - quarters, turned.shape)  # the upright picture is the turned one, turned back
+    np.testing.assert_allclose(found[0].landmarks, expected.landmarks, atol=1.5)
+    np.testing.assert_allclose(found[0].box, expected.box, atol=2)
+    # The eyes lie where the picture's own turn puts them.
+    eyes, mouth = found[0].landmarks[:2].mean(0), found[0].landmarks[3:].mean(0)
+    right, down = mouth - eyes
+    assert {1: right > abs(down), 2: -down > abs(right), 3: -right > abs(down)}[quarters]
+
+
+def test_an_upright_certain_face_is_not_looked_for_again(portrait: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = Detector(settings=DetectorSettings(rotations=True))
+    image = np.asarray(Image.open(portrait).convert("RGB").resize((171, 200)))
+    calls: list[int] = []
+    whole = detector._enlarged
+    monkeypatch.setattr(detector, "_enlarged", lambda images, *rest: calls.append(len(images)) or whole(images, *rest))
+    assert len(detector.detect(image)) == 1
+    assert sum(calls) == 1

@@ -24,7 +24,8 @@ from facever.faces.parquet import photograph_rows, write_embeddings
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.alignment import FACE_112X96
 from facever.weights.metadata import WeightsInfo
-from facever.weights.records import Normalization, Quality, Threshold, WeightsId
+from facever.weights.records import Normalization, Quality, WeightsId
+from facever.weights.thresholds import Threshold
 
 INFO = WeightsInfo(
     name="made up",

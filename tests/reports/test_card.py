@@ -12,7 +12,8 @@ from facever.weights.alignment import TIGHT_64X56
 from facever.weights.file import save_weights
 from facever.weights.metadata import WeightsInfo
 from facever.weights.onnx_import import Preparation, read_onnx
-from facever.weights.records import Normalization, Threshold
+from facever.weights.records import Normalization
+from facever.weights.thresholds import Threshold
 
 ARGUMENTS = {"widths": [8], "depths": [0], "stem": 4, "embedding_size": 6, "input_size": [64, 56]}
 ABOUT = """

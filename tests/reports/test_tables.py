@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from facever.reports.tables import calibration_rows, info_rows
 from facever.weights.file import read_info
-from facever.weights.records import Threshold, WorstGroup
+from facever.weights.thresholds import Threshold, WorstGroup
 
 
 def test_the_rate_of_the_worst_group_stands_below_its_threshold() -> None:

@@ -28,8 +28,9 @@ from facever.weights.alignment import Alignment
 from facever.weights.file import digest, load_weights, read_info, save_weights
 from facever.weights.known_answer import check_known_answer
 from facever.weights.metadata import DIGEST, KEY, WeightsInfo, with_thresholds
-from facever.weights.records import Likelihood, Normalization, Quality, Threshold
+from facever.weights.records import Likelihood, Normalization, Quality
 from facever.weights.shipped import find_weights, shipped_folder, shipped_weights
+from facever.weights.thresholds import Threshold
 
 resource = pytest.importorskip("resource")  # POSIX
 

@@ -19,7 +19,8 @@ from facever.weights.alignment import Alignment
 from facever.weights.file import load_weights, save_weights
 from facever.weights.metadata import WeightsInfo, versions
 from facever.weights.onnx_export import export_embedder, write_model
-from facever.weights.records import Normalization, Threshold
+from facever.weights.records import Normalization
+from facever.weights.thresholds import Threshold
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

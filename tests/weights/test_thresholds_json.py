@@ -10,8 +10,9 @@ from samples import RECORD
 
 from facever.errors import DataError
 from facever.weights.file import read_info
-from facever.weights.records import Likelihood, Threshold
+from facever.weights.records import Likelihood
 from facever.weights.shipped import find_weights
+from facever.weights.thresholds import Threshold
 from facever.weights.thresholds_json import read_thresholds, write_thresholds
 
 WEIGHTS = find_weights("default")
