@@ -32,6 +32,7 @@ from facever.verifier import Verifier
 
 Image = NDArray[np.uint8]
 DEGRADED = "celeba"
+BINS = 100  # of a histogram
 A_PERSON = 3  # photographs of each person to degrade
 
 
@@ -103,9 +104,11 @@ class Tally:
 
     def __init__(self) -> None:
         self.asked = self.same = self.different = self.at_threshold = 0
+        self.histogram = np.zeros(BINS, np.int64)
 
     def add(self, cosines: NDArray[np.float32], answerable: NDArray[np.bool_], question: Question) -> None:
         self.asked += cosines.size
+        self.histogram += np.histogram(cosines, BINS, (-1, 1))[0]
         self.at_threshold += int((cosines >= question.threshold).sum())
         self.same += int(((cosines >= question.threshold) & answerable).sum())
         self.different += int(((cosines < question.lower_threshold) & answerable).sum())
@@ -121,6 +124,10 @@ class Tally:
             "same_with_two_answers": self.at_threshold / self.asked,
         }
 
+    def density(self) -> list[float]:
+        """Of the cosines, over BINS bins of [-1, 1]."""
+        return [float(f"{x:.4g}") for x in self.histogram * BINS / 2 / self.asked]
+
 
 def figures(question: Question, photographs: Photographs, people: Sequence[str]) -> dict[str, Any]:
     """All pairs of one set."""
@@ -132,7 +139,9 @@ def figures(question: Question, photographs: Photographs, people: Sequence[str])
         akin = families[rows][:, None] == families[columns][None]
         for kind, mask in (("genuine", same), ("strangers", different & ~akin), ("relatives", different & akin)):
             kinds[kind].add(cosines[mask], answerable[mask], question)
-    return photographs.about() | {kind: tally.shares() for kind, tally in kinds.items() if tally.asked}
+    densities = {kind: kinds[kind].density() for kind in ("genuine", "strangers")}
+    shares = {kind: tally.shares() for kind, tally in kinds.items() if tally.asked}
+    return photographs.about() | shares | {"densities": densities}
 
 
 def answerable_pairs(a: Photographs, b: Photographs, rows: slice, columns: slice) -> NDArray[np.bool_]:

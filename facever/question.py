@@ -108,7 +108,7 @@ class Question:
             if not result.faces:
                 raise NoFaceError(
                     f"{result.source}: no face found; use a photograph of a face that is larger, sharper or nearer to "
-                    "frontal"
+                    "frontal, or try --try-rotations if it is turned"
                 )
         cosines = _cosines(a.faces, b.faces)
         rows, columns = self._chosen(a), self._chosen(b)

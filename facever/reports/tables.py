@@ -232,7 +232,8 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
     for data in info.training_data:
         counts = f": {data['photographs']} photographs of {data['identities']} people" if "photographs" in data else ""
         rows.append(("trained on", f"{data.get('name', '?')}{counts}; terms: {data.get('terms', 'not stated')}"))
-    rows += [*calibration_rows(info), ("license", info.license), ("credit", info.credit)]
+    rows += calibration_rows(info)
+    rows += [("not checked", "whether a face is alive, or a photograph altered"), ("license", info.license), ("credit", info.credit)]
     rows += [("seed", str(info.seed))] if info.seed is not None else []
     rows += [("versions", ", ".join(f"{key} {value}" for key, value in info.versions.items()))]
     return rows

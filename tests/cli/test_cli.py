@@ -118,7 +118,7 @@ def test_the_example_of_the_help_is_a_valid_command_line(command: str, tmp_path:
 def test_the_exit_codes_stand_where_they_matter() -> None:
     for text in (facever("--help").out, facever("verify", "-h").out):
         assert re.search(
-            r"Exit\s+codes: 0 .* 1 .*different\s+people.* 2 .*bad\s+input.* 3 no\s+face.* 4 .*too\s+poor",
+            r"Exit\s+codes: 0 .* 1 .*different\s+people.* 2 .*bad\s+input.* 3 no\s+face.* 4 .*undecided",
             text,
             re.DOTALL,
         )
@@ -227,6 +227,7 @@ def test_verify_in_json_is_one_object_with_the_documented_keys(hopper: Path, hop
             "sharpness",
             "norm",
             "quality",
+            "covered",
             "faces_found",
         }
         assert (face["source"], face["faces_found"]) == (str(path), 1)

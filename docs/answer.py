@@ -1,0 +1,64 @@
+"""Draw `pictures/answer.svg`: where cosines of one person and of strangers lie, and what the answer is there.
+
+From benchmarks/results/answers.json. `python docs/answer.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+
+import numpy as np
+from matplotlib.figure import Figure
+
+DOCS = Path(__file__).resolve().parent
+RESULT = DOCS.parent / "benchmarks" / "results" / "answers.json"
+SHOWN = "celeba"
+COLORS = {"strangers": "#e8590c", "genuine": "#0a7cff"}
+NAMES = {"strangers": "different people", "genuine": "one person"}
+GRAY = "#808080"  # readable on a light and on a dark page
+
+
+def draw(file: Path) -> None:
+    result: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))
+    lower, upper = result["lower_threshold"], result["threshold"]
+    style = {
+        "svg.hashsalt": "facever",  # the same file each time
+        "svg.fonttype": "none",
+        "font.size": 11,
+        "text.color": GRAY,
+        "axes.edgecolor": GRAY,
+        "axes.labelcolor": GRAY,
+        "xtick.color": GRAY,
+        "ytick.color": GRAY,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure((7.5, 3.8))
+        axes = figure.add_subplot()
+        for kind, color in COLORS.items():
+            density = np.array(result["sets"][SHOWN]["densities"][kind])
+            edges = np.linspace(-1, 1, len(density) + 1)
+            axes.stairs(density, edges, fill=True, color=color, alpha=0.3, label=f"pairs of {NAMES[kind]}")
+            axes.stairs(density, edges, color=color)
+        top = axes.get_ylim()[1] * 1.12
+        axes.axvspan(lower, upper, color=GRAY, alpha=0.18, linewidth=0)
+        for x in (lower, upper):
+            axes.axvline(x, color=GRAY, linewidth=1)
+        label = {"ha": "center", "va": "top", "fontweight": "bold"}
+        axes.text((-0.4 + lower) / 2, top * 0.97, "different people", **label)
+        axes.text((lower + upper) / 2, top * 0.97, "undecided", **label)
+        axes.text((upper + 1) / 2, top * 0.97, "same person", **label)
+        axes.set(xlim=(-0.4, 1), ylim=(0, top), xlabel="cosine", ylabel="density")
+        axes.set_xticks([-0.25, 0, lower, upper, 0.75, 1], ["-0.25", "0", f"{lower:.2f}", f"{upper:.2f}", "0.75", "1"])
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.62))
+        figure.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    draw(DOCS / "pictures" / "answer.svg")
