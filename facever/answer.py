@@ -14,7 +14,6 @@ from facever.scoring import decide
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
 
-DEFAULT_FAR = 1e-3
 PRIOR = 0.5
 
 
@@ -89,7 +88,7 @@ class Question:
         weights: WeightsId,
         faces: FaceRule = "largest",
         threshold: float | None = None,
-        far: float = DEFAULT_FAR,
+        far: float | None = None,
         prior: float | None = None,
         min_quality: float | None = None,
     ) -> None:
@@ -105,8 +104,12 @@ class Question:
                 raise SettingError(f"is a percentile in [0, 100], not {min_quality}", "min_quality")
             info.quality_to_decline_by()
         self.info, self.weights, self.faces, self.min_quality = info, weights, faces, min_quality
-        self.threshold = info.threshold(far).cosine if threshold is None else float(threshold)
-        self.far = far if threshold is None else None
+        self.far: float | None = None
+        if threshold is None:
+            stored = info.threshold(far)
+            self.threshold, self.far = stored.cosine, stored.far
+        else:
+            self.threshold = float(threshold)
         self.prior = PRIOR if prior is None else prior
 
     def answer(self, a: PhotoResult, b: PhotoResult) -> Answer:

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facever.answer import DEFAULT_FAR, Answer, Question
+from facever.answer import Answer, Question
 from facever.errors import FaceverError, ImageError
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision, choose_device, computes_in_bf16
@@ -129,7 +129,7 @@ class Verifier:
         b: ImageInput,
         faces: FaceRule = "largest",
         threshold: float | None = None,
-        far: float = DEFAULT_FAR,
+        far: float | None = None,
         prior: float | None = None,
         min_quality: float | None = None,
     ) -> Answer:
@@ -142,8 +142,8 @@ class Verifier:
             Which face to take where there are several; with "all" the most similar pair.
         threshold : float in [-1, 1], optional
             In place of the stored one for `far`.
-        far : float
-            The false accept rate whose stored threshold decides.
+        far : float, optional
+            The false accept rate whose stored threshold decides; by default 0.001, or else the rarest stored.
         prior : float in (0, 1), optional
             Probability of the same person before the photographs are seen; 0.5 by default.
         min_quality : float in [0, 100], optional

@@ -56,7 +56,12 @@ def verify(
             help="Which face to take where there are several: largest, center or all (the most similar pair)."
         ),
     ] = "largest",
-    far: Annotated[float, typer.Option(help="False accept rate whose stored threshold decides.")] = 1e-3,
+    far: Annotated[
+        float | None,
+        typer.Option(
+            help="False accept rate whose stored threshold decides.", show_default="0.001, or the rarest stored"
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="Decide at this cosine instead of a stored threshold.", show_default=False),
@@ -117,6 +122,8 @@ def verify(
     settings = (faces, threshold, far, prior, min_quality)
     if not quiet:
         license_notice(verifier.info)
+    if far is None and threshold is None and (note := verifier.info.default_rate_note()):
+        say(note)
     if many:
         from facever.faces.stored import StoredFaces
         from facever.reports.answers import write_answers
