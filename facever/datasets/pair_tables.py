@@ -1,7 +1,8 @@
 """Pair lists as tables: CSV, TSV or Parquet with the columns `path_a, path_b, same`.
 
-Optional columns: `fold`, `group`, `identity_a`, `identity_b`. Without identities, the folder
-of a photograph names its person; without folds, pairs are dealt into ten.
+Optional columns: `fold`, `group`, `identity_a`, `identity_b`. Without identities, the folder of a photograph names its
+person, or, where folders contradict all pairs of a kind, genuine pairs tell who is the same; without folds, pairs are
+dealt into ten.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from facever.datasets.lfw import read_lfw_pairs
-from facever.datasets.pairs import Pair, PairList, noted
+from facever.datasets.pairs import Pair, PairList, noted, with_people_of_genuine_pairs
 from facever.errors import DataError, reading
 
 FOLDS = 10
@@ -108,7 +109,19 @@ def _table_pairs(rows: Sequence[dict[str, Any]], file: Path, root: Path) -> list
         person_a, person_b = row.get("identity_a") or a.parent.name, row.get("identity_b") or b.parent.name
         pairs.append(Pair(a, b, _same(row["same"], where), fold, person_a, person_b, row.get("group")))
     _check_present(pairs, file)
+    stated = any(row.get(name) for row in rows for name in ("identity_a", "identity_b"))
+    if not stated and _folders_are_no_people(pairs):
+        pairs = with_people_of_genuine_pairs(pairs)
     return pairs if with_folds else dealt(pairs)
+
+
+def _folders_are_no_people(pairs: Sequence[Pair]) -> bool:
+    """Whether all pairs of a kind contradict their folders: one folder of all photographs, or one of all probes."""
+    return any(
+        len(kind) > 0 and all((pair.identity_a == pair.identity_b) != same for pair in kind)
+        for same in (True, False)
+        for kind in [[pair for pair in pairs if pair.same == same]]
+    )
 
 
 def _path(root: Path, text: str | None, where: str) -> Path:

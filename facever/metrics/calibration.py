@@ -253,6 +253,8 @@ def _listed(cosines: NDArray[np.float64], people: People, kind: Bools) -> PairSa
 def _with_intervals(
     thresholds: list[Threshold], points: OperatingPoints, people: int, replicates: int
 ) -> list[Threshold]:
+    if people < 2:
+        return thresholds
     found = point_intervals(points, people, replicates)
     return [
         replace(threshold, cosine_interval=intervals.threshold, far_interval=intervals.far_at_fixed)

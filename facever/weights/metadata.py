@@ -85,12 +85,12 @@ class WeightsInfo:
             return min(self.thresholds, key=lambda each: each.far)
         needed = impostors_needed(wanted)  # raises for what is no rate
         rates = sorted((t.far for t in self.thresholds), key=lambda stored: abs(math.log(stored / wanted)))
-        remedy = "holds no thresholds; give --threshold"
+        remedy = "no thresholds; give --threshold"
         if rates:
             stored = ", ".join(f"{t.far:g}" for t in self.thresholds)
-            remedy = f"holds no threshold for FAR {wanted:g}, but for {stored}; say --far {rates[0]:g}"
+            remedy = f"no threshold for FAR {wanted:g}, but for {stored}; say --far {rates[0]:g}"
         raise WeightsError(
-            f"{self.holder} {remedy}, or choose one by facever calibrate, which needs {needed:,} pairs of different "
+            f"{self.holder}: {remedy}, or choose one by facever calibrate, which needs {needed:,} pairs of different "
             f"people: {people_needed(needed):,} people with a photograph each, or fewer with several"
         )
 
@@ -99,7 +99,7 @@ class WeightsInfo:
         far = self.threshold().far
         if abs(far - DEFAULT_FAR) <= 1e-9:
             return None
-        return f"{self.holder} holds no threshold for FAR {DEFAULT_FAR:g}: the one for FAR {far:g} decides, its rarest"
+        return f"{self.holder}: no threshold for FAR {DEFAULT_FAR:g}; the one for FAR {far:g} decides, the rarest there"
 
     def likelihood_for_prior(self) -> Likelihood:
         """The line that turns a prior into a probability. Raises WeightsError where there is none."""

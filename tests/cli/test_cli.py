@@ -773,10 +773,10 @@ def test_verify_takes_the_rarest_stored_rate_and_says_so_and_a_refusal_names_the
     assert [(t["far"], t["impostor_pairs"]) for t in done.json["thresholds"]] == [(0.08, 135)]
     told = facever("verify", hopper, hopper, "--thresholds", file, "--json")
     assert (told.json["far"], told.json["threshold"]) == (0.08, done.json["thresholds"][0]["cosine"])
-    assert told.err == f"{file} holds no threshold for FAR 0.001: the one for FAR 0.08 decides, its rarest\n"
+    assert told.err == f"{file}: no threshold for FAR 0.001; the one for FAR 0.08 decides, the rarest there\n"
     refused = facever("verify", hopper, hopper, "--thresholds", file, "--far", "0.001")
     assert (refused.code, refused.out) == (2, "")
-    assert refused.err.startswith(f"facever: {file} holds no threshold for FAR 0.001, but for 0.08; say --far 0.08, or")
+    assert refused.err.startswith(f"facever: {file}: no threshold for FAR 0.001, but for 0.08; say --far 0.08, or")
 
 
 def test_verify_at_a_rate_that_is_not_stored_says_what_it_takes(hopper: Path) -> None:
