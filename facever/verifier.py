@@ -109,11 +109,11 @@ class Verifier:
         return replace(self._job, rule=rule, center_fallback=center_fallback, keep_crops=keep_crops, hashes=hashes)
 
     def faces(self, source: ImageInput, rule: FaceRule = "all") -> list[EmbeddedFace]:
-        """The faces of a photograph with crop, embedding and norm, by descending score; [] where there is none.
+        """The faces of a photograph with crop, embedding, norm and quality, by descending score; [] where none is.
 
         Parameters
         ----------
-        source : path, bytes of an image file, or ndarray (RGB uint8 (H, W, 3) and what `load_image` takes)
+        source : path, binary file or its bytes, Pillow image, or ndarray (RGB uint8 (H, W, 3); see `load_image`)
         rule : {"all", "largest", "center"}
 
         Raises
@@ -121,7 +121,10 @@ class Verifier:
         ImageError
             If the photograph can't be read.
         """
-        return self._result(source, rule).faces
+        found, record = self._result(source, rule).faces, self.info.quality
+        if record is None:
+            return found
+        return [replace(face, quality=record.percentile(face.norm or 0.0)) for face in found]
 
     def verify(
         self,

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from facever.datasets.lfw import read_lfw_pairs
+from facever.datasets.lfw import is_lfw_table, read_lfw_pairs
 from facever.datasets.pairs import Pair, PairList, noted, with_people_of_genuine_pairs
 from facever.errors import DataError, reading
 
@@ -45,7 +45,7 @@ def read_pairs(file: Path, root: Path | None = None) -> PairList:
         from facever.datasets.bin_sets import read_bin
 
         return noted(read_bin(file), file)
-    if suffix in DELIMITERS or suffix == ".parquet":
+    if suffix == ".parquet" or (suffix in DELIMITERS and not is_lfw_table(file)):
         return noted(_table_pairs(_read_table(file, suffix), file, root or file.parent), file)
     return noted(read_lfw_pairs(file, root or file.parent), file)
 
@@ -76,17 +76,18 @@ def _read_table(file: Path, suffix: str, needed: Sequence[str] = ("path_a", "pat
         if suffix == ".parquet":
             table = pyarrow.parquet.read_table(file)
         else:
-            options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string()))
+            options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys((*_COLUMNS, *_AS_TEXT), pa.string()))
             parse = pyarrow.csv.ParseOptions(delimiter=DELIMITERS[suffix])
             table = pyarrow.csv.read_csv(file, parse_options=parse, convert_options=options)
+    table = table.rename_columns([_OTHER_NAMES.get(name.strip().lower(), name) for name in table.column_names])
     repeated = [name for name in _COLUMNS if table.column_names.count(name) > 1]
     if repeated:
         raise DataError(f"{file}: has the column {repeated[0]} more than once; leave out all but one")
     absent = [name for name in needed if name not in table.column_names]
     if absent:
         raise DataError(
-            f"{file}: has no column {', '.join(absent)}; a pair list has {', '.join(needed[:-1])} and {needed[-1]} "
-            f"(here: {', '.join(table.column_names)[:200]})"
+            f"{file}: has no column {', '.join(absent)}; rename its columns to {', '.join(needed[:-1])} and "
+            f"{needed[-1]} (here: {', '.join(table.column_names)[:200]})"
         )
     known = table.select([name for name in _COLUMNS if name in table.column_names])
     with reading(file, "give paths and names as text, same as 1 or 0"):
@@ -95,6 +96,9 @@ def _read_table(file: Path, suffix: str, needed: Sequence[str] = ("path_a", "pat
 
 
 _COLUMNS = ("path_a", "path_b", "same", "fold", "group", "identity_a", "identity_b")
+# A layout in circulation, in lower case.
+_OTHER_NAMES = {"file_x": "path_a", "file_y": "path_b", "decision": "same"}
+_AS_TEXT = [each for name in _OTHER_NAMES for each in (name, name.capitalize())]
 
 
 def _table_pairs(rows: Sequence[dict[str, Any]], file: Path, root: Path) -> list[Pair]:

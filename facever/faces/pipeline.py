@@ -39,6 +39,7 @@ class EmbeddedFace:
 
     The sharpness is the variance of the Laplacian (Pech-Pacheco et al., *Diatom autofocusing in brightfield
     microscopy*, 2000) of the crop's central half, in gray levels: of the face alone, at the size that is embedded.
+    `quality`: percentile of the norm, as in `facever.answer.Answer`; from `Verifier.faces` only.
     """
 
     face: Face
@@ -46,6 +47,7 @@ class EmbeddedFace:
     embedding: NDArray[np.float32] | None = None
     norm: float | None = None
     sharpness: float | None = None
+    quality: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

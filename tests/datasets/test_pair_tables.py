@@ -101,6 +101,21 @@ def test_a_broken_line_is_named_by_its_number(root: Path, row: dict[str, str], s
         read_pairs(write(root / "pairs.csv", [ROWS[0], {**ROWS[1], **row}]))
 
 
+def test_a_layout_in_circulation_is_read(root: Path) -> None:
+    rows = [
+        {"file_x": row["path_a"], "file_y": row["path_b"], "Decision": "Yes" if row["same"] == "1" else "No"}
+        for row in ROWS
+    ]
+    listed = read_pairs(write(root / "pairs.csv", rows)).pairs
+    assert [(pair.path_a, pair.path_b, pair.same) for pair in listed] == [
+        (root / "ann/1.jpg", root / "ann/2.jpg", True),
+        (root / "ann/1.jpg", root / "bob/1.jpg", False),
+    ]
+    other = write(root / "other.csv", [{"left": "ann/1.jpg", "right": "ann/2.jpg", "same": "1"}])
+    with pytest.raises(DataError, match=r"rename its columns to path_a, path_b and same \(here: left, right, same\)"):
+        read_pairs(other)
+
+
 def test_a_table_without_a_column_says_which_and_what_it_has(root: Path) -> None:
     path = write(root / "pairs.csv", [{"left": "a", "right": "b", "same": "1"}])
     with pytest.raises(DataError, match=r"no column path_a, path_b.*here: left, right, same"):
