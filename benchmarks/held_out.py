@@ -24,7 +24,7 @@ from facever.faces.embedder import Embedder
 from facever.training import TrainingSettings
 from facever.training.crops import cut_crops, default_cache_folder
 from facever.training.data import MARGIN
-from facever.training.held_out import TRANSFERRED_FAR, held_out_figures, tar_by_source
+from facever.training.held_out import TRANSFERRED_FAR, by_source, held_out_figures, tar_by_source
 from facever.weights.shipped import find_weights, shipped_weights
 
 SOURCES = "(?P<source>[^_]+)_"
@@ -52,8 +52,9 @@ def main() -> None:
         cosine = next((t.cosine for t in embedder.info.thresholds if t.far == TRANSFERRED_FAR), None)
         result[name] = held_out_figures(embeddings, people.identities, people.row_sources(), cosine)
         precisions[name] = options.precision
+        who = (people.identities, people.row_sources())
         views[name] = [
-            {"view": view, "passes": passes, "tar": tar_by_source(found, people.identities, people.row_sources())}
+            {"view": view, "passes": passes, "tar": tar_by_source(by_source(found, *who))}
             for view, passes, found in seen(embedder, people.inner(slice(None)))
         ]
     what = "people held out of training, by source"

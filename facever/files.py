@@ -27,6 +27,11 @@ _TEMPORARY = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.facever")
 _HEAD = 4096
 
 
+def is_url(path: object) -> bool:
+    """Whether this is a URL such as s3://bucket/a.jpg, also one that `Path` has robbed of a slash."""
+    return re.match(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/", str(path)) is not None
+
+
 def as_text(name: str) -> str:
     r"""Write bytes that are not UTF-8, which file names may hold, as \udcXX: two names stay two."""
     return name.encode("utf-8", "backslashreplace").decode()

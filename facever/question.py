@@ -13,11 +13,10 @@ from facever.errors import DataError, NoFaceError, SettingError
 from facever.faces.doubts import doubts_of
 from facever.faces.pipeline import EmbeddedFace, FaceRule, PhotoResult, check_rule, choose_faces
 from facever.scoring import decide
-from facever.weights.metadata import WeightsInfo
+from facever.weights.metadata import DEFAULT_FAR, WeightsInfo
 from facever.weights.records import WeightsId
-from facever.weights.thresholds import LowerThreshold, Threshold
+from facever.weights.thresholds import LowerThreshold, Threshold, WorstGroup
 
-DEFAULT_FAR = 1e-3
 DEFAULT_FRR = 0.02
 PRIOR = 0.5
 # Of two faces whose sizes differ by less, a hair decides which is the largest.
@@ -56,7 +55,7 @@ class Question:
         weights: WeightsId,
         faces: FaceRule = "largest",
         threshold: float | None = None,
-        far: float = DEFAULT_FAR,
+        far: float | None = None,
         frr: float | None = None,
         prior: float | None = None,
         min_quality: float | None = None,
@@ -77,10 +76,13 @@ class Question:
         if self.two_answers and frr is not None:
             raise SettingError("goes with three answers; drop it, or what asks for two", "frr")
         self.info, self.weights, self.faces, self.min_quality = info, weights, faces, min_quality
-        stored = info.threshold(far) if threshold is None else None
-        self.threshold = float(threshold) if stored is None and threshold is not None else info.threshold(far).cosine
-        self.far = None if stored is None else far
-        self.worst_group = None if stored is None else stored.worst_group
+        self.far: float | None = None
+        self.worst_group: WorstGroup | None = None
+        if threshold is None:
+            stored = info.threshold(far)
+            self.threshold, self.far, self.worst_group = stored.cosine, stored.far, stored.worst_group
+        else:
+            self.threshold = float(threshold)
         self.lower_threshold, self.frr = (self.threshold, None) if self.two_answers else self._lower(frr)
         self.prior = PRIOR if prior is None else prior
 
@@ -124,7 +126,11 @@ class Question:
         return Answer(
             decision="undecided" if why else decision,
             why=why,
-            notes=[*self._about_choice(a, b, cosines, cosine), *_about_face(a, face_a), *_about_face(b, face_b)],
+            notes=[
+                *self._about_choice(a, b, cosines, cosine),
+                *_about_face(a, face_a),
+                *_about_face(b, face_b),
+            ],
             cosine=cosine,
             threshold=self.threshold,
             lower_threshold=self.lower_threshold,

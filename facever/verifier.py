@@ -18,7 +18,7 @@ from facever.faces.images import ImageInput, load_image
 from facever.faces.parallel import left_out, process_files
 from facever.faces.pipeline import EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
 from facever.faces.sources import Decoded, find_photographs, read
-from facever.question import DEFAULT_FAR, Question
+from facever.question import Question
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
 from facever.weights.shipped import find_weights, weights_sha256
@@ -110,11 +110,11 @@ class Verifier:
         return replace(self._job, rule=rule, center_fallback=center_fallback, keep_crops=keep_crops, hashes=hashes)
 
     def faces(self, source: ImageInput, rule: FaceRule = "all") -> list[EmbeddedFace]:
-        """The faces of a photograph with crop, embedding and norm, by descending score; [] where there is none.
+        """The faces of a photograph with crop, embedding, norm and quality, by descending score; [] where none is.
 
         Parameters
         ----------
-        source : path, bytes of an image file, or ndarray (RGB uint8 (H, W, 3) and what `load_image` takes)
+        source : path, binary file or its bytes, Pillow image, or ndarray (RGB uint8 (H, W, 3); see `load_image`)
         rule : {"all", "largest", "center"}
 
         Raises
@@ -123,7 +123,10 @@ class Verifier:
             If the photograph can't be read.
         """
         check_rule(rule)
-        return self._result(source, rule).faces
+        found, record = self._result(source, rule).faces, self.info.quality
+        if record is None:
+            return found
+        return [replace(face, quality=record.percentile(face.norm or 0.0)) for face in found]
 
     def verify(
         self,
@@ -131,7 +134,7 @@ class Verifier:
         b: ImageInput,
         faces: FaceRule = "largest",
         threshold: float | None = None,
-        far: float = DEFAULT_FAR,
+        far: float | None = None,
         frr: float | None = None,
         prior: float | None = None,
         min_quality: float | None = None,
@@ -146,8 +149,9 @@ class Verifier:
             Which face to take where there are several; with "all" the most similar pair.
         threshold : float in [-1, 1], optional
             In place of the stored ones: from there up the same person, below it different people.
-        far : float
-            The false accept rate whose stored threshold decides for the same person.
+        far : float, optional
+            The false accept rate whose stored threshold decides for the same person; by default 0.001, or else the
+            rarest stored.
         frr : float, optional
             The false reject rate whose stored threshold decides for different people; 0.02 by default, or the next
             higher one stored. Between the two the answer is undecided.

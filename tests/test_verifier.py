@@ -228,7 +228,9 @@ def test_a_given_threshold_takes_the_place_of_the_stored_one(verifier: Verifier,
 def test_a_rate_without_a_stored_threshold_is_refused_with_those_that_are_stored(
     verifier: Verifier, hopper: Path
 ) -> None:
-    with pytest.raises(WeightsError, match=r"no threshold for FAR 0\.0005 \(stored: .*0\.001") as refusal:
+    with pytest.raises(
+        WeightsError, match=r"no threshold for FAR 0\.0005, but for .*0\.001.*; say --far 0\.001"
+    ) as refusal:
         verifier.verify(hopper, hopper, far=5e-4)
     assert "give --threshold" in str(refusal.value)
     # The rate does not matter where a threshold is given.

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -70,7 +70,7 @@ def _plain_errors() -> Iterator[None]:
         option = f"--{error.setting.replace('_', '-')} " if error.setting else ""
         _leave(error.exit_code, option + error.message)
     except FaceverError as error:
-        _leave(error.exit_code, str(error))
+        _leave(error.exit_code, str(error), getattr(error, "__notes__", []))
     except KeyboardInterrupt:
         _leave(130, "interrupted")
     except _Terminated:
@@ -87,8 +87,10 @@ def _plain_errors() -> Iterator[None]:
         _leave(2, "not enough memory; use fewer --workers or smaller photographs")
 
 
-def _leave(code: int, message: str) -> None:
+def _leave(code: int, message: str, more: Sequence[str] = ()) -> None:
     say(f"facever: {message}")
+    for line in more:
+        say(line)
     raise SystemExit(code) from None
 
 

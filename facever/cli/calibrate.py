@@ -65,15 +65,16 @@ def calibrate(
     shown with the FAR in the worst group.
 
     Use people whom the weights were not trained on. A rate needs ten expected false accepts: one asked for by --far
-    that the pairs can't support is an error; a default one is skipped.
+    that the pairs can't support is an error; a default one is skipped. Where they support no default one, the threshold
+    is for the rarest that they do, 0.1 at most.
     """
     from dataclasses import asdict, replace
 
     from facever.datasets.pair_tables import read_pairs
-    from facever.errors import DataError, FaceverError
+    from facever.errors import FaceverError
     from facever.evaluation import calibrate_folder, calibrate_pairs
     from facever.files import check_output
-    from facever.metrics.calibration import CALIBRATED_FARS
+    from facever.metrics.calibration import explained
     from facever.reports.tables import calibration_rows, print_table
     from facever.scoring import impostors_needed
     from facever.verifier import Verifier
@@ -107,17 +108,14 @@ def calibrate(
             yield photograph
 
     if listed is not None:
-        found = calibrate_pairs(verifier, listed, data.name, workers, through, far or CALIBRATED_FARS)
+        found = calibrate_pairs(verifier, listed, data.name, workers, through, far or None)
     else:
-        rates = far or CALIBRATED_FARS
-        found = calibrate_folder(verifier, data, only, held_out, seed, workers, through, rates, within_groups)
+        found = calibrate_folder(verifier, data, only, held_out, seed, workers, through, far or None, within_groups)
     if left_out:
         say(f"photographs left out: {len(left_out)}, the first: {left_out[0]}")
     for note in found.notes:
         say(note)
-    if found.unsupported and (far or not found.thresholds):
-        raise DataError(f"{data}: {'; '.join(found.unsupported.values())}; add people and photographs")
-    for text in found.unsupported.values():
+    for text in explained(list(found.unsupported.values())):
         say(f"skipped: {text}")
     if found.likelihood is None:
         say("no likelihood ratios: genuine pairs are no more similar than impostor pairs; check the data")

@@ -58,7 +58,8 @@ def eval_pairs(
     """Evaluate on any list of pairs, also with embeddings made elsewhere.
 
     Optional columns: fold, group, identity_a, identity_b. Without folds, pairs are dealt into ten; without identities,
-    a photograph's folder names its person. All pairs count; anomalies in the list are reported.
+    a photograph's folder names its person, or, in a single folder, the genuine pairs tell who is the same. All pairs
+    count; anomalies in the list are reported.
     """
     from facever.cli.evaluating import evaluate
     from facever.datasets.pair_tables import read_pairs

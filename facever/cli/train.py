@@ -146,8 +146,8 @@ def _as_text(result: TrainingResult) -> str:
     steps = f"{result.steps} step{'s' * (result.steps != 1)}"
     figures = [f"{epochs} ({steps}) in {result.minutes:.1f} minutes, loss {result.loss:.3f}"]
     if result.validation_accuracy is not None:
-        figures.append(
-            f"held-out identities: accuracy {100 * result.validation_accuracy:.2f} %, "
-            f"TAR {result.validation_tar:.3f} at FAR 1e-3"
-        )
+        tar = "too few pairs for a TAR"
+        if result.validation_tar is not None:
+            tar = f"TAR {result.validation_tar:.3f} at FAR {result.validation_far:g}"
+        figures.append(f"held-out identities: accuracy {100 * result.validation_accuracy:.2f} %, {tar}")
     return "\n".join([*figures, f"weights: {result.weights}"])

@@ -56,10 +56,10 @@ class TrainingBars(Callback):
             say(f"{100 * progress.share:5.1f} %  {note}  {progress.minutes_left:.1f} minutes left")
 
     def validated(self, epoch: int, validation: Validation, best: bool) -> None:
-        say(
-            f"epoch {epoch}: held-out accuracy {100 * validation.accuracy:.2f} %, "
-            f"TAR {validation.tar:.3f} at FAR 1e-3{_by_source(validation)}{' (best)' if best else ''}"
-        )
+        tar = ""
+        if validation.tar is not None:
+            tar = f", TAR {validation.tar:.3f} at FAR {validation.far:g}{_by_source(validation)}"
+        say(f"epoch {epoch}: held-out accuracy {100 * validation.accuracy:.2f} %{tar}{' (best)' if best else ''}")
 
     def _show(self, name: str, done: int, total: int, note: str) -> None:
         if name not in self._tasks:

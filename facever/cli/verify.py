@@ -62,8 +62,12 @@ def verify(
         ),
     ] = "largest",
     far: Annotated[
-        float, typer.Option(help="False accept rate whose stored threshold decides for the same person.")
-    ] = 1e-3,
+        float | None,
+        typer.Option(
+            help="False accept rate whose stored threshold decides for the same person.",
+            show_default="0.001, or the rarest stored",
+        ),
+    ] = None,
     frr: Annotated[
         float | None,
         typer.Option(
@@ -136,6 +140,8 @@ def verify(
     settings = (faces, threshold, far, frr, prior, min_quality, decide)
     if not quiet:
         license_notice(verifier.info)
+    if far is None and threshold is None and (note := verifier.info.default_rate_note()):
+        say(note)
     if many:
         from facever.faces.stored import StoredFaces
         from facever.reports.answers import write_answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -53,6 +54,7 @@ def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collec
         raise DataError(f"{root}: no such folder; name a folder that holds one folder of photographs per person")
     if not root.is_dir():
         raise DataError(f"{root}: a file; name a folder that holds one folder of photographs per person")
+    root = _unnested(root)
     paths: list[Path] = []
     identities: list[str] = []
     passed_over: list[Path] = []
@@ -81,6 +83,16 @@ def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collec
             f"{root}: no folders of photographs{wanted} in it{detail}; it needs one folder per person{note}"
         )
     return IdentityFolder(root, paths, identities, singletons, sorted(passed_over))
+
+
+def _unnested(root: Path) -> Path:
+    """The folder within where an archive was unpacked into one of its name: lfw-deepfunneled/lfw-deepfunneled."""
+    within = root / root.resolve().name
+    with contextlib.suppress(OSError):
+        shown = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
+        if shown == [within] and any(entry.is_dir() for entry in within.iterdir()):
+            return within
+    return root
 
 
 def read_dropped(file: Path) -> list[str]:

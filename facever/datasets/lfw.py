@@ -9,11 +9,15 @@ Technical Report 07-49, 2007:
     Abdel_Madi_Shabneh  1  Dean_Barker  1    300 impostor pairs: name, picture, name, picture
     ...                                  and so on for the other folds
 
+The same pairs circulate as a table, `name,imagenum1,imagenum2,` (Kaggle's `pairs.csv`), one a line: a genuine pair has
+three fields, an impostor pair four; folds are blocks of one kind and the next.
+
 Picture 4 of Abel_Pacheco is `Abel_Pacheco/Abel_Pacheco_0004.jpg`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tarfile
@@ -26,6 +30,11 @@ from typing import NamedTuple, NoReturn
 from facever.datasets.pairs import Pair
 from facever.errors import DataError, reason_of
 from facever.faces.formats import photograph_suffixes
+
+# Kaggle's header.
+_TABLE = re.compile(r"name,\s*imagenum1,", re.IGNORECASE)
+# What copies of LFW call the folder of people, which may lie within one of the same name.
+_FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw-funneled", "lfw")
 
 
 class _Picture(NamedTuple):
@@ -65,6 +74,8 @@ def read_lfw_pairs(file: Path, root: Path) -> list[Pair]:
         if photographs are absent (with the first of them and the number of all).
     """
     lines = _read_lines(file)
+    if _TABLE.match(lines[0]):
+        return _pairs_of(_parse_table(lines, file), file, root)
     folds, pairs_per_fold = _parse_header(lines[0], file)
     expected = folds * 2 * pairs_per_fold
     if len(lines) - 1 != expected:
@@ -78,7 +89,31 @@ def read_lfw_pairs(file: Path, root: Path) -> list[Pair]:
     for index, line in enumerate(lines[1:]):
         fold, place = divmod(index, 2 * pairs_per_fold)
         same = place < pairs_per_fold
-        parsed.append(_Line(index + 2, *_parse_pair(line, same, file, index + 2), same, fold))
+        parsed.append(_Line(index + 2, *_parse_pair(_split(line), same, file, index + 2), same, fold))
+    return _pairs_of(parsed, file, root)
+
+
+def is_lfw_table(file: Path) -> bool:
+    """Whether a CSV file lists pairs by name and number of picture."""
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        return _TABLE.match(opened.read(64).decode("utf-8", "replace").lstrip("\ufeff")) is not None
+    return False
+
+
+def _parse_table(lines: list[str], file: Path) -> list[_Line]:
+    parsed: list[_Line] = []
+    fold = 0
+    for number, line in enumerate(lines[1:], 2):
+        fields = [field.strip() for field in line.split(",")]
+        while fields and not fields[-1]:
+            fields.pop()
+        same = len(fields) != 4
+        fold += bool(parsed) and same and not parsed[-1].same
+        parsed.append(_Line(number, *_parse_pair(fields, same, file, number), same, fold))
+    return parsed
+
+
+def _pairs_of(parsed: list[_Line], file: Path, root: Path) -> list[Pair]:
     found = _find_photographs(parsed, file, root)
     return [
         Pair(found[a], found[b], line.same, line.fold, a.name, b.name)
@@ -136,11 +171,10 @@ def _parse_header(line: str, file: Path) -> tuple[int, int]:
     return (1, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-def _parse_pair(line: str, same: bool, file: Path, number: int) -> tuple[_Picture, _Picture]:
+def _parse_pair(fields: list[str], same: bool, file: Path, number: int) -> tuple[_Picture, _Picture]:
     """Return the two pictures that a line names; `same` is the kind of pair expected there."""
     genuine, impostor = "a genuine pair (name i j)", "an impostor pair (name i name j)"
     wanted, other = (genuine, impostor) if same else (impostor, genuine)
-    fields = _split(line)
     if len(fields) == (4 if same else 3):
         _fail(file, number, f"{other} where {wanted} belongs; check the header and the order of the lines")
     if len(fields) != (3 if same else 4):
@@ -162,6 +196,7 @@ def _find_photographs(lines: list[_Line], file: Path, root: Path) -> dict[_Pictu
     if not _is(Path.is_dir, root):
         raise DataError(f"{root}: this is not a folder; give the one that holds NAME/NAME_0001.jpg")
     pictures = dict.fromkeys(picture for line in lines for picture in (line.picture_a, line.picture_b))
+    root = _people_below(root, next(iter(pictures), None))
     found = {picture: path for picture in pictures if (path := _find(root, picture)) is not None}
     broken = [line for line in lines if line.picture_a not in found or line.picture_b not in found]
     if broken:
@@ -174,6 +209,15 @@ def _find_photographs(lines: list[_Line], file: Path, root: Path) -> dict[_Pictu
             f"{len(lines)}; give the folder that holds them all",
         )
     return found
+
+
+def _people_below(root: Path, picture: _Picture | None) -> Path:
+    """The folder that holds the people: `root`, or one within it where an archive was unpacked."""
+    levels = [[root]]
+    for _ in range(2):
+        levels.append([each / name for each in levels[-1] for name in _FOLDERS])
+    candidates = [each for level in levels for each in level if picture and _is(Path.is_dir, each / picture.name)]
+    return candidates[0] if candidates else root
 
 
 def _stem(root: Path, picture: _Picture) -> Path:
@@ -197,12 +241,14 @@ def _is(kind: Callable[[Path], bool], path: Path) -> bool:
 
 
 def find_pairs_file(lfw: Path) -> Path:
-    """`pairs.txt` in LFW's folder or beside it. Raises DataError."""
+    """`pairs.txt`, or else `pairs.csv`, in LFW's folder or beside it. Raises DataError."""
     if not lfw.is_dir():
         raise DataError(f"{lfw}: no such folder; name the one that holds NAME/NAME_0001.jpg")
-    for folder in (lfw, lfw.parent):
-        if (folder / "pairs.txt").is_file():
-            return folder / "pairs.txt"
+    outer = [lfw.parent.parent] if lfw.name == lfw.parent.name else []
+    for name in ("pairs.txt", "pairs.csv"):
+        for folder in (lfw, lfw.parent, *outer):
+            if (folder / name).is_file():
+                return folder / name
     raise DataError(f"{lfw}: no pairs.txt in it or beside it; name LFW's pair file with --pairs")
 
 

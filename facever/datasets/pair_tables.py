@@ -1,7 +1,8 @@
 """Pair lists as tables: CSV, TSV or Parquet with the columns `path_a, path_b, same`.
 
-Optional columns: `fold`, `group`, `identity_a`, `identity_b`. Without identities, the folder
-of a photograph names its person; without folds, pairs are dealt into ten.
+Optional columns: `fold`, `group`, `identity_a`, `identity_b`. Without identities, the folder of a photograph names its
+person, or, where folders contradict all pairs of a kind, genuine pairs tell who is the same; without folds, pairs are
+dealt into ten.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from facever.datasets.lfw import read_lfw_pairs
-from facever.datasets.pairs import Pair, PairList, noted
+from facever.datasets.lfw import is_lfw_table, read_lfw_pairs
+from facever.datasets.pairs import Pair, PairList, noted, with_people_of_genuine_pairs
 from facever.errors import DataError, reading
 
 FOLDS = 10
@@ -44,7 +45,7 @@ def read_pairs(file: Path, root: Path | None = None) -> PairList:
         from facever.datasets.bin_sets import read_bin
 
         return noted(read_bin(file), file)
-    if suffix in DELIMITERS or suffix == ".parquet":
+    if suffix == ".parquet" or (suffix in DELIMITERS and not is_lfw_table(file)):
         return noted(_table_pairs(_read_table(file, suffix), file, root or file.parent), file)
     return noted(read_lfw_pairs(file, root or file.parent), file)
 
@@ -75,17 +76,18 @@ def _read_table(file: Path, suffix: str, needed: Sequence[str] = ("path_a", "pat
         if suffix == ".parquet":
             table = pyarrow.parquet.read_table(file)
         else:
-            options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string()))
+            options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys((*_COLUMNS, *_AS_TEXT), pa.string()))
             parse = pyarrow.csv.ParseOptions(delimiter=DELIMITERS[suffix])
             table = pyarrow.csv.read_csv(file, parse_options=parse, convert_options=options)
+    table = table.rename_columns([_OTHER_NAMES.get(name.strip().lower(), name) for name in table.column_names])
     repeated = [name for name in _COLUMNS if table.column_names.count(name) > 1]
     if repeated:
         raise DataError(f"{file}: has the column {repeated[0]} more than once; leave out all but one")
     absent = [name for name in needed if name not in table.column_names]
     if absent:
         raise DataError(
-            f"{file}: has no column {', '.join(absent)}; a pair list has {', '.join(needed[:-1])} and {needed[-1]} "
-            f"(here: {', '.join(table.column_names)[:200]})"
+            f"{file}: has no column {', '.join(absent)}; rename its columns to {', '.join(needed[:-1])} and "
+            f"{needed[-1]} (here: {', '.join(table.column_names)[:200]})"
         )
     known = table.select([name for name in _COLUMNS if name in table.column_names])
     with reading(file, "give paths and names as text, same as 1 or 0"):
@@ -94,6 +96,9 @@ def _read_table(file: Path, suffix: str, needed: Sequence[str] = ("path_a", "pat
 
 
 _COLUMNS = ("path_a", "path_b", "same", "fold", "group", "identity_a", "identity_b")
+# A layout in circulation, in lower case.
+_OTHER_NAMES = {"file_x": "path_a", "file_y": "path_b", "decision": "same"}
+_AS_TEXT = [each for name in _OTHER_NAMES for each in (name, name.capitalize())]
 
 
 def _table_pairs(rows: Sequence[dict[str, Any]], file: Path, root: Path) -> list[Pair]:
@@ -108,7 +113,19 @@ def _table_pairs(rows: Sequence[dict[str, Any]], file: Path, root: Path) -> list
         person_a, person_b = row.get("identity_a") or a.parent.name, row.get("identity_b") or b.parent.name
         pairs.append(Pair(a, b, _same(row["same"], where), fold, person_a, person_b, row.get("group")))
     _check_present(pairs, file)
+    stated = any(row.get(name) for row in rows for name in ("identity_a", "identity_b"))
+    if not stated and _folders_are_no_people(pairs):
+        pairs = with_people_of_genuine_pairs(pairs)
     return pairs if with_folds else dealt(pairs)
+
+
+def _folders_are_no_people(pairs: Sequence[Pair]) -> bool:
+    """Whether all pairs of a kind contradict their folders: one folder of all photographs, or one of all probes."""
+    return any(
+        len(kind) > 0 and all((pair.identity_a == pair.identity_b) != same for pair in kind)
+        for same in (True, False)
+        for kind in [[pair for pair in pairs if pair.same == same]]
+    )
 
 
 def _path(root: Path, text: str | None, where: str) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from facever.faces.sources import Source
 
@@ -64,6 +66,25 @@ def noted(pairs: list[Pair], source: str | Path = "the list") -> PairList:
     return PairList(
         pairs, [f"{len(each)} {what}; the first: {each[0]}" for what, each in found.items() if each], str(source)
     )
+
+
+def with_people_of_genuine_pairs(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with the people that genuine pairs connect: photographs of one person, over any number of pairs.
+
+    A photograph without a genuine pair is a person of its own.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    row = {path: i for i, path in enumerate(photographs(pairs))}
+    ends = [(row[pair.path_a], row[pair.path_b]) for pair in pairs if pair.same]
+    a, b = np.array(ends, np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(ends)), (a, b)), shape=(len(row), len(row)))
+    person = connected_components(graph, directed=False)[1]
+    return [
+        replace(pair, identity_a=f"person {person[row[pair.path_a]]}", identity_b=f"person {person[row[pair.path_b]]}")
+        for pair in pairs
+    ]
 
 
 def _name(pair: Pair) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,13 @@ from facever.evaluation.pairs import people_of
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import EmbeddedFace, PhotoResult, Through
 from facever.faces.sources import Source
-from facever.metrics.calibration import CALIBRATED_FARS, Calibration, calibration_of_pairs, calibration_of_people
+from facever.metrics.calibration import (
+    Calibration,
+    by_support,
+    calibration_of_pairs,
+    calibration_of_people,
+    refusal,
+)
 from facever.metrics.look_alikes import LookAlikes
 from facever.metrics.quality import quality_of_pairs
 from facever.scoring import cosine
@@ -32,7 +40,7 @@ def calibrate_folder(
     seed: int = 0,
     workers: int | None = None,
     through: Through = lambda photographs, total: photographs,
-    fars: Sequence[float] = CALIBRATED_FARS,
+    fars: Sequence[float] | None = None,
     within_groups: bool = False,
 ) -> Calibration:
     """Calibrate on every pair of a folder of identities.
@@ -46,15 +54,17 @@ def calibrate_folder(
         Shell pattern of the people's names.
     held_out : float in (0, 1]
         Use only the fraction of people that a training with this fraction and seed holds out; 1 uses all.
-    fars : sequence of float
-        False accept rates, each in (0, 1).
+    fars : sequence of float, optional
+        False accept rates, each in (0, 1), that must be supported; by default those of
+        `facever.metrics.calibration_of_people` that are.
     within_groups : bool
         Choose thresholds that keep the rate in the worst group, too.
 
     Raises
     ------
     DataError
-        If there are no such people, no faces, no pair of a kind, or a rate is out of range.
+        If there are no such people, no faces, no pair of a kind, a rate is out of range, or the pairs don't support a
+        rate of `fars`, or any: before anything is embedded, where all photographs together are too few.
     """
     folder = read_identities(data, only=only)
     names = set(folder.identities)
@@ -63,6 +73,9 @@ def calibrate_folder(
     chosen = [(path, name) for path, name in zip(folder.paths, folder.identities, strict=True) if name in names]
     if not chosen:
         raise DataError(f"{data}: nobody is held out at a fraction of {held_out:g}; choose a larger one")
+    counts = Counter(name for _, name in chosen).values()
+    genuine = sum(math.comb(count, 2) for count in counts)
+    _check_support(data, fars, genuine, math.comb(len(chosen), 2) - genuine, len(counts))
     info = verifier.info
     grouping = GroupingEmbedder(grouping_weights(info.network), info.alignment, verifier.job().device)
     others: list[NDArray[np.float32]] = []
@@ -82,7 +95,7 @@ def calibrate_folder(
     faces = [found[path] for path, _ in chosen]
     embeddings, who = _embeddings(faces), np.array(labels_of(identities)[0], np.int64)
     look_alikes = LookAlikes(embeddings, who, np.array(others), grouping.weights)
-    return calibration_of_people(
+    calibration = calibration_of_people(
         embeddings,
         identities,
         source,
@@ -91,6 +104,7 @@ def calibrate_folder(
         look_alikes=look_alikes,
         within_groups=within_groups,
     )
+    return _supported(data, fars, calibration)
 
 
 def calibrate_pairs(
@@ -99,7 +113,7 @@ def calibrate_pairs(
     name: str,
     workers: int | None = None,
     through: Through = lambda photographs, total: photographs,
-    fars: Sequence[float] = CALIBRATED_FARS,
+    fars: Sequence[float] | None = None,
 ) -> Calibration:
     """Calibrate on listed pairs. Those with a photograph without a face are left out and counted in the notes.
 
@@ -111,8 +125,10 @@ def calibrate_pairs(
     Raises
     ------
     DataError
-        If no pair of a kind is left, or a rate is out of range.
+        If no pair of a kind is left, a rate is out of range, or not supported, as for `calibrate_folder`.
     """
+    genuine = sum(pair.same for pair in listed.pairs)
+    _check_support(name, fars, genuine, len(listed.pairs) - genuine, None)
     found = _faces(verifier, photographs(listed.pairs), workers, through)
     pairs = [pair for pair in listed.pairs if pair.path_a in found and pair.path_b in found]
     if not pairs:
@@ -125,11 +141,26 @@ def calibrate_pairs(
     cosines = np.asarray(cosine(vectors[a], vectors[b]), np.float64)
     same, people = np.array([pair.same for pair in pairs]), people_of(pairs)
     source = f"{len(pairs):,} pairs of {name}"
-    result = calibration_of_pairs(cosines, same, people, source, fars)
+    result = _supported(name, fars, calibration_of_pairs(cosines, same, people, source, fars))
     quality = quality_of_pairs(_norms(faces), a, b, cosines, same, people, source)
     lost = len(listed.pairs) - len(pairs)
     left_out = [f"{lost} pairs left out: no face in one of their photographs"] if lost else []
     return replace(result, notes=[*listed.notes, *left_out], quality=quality)
+
+
+def _check_support(
+    what: object, fars: Sequence[float] | None, genuine: int, impostors: int, people: int | None
+) -> None:
+    """Refuse, before photographs are embedded, rates that all of their pairs don't support."""
+    supported, unsupported = by_support(fars, genuine, impostors, people)
+    if unsupported and (fars is not None or not supported):
+        raise refusal(what, list(unsupported.values()))
+
+
+def _supported(what: object, fars: Sequence[float] | None, found: Calibration) -> Calibration:
+    if found.unsupported and (fars is not None or not found.thresholds):
+        raise refusal(what, list(found.unsupported.values()))
+    return found
 
 
 def _faces(

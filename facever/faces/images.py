@@ -10,6 +10,7 @@ import contextlib
 import io
 import re
 import stat
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -20,12 +21,13 @@ from PIL import Image, UnidentifiedImageError
 
 from facever.errors import ImageError, reason_of
 from facever.faces.formats import decodable_formats, unidentified_cause
-from facever.faces.pixels import over_white, scale_to_8_bits, to_rgb, turn_upright
+from facever.faces.pixels import check_shape, from_array, to_rgb, turn_upright
 from facever.faces.quiet import muted_stderr, quiet_pillow
+from facever.files import is_url
 
 ImageArray = NDArray[np.uint8]
 # What `load_image` takes.
-ImageInput = str | Path | bytes | NDArray[Any]
+ImageInput = str | Path | bytes | BinaryIO | Image.Image | NDArray[Any]
 
 MAX_PIXELS = 80_000_000
 """The default limit on H · W: an RGB array of 240 MB, and below the size at which Pillow begins to warn."""
@@ -39,6 +41,7 @@ _PIXELS_A_BYTE = 512
 
 _ORIENTATION, _EXIF, _TIME_TAKEN = 0x0112, 0x8769, 0x9003  # EXIF
 
+URL_CAUSE = "a URL, not a file; download it, and give the file"
 _EMPTY = "the file is empty; copy or download it again"
 
 
@@ -64,7 +67,7 @@ class Photograph(NamedTuple):
 
 
 def load_image(
-    source: str | Path | bytes | NDArray[Any],
+    source: ImageInput,
     *,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
@@ -73,15 +76,15 @@ def load_image(
 
     Parameters
     ----------
-    source : str, Path, bytes or ndarray
-        A file's path, a file's content, or pixels that are decoded already: an array of shape (H, W),
-        (H, W, 1), (H, W, 3) in RGB order or (H, W, 4) in RGBA order, of dtype uint8, uint16 or bool, taken as
-        upright.
+    source : str, Path, bytes, binary file, Pillow image or ndarray
+        A file's path, a file's content, a file open for reading from its present position, or pixels that are decoded
+        already: a `PIL.Image.Image`, turned upright as its EXIF says, or an array of shape (H, W), (H, W, 1), (H, W, 3)
+        in RGB order or (H, W, 4) in RGBA order, of dtype uint8, uint16 or bool, taken as upright.
     max_pixels : int
         The largest H · W that is accepted. Pillow's own limit, `2 * PIL.Image.MAX_IMAGE_PIXELS`, stays in
         force.
     name : str, optional
-        What errors call the picture; the path, "<bytes>" or "<array>" if not given.
+        What errors call the picture; the path, "<bytes>", "<file>", "<image>" or "<array>" if not given.
 
     Returns
     -------
@@ -102,7 +105,14 @@ def load_image(
     [0, 100, 255]
     """
     if isinstance(source, np.ndarray):
-        return _from_array(source, "<array>" if name is None else name, max_pixels)
+        name = "<array>" if name is None else name
+        check_shape(source, name)
+        _check_pixels(source.shape[0] * source.shape[1], max_pixels, name)
+        return from_array(source, name)
+    if isinstance(source, Image.Image):
+        return np.array(_from_picture(source, "<image>" if name is None else name, max_pixels), order="C")
+    if not isinstance(source, str | Path | bytes):
+        source, name = _content(source, name)
     return np.require(load_photograph(source, max_pixels=max_pixels, name=name).pixels, requirements="W")
 
 
@@ -119,14 +129,33 @@ def load_photograph(
         if not source:
             raise ImageError(name, _EMPTY)
         return _decode(io.BytesIO(source), name, max_pixels, needed)
-    try:
-        path = Path(source)
-    except TypeError as error:
-        cause = f"expected a path, the bytes of a file or a numpy array, not {type(source).__name__}"
-        raise ImageError("<image>" if name is None else name, cause) from error
+    path = Path(source)
     name = str(path) if name is None else name
     with _open_file(path, name) as file:
         return _decode(file, name, max_pixels, needed)
+
+
+def _content(file: Any, name: str | None) -> tuple[bytes, str]:
+    """What a file that is open holds, and its name."""
+    if not hasattr(file, "read"):
+        cause = f"expected a path, a file, its bytes, a Pillow image or a numpy array, not {type(file).__name__}"
+        raise ImageError("<image>" if name is None else name, cause)
+    told = getattr(file, "name", None)
+    name = name or (told if isinstance(told, str) else "<file>")
+    try:
+        content = file.read()
+    except (OSError, ValueError) as error:
+        raise ImageError(name, f"can't be read ({reason_of(error)}); give a file that is open for reading") from error
+    if not isinstance(content, bytes):
+        raise ImageError(name, "open as text; open it as binary: open(path, 'rb')")
+    return content, name
+
+
+def _from_picture(picture: Image.Image, name: str, max_pixels: int) -> ImageArray:
+    _check_pixels(picture.width * picture.height, max_pixels, name)
+    with _damage_named(name), quiet_pillow:
+        picture.load()
+        return turn_upright(to_rgb(picture, name), _orientation(picture))
 
 
 def check_photograph(path: Path) -> None:
@@ -146,7 +175,7 @@ def _open_file(path: Path, name: str) -> BinaryIO:
             raise ImageError(name, _EMPTY)
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ImageError(name, "no such file; check the path") from error
+        raise ImageError(name, URL_CAUSE if is_url(name) else "no such file; check the path") from error
     except PermissionError as error:
         raise ImageError(name, f"can't be opened ({reason_of(error)}); check its access rights") from error
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
@@ -155,7 +184,7 @@ def _open_file(path: Path, name: str) -> BinaryIO:
 
 def _decode(file: BinaryIO, name: str, max_pixels: int, needed: int | None) -> Photograph:
     try:
-        with quiet_pillow, Image.open(file, formats=decodable_formats()) as picture:
+        with _damage_named(name), quiet_pillow, Image.open(file, formats=decodable_formats()) as picture:
             width, height = picture.size
             if needed:
                 picture.draft(None, (needed, needed))  # which only a JPEG can
@@ -171,13 +200,19 @@ def _decode(file: BinaryIO, name: str, max_pixels: int, needed: int | None) -> P
             size = (height, width) if orientation >= 5 else (width, height)
             reduction = round(width / picture.width) if picture.format in _JPEG else 1
             return Photograph(turn_upright(to_rgb(picture, name), orientation), _taken(picture), size, reduction)
-    except ImageError:
-        raise
     except Image.DecompressionBombError as error:
         raise ImageError(name, _bomb_cause(error, max_pixels)) from error
     except UnidentifiedImageError as error:
         file.seek(0)
         raise ImageError(name, unidentified_cause(file.read(12))) from error
+
+
+@contextlib.contextmanager
+def _damage_named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (ImageError, Image.DecompressionBombError, UnidentifiedImageError):
+        raise
     except MemoryError as error:
         raise ImageError(name, "not enough memory to decode it; scale it down first") from error
     except Exception as error:  # on broken files Pillow raises nearly anything, KeyError included
@@ -223,36 +258,6 @@ def _taken(picture: Image.Image) -> datetime | None:
         return datetime.strptime(str(picture.getexif().get_ifd(_EXIF)[_TIME_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
     except Exception:  # no time, or a broken one
         return None
-
-
-def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> NDArray[np.uint8]:
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        cause = f"an array of shape {array.shape}; give (H, W) or (H, W, C) of 1, 3 or 4 channels, channels last"
-        raise ImageError(name, cause)
-    _check_pixels(array.shape[0] * array.shape[1], max_pixels, name)
-    pixels = _array_to_8_bits(array, name)
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
-    if pixels.shape[2] == 4:
-        pixels = over_white(Image.fromarray(pixels))
-    if pixels.shape[2] == 1:
-        pixels = pixels.repeat(3, axis=2)
-    return np.array(pixels, order="C")
-
-
-def _array_to_8_bits(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    kind, size = array.dtype.kind, array.dtype.itemsize
-    if (kind, size) == ("u", 1):
-        return np.asarray(array)
-    if (kind, size) == ("u", 2):
-        return scale_to_8_bits(array, 65535)
-    if kind == "b":
-        return np.where(array, np.uint8(255), np.uint8(0))
-    if kind == "f":
-        remedy = "convert it, for values in 0 … 1 with (array * 255).round().astype('uint8')"
-    else:
-        remedy = "convert it, for values in 0 … 255 with array.astype('uint8')"
-    raise ImageError(name, f"an array of dtype {array.dtype}; {remedy}")
 
 
 def _check_pixels(pixels: int, max_pixels: int, name: str) -> None:

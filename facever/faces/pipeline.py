@@ -38,6 +38,7 @@ class EmbeddedFace:
     """A face; its crop (uint8, RGB), if the job keeps crops.
 
     If the job embeds: unit embedding (d,), norm, sharpness, and the covered parts (see `facever.faces.looks`).
+    `quality`: percentile of the norm, as in `facever.answer.ComparedFace`; from `Verifier.faces` only.
     """
 
     face: Face
@@ -46,6 +47,7 @@ class EmbeddedFace:
     norm: float | None = None
     sharpness: float | None = None
     covered: tuple[str, ...] = ()
+    quality: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

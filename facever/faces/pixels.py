@@ -57,3 +57,37 @@ def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
+
+
+def check_shape(array: NDArray[Any], name: str) -> None:
+    """Raise ImageError unless an array has the shape of a picture."""
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        cause = f"an array of shape {array.shape}; give (H, W) or (H, W, C) of 1, 3 or 4 channels, channels last"
+        raise ImageError(name, cause)
+
+
+def from_array(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """A copy of pixels as RGB, (H, W, 3); raises ImageError for a dtype that is not taken."""
+    pixels = _array_to_8_bits(array, name)
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if pixels.shape[2] == 4:
+        pixels = over_white(Image.fromarray(pixels))
+    if pixels.shape[2] == 1:
+        pixels = pixels.repeat(3, axis=2)
+    return np.array(pixels, order="C")
+
+
+def _array_to_8_bits(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if (kind, size) == ("u", 1):
+        return np.asarray(array)
+    if (kind, size) == ("u", 2):
+        return scale_to_8_bits(array, 65535)
+    if kind == "b":
+        return np.where(array, np.uint8(255), np.uint8(0))
+    if kind == "f":
+        remedy = "convert it, for values in 0 … 1 with (array * 255).round().astype('uint8')"
+    else:
+        remedy = "convert it, for values in 0 … 255 with array.astype('uint8')"
+    raise ImageError(name, f"an array of dtype {array.dtype}; {remedy}")

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from facever.errors import DataError, ImageError, reading, reason_of
 from facever.faces.formats import HEIC_REMEDY, photograph_suffixes, undecodable_suffixes
-from facever.faces.images import ImageArray, load_photograph
-from facever.files import sha256_of
+from facever.faces.images import URL_CAUSE, ImageArray, load_photograph
+from facever.files import is_url, sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def _matching(path: Path) -> list[Path]:
     matches = [Path(each) for each in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207  (may be absolute)
     found = [each for each in matches if each.is_dir() or is_photograph(each) or is_undecodable(each)]
     if not found:
-        raise DataError(f"{path}: no such folder or file; check the path")
+        raise DataError(f"{path}: {URL_CAUSE if is_url(path) else 'no such folder or file; check the path'}")
     return found
 
 
@@ -246,7 +246,8 @@ def _check_folder(folder: Path) -> None:
     try:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{folder}: no such folder; check the path") from error
+        cause = URL_CAUSE if is_url(folder) else "no such folder; check the path"
+        raise DataError(f"{folder}: {cause}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: the folder can't be read ({reason_of(error)})") from error
     if not is_folder:

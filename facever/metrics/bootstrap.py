@@ -9,6 +9,7 @@ for pairs across people A. B. Owen, *The pigeonhole bootstrap*, 2007.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -75,7 +76,10 @@ def bootstrap(
     Returns
     -------
     list of k intervals
+        NaN with fewer than two people: they say nothing of others.
     """
+    if people.count < 2:
+        return [(math.nan, math.nan)] * len(figures(np.ones(len(people.a))))
     values = np.array([figures(weights) for weights in resampled_weights(people, replicates, seed)])
     return [interval(column) for column in values.T]
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of
+from facever.errors import DataError
 from facever.metrics.all_pairs import AllPairs, all_pairs
 from facever.metrics.bootstrap import REPLICATES, People
 from facever.metrics.likelihood import fit_likelihood_or_none
@@ -20,7 +21,7 @@ from facever.metrics.look_alikes import LookAlikes
 from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import PairSample, sample_pairs
 from facever.metrics.quality import QUALITY_FAR, quality_of
-from facever.metrics.rates import Bools
+from facever.metrics.rates import HIGHEST_FAR, Bools, rarest_far
 from facever.scoring import (
     far_at_threshold,
     impostors_needed,
@@ -36,6 +37,57 @@ CALIBRATED_FRRS = (0.1, 0.05, 0.02, 0.01)
 
 
 @dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A false accept rate that the pairs don't support, and what it would take.
+
+    Attributes
+    ----------
+    far : float
+    impostors_needed, impostors : int
+        Pairs of different people that it takes, and that there are.
+    people_needed, people : int or None
+        The same of people with as many photographs each; None for a list of pairs.
+    genuine : bool
+        Whether there are genuine pairs.
+    """
+
+    far: float
+    impostors_needed: int
+    impostors: int
+    people_needed: int | None
+    people: int | None
+    genuine: bool
+
+    def __str__(self) -> str:
+        pairs = f"{self.impostors_needed:,} pairs of different people, and there are {self.impostors:,}"
+        text = f"FAR {self.far:g} needs {pairs}"
+        if self.people_needed:
+            text += f" of {self.people:,} people; {self.people_needed:,} people with as many photographs each would do"
+        return text if self.genuine else f"{text}; it needs genuine pairs too, and there are none"
+
+
+def explained(unsupported: Sequence[Unsupported]) -> list[str]:
+    """Up to two lines: the rate of the smallest need in full, the others in short."""
+    if not unsupported:
+        return []
+    first, *others = sorted(unsupported, key=lambda each: -each.far)
+    shorts = []
+    for each in others:
+        people = f" ({each.people_needed:,} people)" if each.people_needed else ""
+        shorts.append(f"FAR {each.far:g} needs {each.impostors_needed:,} pairs{people}")
+    return [str(first), *([", ".join(shorts)] if shorts else [])]
+
+
+def refusal(what: object, unsupported: Sequence[Unsupported]) -> DataError:
+    """The error for rates that the pairs don't support; its note is the second line."""
+    first, *others = explained(unsupported)
+    error = DataError(f"{what}: {first}; add people and photographs")
+    for line in others:
+        error.add_note(line)
+    return error
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """The calibration of some weights.
 
@@ -45,8 +97,8 @@ class Calibration:
         One for each false accept rate that the impostor pairs support, with ten expected false accepts.
     likelihood : Likelihood or None
         None where genuine pairs are no more similar than impostor pairs.
-    unsupported : dict from float to str
-        The other rates, with what they would need.
+    unsupported : dict from float to Unsupported
+        The other rates, with what they would take.
     notes : list of str
         What was left out, and anomalies of a list of pairs.
     quality : Quality or None
@@ -57,7 +109,7 @@ class Calibration:
 
     thresholds: list[Threshold]
     likelihood: Likelihood | None
-    unsupported: dict[float, str]
+    unsupported: dict[float, Unsupported]
     notes: list[str] = field(default_factory=list)
     quality: Quality | None = None
     lower_thresholds: list[LowerThreshold] = field(default_factory=list)
@@ -67,7 +119,7 @@ def calibration_of_people(
     embeddings: NDArray[np.float32],
     identities: Sequence[str],
     source: str,
-    fars: Sequence[float] = CALIBRATED_FARS,
+    fars: Sequence[float] | None = None,
     replicates: int = REPLICATES,
     norms: NDArray[np.float32] | None = None,
     look_alikes: LookAlikes | None = None,
@@ -84,7 +136,8 @@ def calibration_of_people(
         The person of each.
     source : str
         Description of these people, for the record.
-    fars : sequence of float in (0, 1)
+    fars : sequence of float in (0, 1), optional
+        `CALIBRATED_FARS` by default; and where the pairs support none of those, the rarest of one digit that they do.
     replicates : int
         Bootstrap replicates.
     norms : float32 ndarray of shape (n,), optional
@@ -103,7 +156,7 @@ def calibration_of_people(
     who = np.array(labels, np.int64)
     found = all_pairs(embeddings, who, closest=0)
     impostors = found.impostor_pairs
-    supported, unsupported = _by_support(fars, found.genuine_pairs, impostors, len(names))
+    supported, unsupported = by_support(fars, found.genuine_pairs, impostors, len(names))
     cosines = [found.threshold_at_far(far) for far in supported]
     thresholds = [
         Threshold(far, cosine, source, impostors, found.tar_at_far(far))
@@ -132,7 +185,7 @@ def calibration_of_pairs(
     same: Bools,
     people: People,
     source: str,
-    fars: Sequence[float] = CALIBRATED_FARS,
+    fars: Sequence[float] | None = None,
     replicates: int = REPLICATES,
 ) -> Calibration:
     """Calibrate on listed pairs alone.
@@ -150,7 +203,7 @@ def calibration_of_pairs(
         If a score is not finite, or a rate is out of range.
     """
     genuine, impostor = cosines[same], cosines[~same]
-    supported, unsupported = _by_support(fars, genuine.size, impostor.size, None)
+    supported, unsupported = by_support(fars, genuine.size, impostor.size, None)
     thresholds = []
     for far in supported:
         cosine = threshold_at_far(impostor, far)
@@ -180,26 +233,43 @@ def _among_look_alikes(
     return replace(threshold, worst_group=look_alikes.worst(threshold.far, threshold.cosine, replicates))
 
 
-def _by_support(
-    fars: Sequence[float], genuine: int, impostors: int, people: int | None
-) -> tuple[list[float], dict[float, str]]:
-    """(rates that so many pairs support, what each other rate would need), each rate once."""
+def by_support(
+    fars: Sequence[float] | None, genuine: int, impostors: int, people: int | None
+) -> tuple[list[float], dict[float, Unsupported]]:
+    """(rates that so many pairs support, what each other rate would take), each rate once.
+
+    Parameters
+    ----------
+    fars : sequence of float in (0, 1), or None
+        As for `calibration_of_people`.
+    people : int or None
+        How many people make these pairs; None for a list of pairs.
+    """
     supported, unsupported = [], {}
-    for far in dict.fromkeys(fars):
+    for far in dict.fromkeys(CALIBRATED_FARS if fars is None else fars):
         needed = impostors_needed(far)
         if genuine and impostors >= needed:
             supported.append(far)
             continue
-        text = f"FAR {far:g} needs {needed:,} pairs of different people, and there are {impostors:,}"
-        if people and impostors:  # pairs grow with the square of the people
-            more = math.ceil(people * math.sqrt(max(1.0, needed / impostors)))
-            text += f" of {people:,} people; {more:,} people with as many photographs each would do"
-        unsupported[far] = text if genuine else f"{text}; it needs genuine pairs too, and there are none"
+        unsupported[far] = _unsupported(far, genuine, impostors, people)
+    if fars is None and not supported:
+        rarest = rarest_far(impostors)
+        if genuine and rarest is not None:
+            supported = [rarest]
+        else:
+            unsupported[HIGHEST_FAR] = _unsupported(HIGHEST_FAR, genuine, impostors, people)
     return supported, unsupported
 
 
 def _supported_frrs(genuine: int) -> list[float]:
     return [frr for frr in CALIBRATED_FRRS if genuine >= impostors_needed(frr)]  # the same count of errors
+
+
+def _unsupported(far: float, genuine: int, impostors: int, people: int | None) -> Unsupported:
+    needed, more = impostors_needed(far), None
+    if people and impostors:  # pairs grow with the square of the people
+        more = math.ceil(people * math.sqrt(max(1.0, needed / impostors)))
+    return Unsupported(far, needed, impostors, more, people, genuine > 0)
 
 
 def _listed(cosines: NDArray[np.float64], people: People, kind: Bools) -> PairSample:
@@ -209,6 +279,8 @@ def _listed(cosines: NDArray[np.float64], people: People, kind: Bools) -> PairSa
 def _with_intervals(
     thresholds: list[Threshold], points: OperatingPoints, people: int, replicates: int
 ) -> list[Threshold]:
+    if people < 2:
+        return thresholds
     found = point_intervals(points, people, replicates)
     return [
         replace(threshold, cosine_interval=intervals.threshold, far_interval=intervals.far_at_fixed)

@@ -12,10 +12,36 @@ import numpy as np
 import numpy.typing as npt
 
 from facever.errors import DataError
-from facever.scoring import Scores, checked_scores, tar_at_threshold, threshold_at_far
+from facever.scoring import Scores, checked_scores, impostors_needed, tar_at_threshold, threshold_at_far
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.integer[Any]]
+
+HIGHEST_FAR = 0.1
+
+
+def rarest_far(impostors: int, at_least: float = 1e-9) -> float | None:
+    """Return the rarest FAR, of one significant digit, that so many impostor pairs support.
+
+    Parameters
+    ----------
+    impostors : int
+    at_least : float
+        No rarer one than this.
+
+    Returns
+    -------
+    float or None
+        None where not even `HIGHEST_FAR` has ten expected false accepts.
+
+    Examples
+    --------
+    >>> rarest_far(600), rarest_far(10_000), rarest_far(10**6, 1e-3), rarest_far(99)
+    (0.02, 0.001, 0.001, None)
+    """
+    grid = (float(f"{digit}e-{exponent}") for exponent in range(9, 1, -1) for digit in range(1, 10))
+    fars = (far for far in (*grid, HIGHEST_FAR) if far >= at_least)
+    return next((far for far in fars if impostors >= impostors_needed(far)), None)
 
 
 def equal_error_rate(cosines: Scores, same: Bools) -> float:

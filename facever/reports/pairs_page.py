@@ -17,7 +17,7 @@ from facever.files import write_bytes, write_json
 from facever.metrics.comparison import mcnemar, tar_differences
 from facever.reports.html import rendered, shown_pair
 from facever.reports.plots import ScoredPairs, calibration, det, histograms, quality, roc, undecided
-from facever.reports.tables import pairs_rows
+from facever.reports.tables import accuracy_interval, pairs_rows
 
 WORST = 20
 
@@ -123,8 +123,6 @@ def _page(
     plots += [undecided(models[0], threshold)]
     plots += [calibration(models[0], result.likelihood)] if result.likelihood else []
     plots += [found] if (found := quality(result.norms, result.correct)) else []
-    low, high = result.intervals["accuracy"]
-    drawn = "pairs taken as independent" if result.people is None else f"bootstrap over {result.people:,} identities"
     return rendered(
         "evaluation.html",
         title=title,
@@ -132,7 +130,7 @@ def _page(
         headline=f"{100 * figures.accuracy:.2f} ± {100 * figures.accuracy_standard_error:.2f} %",
         headline_note=(
             f"mean accuracy over {len(figures.fold_accuracies)} folds ± standard error; 95 % interval "
-            f"{100 * low:.2f} to {100 * high:.2f} %, {drawn}"
+            f"{accuracy_interval(result)}"
         ),
         rows=pairs_rows(result, own.model)[1:],
         plots=plots,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -59,7 +60,7 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
             "accuracy",
             f"{100 * f.accuracy:.2f} ± {100 * f.accuracy_standard_error:.2f} % (standard error of the mean)",
         ),
-        ("95 % interval", f"{_percent(result.intervals['accuracy'])}, {_resampled(result)}"),
+        ("95 % interval", accuracy_interval(result)),
         ("AUC", f"{f.auc:.5f}"),
         ("EER", f"{100 * f.eer:.2f} %"),
     ]
@@ -67,17 +68,11 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
         if tar is None:
             rows.append((f"TAR at FAR {far:g}", "too few impostor pairs"))
         else:
-            low, high = result.intervals[f"{far:g}"]
-            rows.append((f"TAR at FAR {far:g}", f"{tar:.4f} ({low:.4f} to {high:.4f})"))
+            rows.append((f"TAR at FAR {far:g}", f"{tar:.4f}{_within(result.intervals[f'{far:g}'])}"))
     for g in result.groups:
-        low, high = g.accuracy_interval
-        figures = [f"accuracy {100 * g.accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f})"]
-        figures += (
-            [f"FAR {g.far:.4f} ({g.far_interval[0]:.4f} to {g.far_interval[1]:.4f})"] if g.far is not None else []
-        )
-        figures += (
-            [f"TAR {g.tar:.4f} ({g.tar_interval[0]:.4f} to {g.tar_interval[1]:.4f})"] if g.tar is not None else []
-        )
+        figures = [f"accuracy {100 * g.accuracy:.2f} %{_within(g.accuracy_interval, 100)}"]
+        figures += [f"FAR {g.far:.4f}{_within(g.far_interval)}"] if g.far is not None else []
+        figures += [f"TAR {g.tar:.4f}{_within(g.tar_interval)}"] if g.tar is not None else []
         few = "; too few pairs" if g.few else ""
         rows.append((f"group {g.name}", f"{', '.join(figures)}; {g.genuine_pairs + g.impostor_pairs} pairs{few}"))
     rows.append(("d-prime", f"{result.d_prime:.2f}"))
@@ -180,12 +175,22 @@ def rate_with_interval(rate: float, ends: Sequence[float] | None) -> str:
     return f"{rate:.2g}" + (f" ({ends[0]:.2g} to {ends[1]:.2g})" if ends else "")
 
 
-def _percent(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f} %"
+def accuracy_interval(result: PairsResult) -> str:
+    """The 95 % interval of the accuracy, and what was resampled."""
+    low, high = result.intervals["accuracy"]
+    if not math.isfinite(low + high):
+        return "none: it takes pairs of more than one person"
+    drawn = "pairs treated as independent"
+    if result.people is not None:
+        drawn = f"bootstrap over {result.people:,} identities"
+    return f"{100 * low:.2f} to {100 * high:.2f} %, {drawn}"
 
 
-def _resampled(result: PairsResult) -> str:
-    return "pairs treated as independent" if result.people is None else f"bootstrap over {result.people:,} identities"
+def _within(interval: tuple[float, float], scale: int = 1) -> str:
+    """Such as " (0.9012 to 0.9456)"; empty without an interval."""
+    low, high = (scale * end for end in interval)
+    digits = 2 if scale == 100 else 4
+    return f" ({low:.{digits}f} to {high:.{digits}f})" if math.isfinite(low + high) else ""
 
 
 def _intervals(t: Threshold) -> str:
@@ -233,7 +238,11 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
         counts = f": {data['photographs']} photographs of {data['identities']} people" if "photographs" in data else ""
         rows.append(("trained on", f"{data.get('name', '?')}{counts}; terms: {data.get('terms', 'not stated')}"))
     rows += calibration_rows(info)
-    rows += [("not checked", "whether a face is alive, or a photograph altered"), ("license", info.license), ("credit", info.credit)]
+    rows += [
+        ("not checked", "whether a face is alive, or a photograph altered"),
+        ("license", info.license),
+        ("credit", info.credit),
+    ]
     rows += [("seed", str(info.seed))] if info.seed is not None else []
     rows += [("versions", ", ".join(f"{key} {value}" for key, value in info.versions.items()))]
     return rows

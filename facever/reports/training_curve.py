@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def training_curve(log: Path) -> str:
         loss = [float(r["loss"]) for r in rows]
         alpha = [float(r["alpha"]) for r in rows]
         column = "validation_score" if "validation_score" in rows[0] else "validation_tar"
+        fars = [float(r.get("validation_far", "0.001") or "nan") for r in rows if r[column]]
         validated = [(float(r["minutes"]), float(r[column])) for r in rows if r[column]]
     except (OSError, KeyError, ValueError, IndexError) as error:
         raise DataError(f"{log}: not the log of a training ({error!r})") from error
@@ -47,8 +49,9 @@ def training_curve(log: Path) -> str:
     lines = axes.get_lines()
     if validated:
         right = axes.twinx()
-        right.plot(*zip(*validated, strict=True), "o-", color="#0a7cff", label="held-out TAR at FAR 1e-3 (right)")
-        right.set_ylabel("TAR")
+        figure_of = "accuracy" if math.isnan(fars[-1]) else f"TAR at FAR {fars[-1]:g}"
+        right.plot(*zip(*validated, strict=True), "o-", color="#0a7cff", label=f"held-out {figure_of} (right)")
+        right.set_ylabel(figure_of.partition(" at")[0])
         lines = [*lines, *right.get_lines()]
     axes.legend(handles=lines, loc="center right")
     if learned:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,11 +65,15 @@ def by_source(
     return found
 
 
-def tar_by_source(
-    embeddings: NDArray[np.float32], identities: Sequence[str], sources: Sequence[str], far: float = 1e-3
-) -> dict[str, float]:
-    """TAR within each source, at its own threshold for this FAR among strangers."""
-    return {s: tar_at_far(p.genuine, p.strangers, far) for s, p in by_source(embeddings, identities, sources).items()}
+def tar_by_source(pairs: Mapping[str, PairCosines], far: float = 1e-3) -> dict[str, float]:
+    """TAR of each source whose strangers support this FAR, at its own threshold among them.
+
+    Parameters
+    ----------
+    pairs : from `by_source`
+    """
+    needed = impostors_needed(far)
+    return {s: tar_at_far(p.genuine, p.strangers, far) for s, p in pairs.items() if len(p.strangers) >= needed}
 
 
 def held_out_figures(

@@ -15,6 +15,7 @@ COLUMNS = [
     *(f.name for f in fields(Progress) if f.name != "minutes_left"),
     "validation_accuracy",
     "validation_tar",
+    "validation_far",
     "validation_score",
 ]
 
@@ -33,6 +34,7 @@ class TrainingLog:
             self.rows[-1] |= {
                 "validation_accuracy": validation.accuracy,
                 "validation_tar": validation.tar,
+                "validation_far": validation.far,
                 "validation_score": validation.score,
             }
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from facever.errors import DataError, reason_of
 from facever.files import write_bytes, write_json
-from facever.metrics.calibration import CALIBRATED_FARS
+from facever.metrics.calibration import Calibration, explained
 from facever.reports.training_curve import training_curve
 from facever.training.callbacks import Callback, Progress
 from facever.training.checkpoint import check_kinds, check_same, load_checkpoint, save_checkpoint
@@ -43,7 +43,7 @@ CHECKPOINT_MINUTES = 5.0
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
     """The result of a training. `weights` is the exported file; the validation figures are None without held-out
-    identities."""
+    identities, TAR and its FAR also where those make too few pairs."""
 
     weights: Path
     steps: int
@@ -52,6 +52,7 @@ class TrainingResult:
     loss: float
     validation_accuracy: float | None
     validation_tar: float | None
+    validation_far: float | None
 
 
 class Session:
@@ -155,29 +156,26 @@ class Session:
         self._report()
         step, epoch, minutes = self.trainer.step, self.trainer.epoch, round(self.minutes, 2)
         if not self.processes.first:
-            return TrainingResult(self.out / WEIGHTS, step, epoch, minutes, self.loss, None, None)
+            return TrainingResult(self.out / WEIGHTS, step, epoch, minutes, self.loss, None, None, None)
         if step % self.trainer.steps_per_epoch:
             self._validate()
         if self.best is None:  # nobody was held out
-            self.best = {"accuracy": None, "tar": None, "network": self._network()}
+            self.best = {"accuracy": None, "tar": None, "far": None, "network": self._network()}
         info, state = self._finished()
         weights = self.out / WEIGHTS
         export_weights(weights, info, state)
         figures: dict[str, Any] = {}
         if len(self.data.held_out):
             found, figures = evaluate_held_out(weights, self.data, self.settings.calibrate_on, self.device)
-            if not found.thresholds and not found.unsupported:
-                pattern = self.settings.calibrate_on
-                self.callback.say(f"no thresholds: no held-out identity matches calibrate_on, {pattern!r}")
-            elif len(found.thresholds) < len(CALIBRATED_FARS):
-                self.callback.say("too few held-out pairs for some thresholds; verify needs --threshold at those rates")
+            self._tell_thresholds(found)
             calibrated = with_thresholds(
                 info, found.thresholds, found.likelihood, found.quality, found.lower_thresholds
             )
             export_weights(weights, calibrated, state)
         self.log.write(self.out / LOG)
-        accuracy, tar = self.best["accuracy"], self.best["tar"]
-        result = TrainingResult(weights, step, epoch, minutes, self.loss, accuracy, tar)
+        result = TrainingResult(
+            weights, step, epoch, minutes, self.loss, *(self.best[key] for key in ("accuracy", "tar", "far"))
+        )
         record = {
             "settings": self.settings.to_json(),
             "people": self.data.people(),
@@ -191,6 +189,19 @@ class Session:
         write_bytes(self.out / "training.svg", training_curve(self.out / LOG).encode())
         (self.out / CHECKPOINT).unlink(missing_ok=True)
         return result
+
+    def _tell_thresholds(self, found: Calibration) -> None:
+        """Say which thresholds the weights hold, and what it would take for the others."""
+        if not found.thresholds and not found.unsupported:
+            pattern = self.settings.calibrate_on
+            self.callback.say(f"no thresholds: no held-out identity matches calibrate_on, {pattern!r}")
+        elif found.unsupported:
+            for line in explained(list(found.unsupported.values())):
+                self.callback.say(f"held-out people too few: {line}")
+            stored = ", ".join(f"{t.far:g}" for t in found.thresholds)
+            self.callback.say(
+                f"thresholds stored for FAR {stored}" if stored else "no thresholds; verify needs --threshold"
+            )
 
     def _report(self) -> None:
         if not self._window:
@@ -263,4 +274,5 @@ def _check_state(state: dict[str, Any]) -> None:
     for loss, accuracy in state["window"]:
         check_kinds({"loss": loss, "accuracy": accuracy}, {"loss": number, "accuracy": number})
     if state["best"] is not None:
-        check_kinds(state["best"], {"accuracy": number, "tar": number, "score": number, "network": dict})
+        rates = {"accuracy": number, "tar": number | None, "far": number | None, "score": number}
+        check_kinds(state["best"], {**rates, "network": dict})

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of
 from facever.metrics import best_threshold, pairwise_cosines, tar_at_far
+from facever.metrics.rates import rarest_far
 from facever.scoring import decide
-from facever.training.held_out import tar_by_source
+from facever.training.held_out import by_source, tar_by_source
 
 PAIRS = 6000
+RAREST = 1e-3  # FAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +26,28 @@ class Validation:
     ----------
     accuracy : float
         On at most `PAIRS` pairs, half of them genuine, at their best threshold.
-    tar : float
-        TAR at FAR 1e-3 over all pairs.
+    tar : float or None
+        TAR at `far` over all pairs; None where they are too few for any FAR.
     tar_by_source : dict
-        TAR at FAR 1e-3 within each source, relatives left out.
+        TAR at `far` within each source with pairs enough, relatives left out.
+    far : float or None
+        1e-3, or the rarest above it that all pairs, and those of each source with enough for any, support.
     """
 
     accuracy: float
-    tar: float
+    tar: float | None
     tar_by_source: dict[str, float]
+    far: float | None = RAREST
 
     @property
     def score(self) -> float:
-        """What chooses the best network of a training: the mean of the sources' TAR, so that each counts."""
-        return sum(self.tar_by_source.values()) / len(self.tar_by_source) if self.tar_by_source else self.tar
+        """What chooses the best network of a training: the mean of the sources' TAR, so that each counts.
+
+        The accuracy where there is no TAR.
+        """
+        if self.tar_by_source:
+            return sum(self.tar_by_source.values()) / len(self.tar_by_source)
+        return self.accuracy if self.tar is None else self.tar
 
 
 def validate(
@@ -61,4 +71,9 @@ def validate(
     drawn = [generator.choice(scores, count, replace=False) for scores in (genuine, impostor)]
     cosines, same = np.concatenate(drawn), np.repeat([True, False], count)
     accuracy = float(np.mean(decide(cosines, best_threshold(cosines, same)) == same))
-    return Validation(accuracy, tar_at_far(genuine, impostor, 1e-3), tar_by_source(embeddings, identities, sources))
+    far = rarest_far(len(impostor), RAREST)
+    if far is None:
+        return Validation(accuracy, None, {}, None)
+    apart = by_source(embeddings, identities, sources)
+    far = max(far, *(rarest_far(len(pairs.strangers), RAREST) or far for pairs in apart.values()), far)
+    return Validation(accuracy, tar_at_far(genuine, impostor, far), tar_by_source(apart, far), far)

@@ -24,7 +24,7 @@ from facever.networks import EmbeddingNetwork, build_network
 from facever.weights.known_answer import answer
 from facever.weights.metadata import DIGEST, FORMAT, KEY, WeightsInfo
 from facever.weights.records import WeightsId
-from facever.weights.shipped import find_weights, weights_sha256
+from facever.weights.shipped import find_weights, shipped_folder, weights_sha256
 
 
 def save_weights(path: Path, info: WeightsInfo, network: EmbeddingNetwork, half: bool = True) -> None:
@@ -134,6 +134,7 @@ def _read(path: Path) -> tuple[WeightsInfo, dict[str, Tensor]]:
             )
         if metadata.get(DIGEST) != digest(metadata[KEY], state):
             raise WeightsError(f"{path}: damaged, its content is not what was written; copy it again")
-        return msgspec.convert(fields, WeightsInfo), state
+        info = msgspec.convert(fields, WeightsInfo)
+        return replace(info, file=None if path.parent == shipped_folder() else str(path)), state
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its metadata is broken ({reason_of(error)}); export it again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,7 @@ from facever.weights.thresholds import LowerThreshold, Threshold, check_lower_th
 
 FORMAT = 3
 KEY, DIGEST = "facever", "facever_sha256"
+DEFAULT_FAR = 1e-3
 OPEN_LICENSES = frozenset({"CC0-1.0", "CC-BY-4.0", "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "not stated"})
 
 
@@ -25,7 +27,8 @@ class WeightsInfo:
     """The metadata of a weights file.
 
     `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`, `quality`: None without a
-    calibration. `known_answer`: what the network answers to a drawn input.
+    calibration. `known_answer`: what the network answers to a drawn input. `file`: where the thresholds were read, None
+    for weights that come with facever; not stored.
     """
 
     name: str
@@ -46,9 +49,10 @@ class WeightsInfo:
     quality: Quality | None = None
     known_answer: KnownAnswer | None = None
     lower_thresholds: list[LowerThreshold] = field(default_factory=list)
+    file: str | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, **asdict(self)}
+        return {"format": FORMAT, **{name: value for name, value in asdict(self).items() if name != "file"}}
 
     def __post_init__(self) -> None:
         check_thresholds(self.thresholds)
@@ -59,17 +63,31 @@ class WeightsInfo:
         """Whether the license restricts use."""
         return self.license not in OPEN_LICENSES
 
-    def threshold(self, far: float) -> Threshold:
-        """The stored threshold for that false accept rate. Raises WeightsError where there is none."""
+    @property
+    def holder(self) -> str:
+        """What holds the thresholds, for messages: a file, or the name of weights that come with facever."""
+        return self.file or f"the weights {self.name!r}"
+
+    def threshold(self, far: float | None = None) -> Threshold:
+        """The stored threshold for a false accept rate; without one, for `DEFAULT_FAR`, or else the rarest stored.
+
+        Raises WeightsError where there is none.
+        """
+        wanted = DEFAULT_FAR if far is None else far
         for threshold in self.thresholds:
-            if abs(threshold.far - far) <= 1e-9:
+            if abs(threshold.far - wanted) <= 1e-9:
                 return threshold
-        stored = ", ".join(f"{t.far:g}" for t in self.thresholds) or "none"
-        needed = impostors_needed(far)  # raises for what is no rate
+        if far is None and self.thresholds:
+            return min(self.thresholds, key=lambda each: each.far)
+        needed = impostors_needed(wanted)  # raises for what is no rate
+        rates = sorted((t.far for t in self.thresholds), key=lambda stored: abs(math.log(stored / wanted)))
+        remedy = "no thresholds; give --threshold"
+        if rates:
+            stored = ", ".join(f"{t.far:g}" for t in self.thresholds)
+            remedy = f"no threshold for FAR {wanted:g}, but for {stored}; say --far {rates[0]:g}"
         raise WeightsError(
-            f"the weights {self.name!r} hold no threshold for FAR {far:g} (stored: {stored}); give --threshold, or "
-            f"choose one by facever calibrate, which needs {needed:,} pairs of different people: "
-            f"{people_needed(needed):,} people with a photograph each, or fewer with several"
+            f"{self.holder}: {remedy}, or choose one by facever calibrate, which needs {needed:,} pairs of different "
+            f"people: {people_needed(needed):,} people with a photograph each, or fewer with several"
         )
 
     def lower_threshold(self, frr: float) -> LowerThreshold:
@@ -79,9 +97,16 @@ class WeightsInfo:
                 return threshold
         stored = ", ".join(f"{t.frr:g}" for t in self.lower_thresholds) or "none"
         raise WeightsError(
-            f"the weights {self.name!r} hold no threshold for FRR {frr:g} (stored: {stored}); choose one of these, "
-            "--decide without one, or calibrate by facever calibrate"
+            f"{self.holder}: no threshold for FRR {frr:g} (stored: {stored}); choose one of these, --decide without "
+            "one, or calibrate by facever calibrate"
         )
+
+    def default_rate_note(self) -> str | None:
+        """A sentence where `threshold()` is not that for `DEFAULT_FAR`."""
+        far = self.threshold().far
+        if abs(far - DEFAULT_FAR) <= 1e-9:
+            return None
+        return f"{self.holder}: no threshold for FAR {DEFAULT_FAR:g}; the one for FAR {far:g} decides, the rarest there"
 
     def likelihood_for_prior(self) -> Likelihood:
         """The line that turns a prior into a probability. Raises WeightsError where there is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facever.errors import WeightsError
-from facever.files import sha256_of
+from facever.files import is_url, sha256_of
 
 SUMS = "SHA256SUMS"  # as sha256sum writes it
 
@@ -55,4 +55,6 @@ def find_weights(name_or_path: str | Path) -> Path:
         return path
     if text and path.is_dir():
         raise WeightsError(f"{path} is a folder; name a weights file (.safetensors)")
+    if is_url(text):
+        raise WeightsError(f"{text} is a URL; download the weights, and name the file (or by name: {shipped})")
     raise WeightsError(f"there is no weights file {text!r} ({shipped}); check the path")

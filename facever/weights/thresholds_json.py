@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ def read_thresholds(path: Path, weights: Path, info: WeightsInfo) -> WeightsInfo
             f"{path}: thresholds of other weights ({found.weights.name}, sha256 {found.weights.sha256[:12]}…) than "
             f"{weights}; calibrate these"
         )
-    return with_thresholds(info, found.thresholds, found.likelihood, found.quality, found.lower_thresholds)
+    calibrated = (found.thresholds, found.likelihood, found.quality, found.lower_thresholds)
+    return replace(with_thresholds(info, *calibrated), file=str(path))
 
 
 def _digest(value: dict[str, Any]) -> str:

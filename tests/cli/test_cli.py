@@ -635,9 +635,11 @@ def test_calibrate_stores_the_thresholds_of_the_people_given(
     assert outcome.code == 0
     left_out, *too_few = outcome.err.splitlines()
     assert left_out.startswith(f"photographs left out: 2, the first: {people}/p00/broken.png: not a picture")
-    assert [line[:40] for line in too_few] == [
-        "skipped: FAR 0.001 needs 10,000 pairs of",
-        "skipped: FAR 0.0001 needs 100,000 pairs ",
+    # 16 people * sqrt(10,000 / 1,080) = 48.7, and * sqrt(100,000 / 1,080) = 153.96.
+    assert too_few == [
+        "skipped: FAR 0.001 needs 10,000 pairs of different people, and there are 1,080 of 16 people; 49 people with "
+        "as many photographs each would do",
+        "skipped: FAR 0.0001 needs 100,000 pairs (154 people)",
     ]
     assert outcome.json["weights"] == str(out)
     (stored,) = outcome.json["thresholds"]
@@ -663,8 +665,11 @@ def test_calibrate_with_too_few_people_says_how_many_it_takes(portrait: Path, tm
     tinted_people(tmp_path / "people", portrait, 2, 1)
     outcome = facever("calibrate", "default", tmp_path / "people", "-o", tmp_path / "out" / "mine.safetensors")
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"facever: {tmp_path / 'people'}: FAR 0.01 needs 1,000 pairs of different people")
-    assert "add people and photographs" in outcome.err
+    smallest, others = outcome.err.splitlines()
+    assert smallest.startswith(f"facever: {tmp_path / 'people'}: FAR 0.1 needs 100 pairs of different people")
+    assert smallest.endswith("; it needs genuine pairs too, and there are none; add people and photographs")
+    # One pair of two people: 2 * sqrt(1,000) = 63.2.
+    assert others.startswith("FAR 0.01 needs 1,000 pairs (64 people), FAR 0.001 needs")
     assert not (tmp_path / "out").exists()
 
 
@@ -737,8 +742,10 @@ def test_what_is_no_prior_is_refused(prior: str, hopper: Path) -> None:
     assert "--prior is a probability between 0 and 1" in outcome.err
 
 
-@pytest.mark.slow
-def test_a_rate_that_was_asked_for_and_is_not_supported_is_an_error(portrait: Path, tmp_path: Path) -> None:
+def test_a_rate_that_was_asked_for_and_is_not_supported_is_an_error_before_anything_is_embedded(
+    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "process_files", mock.Mock(side_effect=AssertionError))
     tinted_people(tmp_path / "people", portrait, 5, 2)
     out = tmp_path / "o.json"
     outcome = facever("calibrate", "default", tmp_path / "people", "--thresholds", out, "--far", "0.3", "--far", "1e-3")
@@ -771,6 +778,23 @@ def test_calibrate_takes_a_list_of_pairs(portrait: Path, blank: Path, tmp_path: 
     refused = facever("calibrate", "default", tmp_path / "list.csv", "--thresholds", out, "--only", "a*")
     assert refused.code == 2
     assert "--only" in refused.err
+
+
+@pytest.mark.slow
+def test_verify_takes_the_rarest_stored_rate_and_says_so_and_a_refusal_names_the_file(
+    portrait: Path, hopper: Path, tmp_path: Path
+) -> None:
+    tinted_people(tmp_path / "people", portrait, 6, 3)
+    file = tmp_path / "six.json"
+    done = facever("calibrate", "default", tmp_path / "people", "--thresholds", file, "--json")
+    # 153 pairs less 18 genuine; 10 / 135 = 0.074.
+    assert [(t["far"], t["impostor_pairs"]) for t in done.json["thresholds"]] == [(0.08, 135)]
+    told = facever("verify", hopper, hopper, "--thresholds", file, "--json")
+    assert (told.json["far"], told.json["threshold"]) == (0.08, done.json["thresholds"][0]["cosine"])
+    assert told.err == f"{file}: no threshold for FAR 0.001; the one for FAR 0.08 decides, the rarest there\n"
+    refused = facever("verify", hopper, hopper, "--thresholds", file, "--far", "0.001")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"facever: {file}: no threshold for FAR 0.001, but for 0.08; say --far 0.08, or")
 
 
 def test_verify_at_a_rate_that_is_not_stored_says_what_it_takes(hopper: Path) -> None:

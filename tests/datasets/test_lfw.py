@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 
-from facever.datasets.lfw import read_lfw_pairs
+from facever.datasets.identities import read_identities
+from facever.datasets.lfw import find_pairs_file, read_lfw_pairs
+from facever.datasets.pair_tables import read_pairs
 from facever.datasets.pairs import Pair, photographs
 from facever.errors import DataError
 
@@ -239,3 +242,27 @@ def test_no_person_of_lfw_is_in_two_folds(data_folder: Path) -> None:
     pairs = read_lfw_pairs(data_folder / "pairs.txt", data_folder / "lfw")
     people = [{path.parent for path in photographs(p for p in pairs if p.fold == fold)} for fold in range(10)]
     assert sum(map(len, people)) == len(set().union(*people)) == 4281
+
+
+def test_the_table_of_lfws_pairs_reads_as_the_list_does_also_from_nested_folders(tmp_path: Path, root: Path) -> None:
+    expected = read_lfw_pairs(write(tmp_path, TWO_FOLDS), root)
+    fields = [line.split("\t") for line in TWO_FOLDS.strip().split("\n")[1:]]
+    table = tmp_path / "pairs.csv"
+    table.write_text("\n".join(["name,imagenum1,imagenum2,", *(",".join([*f, ""][:4]) for f in fields)]) + "\n")
+    assert read_lfw_pairs(table, root) == expected
+    assert read_pairs(table, root).pairs == expected
+    nested = tmp_path / "archive" / "lfw-deepfunneled" / "lfw-deepfunneled"
+    shutil.copytree(root, nested)
+    shutil.copy(table, tmp_path / "archive" / "pairs.csv")
+    found = read_lfw_pairs(find_pairs_file(nested), tmp_path / "archive")
+    assert [(p.path_a, p.same, p.fold) for p in found] == [
+        (nested / p.path_a.relative_to(root), p.same, p.fold) for p in expected
+    ]
+    assert read_identities(nested.parent).root == nested
+
+
+def test_a_broken_line_of_the_table_is_named_by_its_number(tmp_path: Path, root: Path) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text("name,imagenum1,imagenum2,\nAnn,1,two,\n")
+    with pytest.raises(DataError, match=r"line 2: 'two' is no picture number"):
+        read_lfw_pairs(table, root)

@@ -58,6 +58,28 @@ def test_paths_start_from_the_named_root_and_stated_people_beat_folders(root: Pa
     assert (pair.path_a, pair.identity_a, pair.identity_b) == (root / "ann/1.jpg", "A", "B")
 
 
+@pytest.mark.parametrize("folders", ["", "probe gallery"])
+def test_where_folders_are_no_people_genuine_pairs_tell_who_is_the_same(folders: str, tmp_path: Path) -> None:
+    # 1, 2 and 3 are one person, by two pairs; 4 has no genuine pair; 5 and 6 are one.
+    left, right = (f"{each}/" for each in folders.split()) if folders else ("", "")
+    rows = [
+        {"path_a": f"{left}{a}.jpg", "path_b": f"{right}{b}.jpg", "same": same}
+        for a, b, same in [(1, 2, 1), (3, 2, 1), (5, 6, 1), (1, 4, 0), (3, 6, 0), (5, 4, 0)]
+    ]
+    for name in {row[side] for row in rows for side in ("path_a", "path_b")}:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    listed = read_pairs(write(tmp_path / "pairs.csv", rows))
+    people = {side: {} for side in ("a", "b")}
+    for pair in listed.pairs:
+        people["a"][pair.path_a.stem], people["b"][pair.path_b.stem] = pair.identity_a, pair.identity_b
+    who = people["a"] | people["b"]
+    assert who["1"] == who["2"] == who["3"]
+    assert who["5"] == who["6"]
+    assert len(set(who.values())) == 3
+    assert not any("contradict" in note for note in listed.notes)
+
+
 def test_without_folds_pairs_are_dealt_so_that_each_fold_has_both_kinds(root: Path) -> None:
     pairs = dealt([Pair(Path("a"), Path("b"), i % 3 == 0, 0) for i in range(90)])
     for fold in range(10):
@@ -77,6 +99,21 @@ def test_without_folds_pairs_are_dealt_so_that_each_fold_has_both_kinds(root: Pa
 def test_a_broken_line_is_named_by_its_number(root: Path, row: dict[str, str], says: str) -> None:
     with pytest.raises(DataError, match=says):
         read_pairs(write(root / "pairs.csv", [ROWS[0], {**ROWS[1], **row}]))
+
+
+def test_a_layout_in_circulation_is_read(root: Path) -> None:
+    rows = [
+        {"file_x": row["path_a"], "file_y": row["path_b"], "Decision": "Yes" if row["same"] == "1" else "No"}
+        for row in ROWS
+    ]
+    listed = read_pairs(write(root / "pairs.csv", rows)).pairs
+    assert [(pair.path_a, pair.path_b, pair.same) for pair in listed] == [
+        (root / "ann/1.jpg", root / "ann/2.jpg", True),
+        (root / "ann/1.jpg", root / "bob/1.jpg", False),
+    ]
+    other = write(root / "other.csv", [{"left": "ann/1.jpg", "right": "ann/2.jpg", "same": "1"}])
+    with pytest.raises(DataError, match=r"rename its columns to path_a, path_b and same \(here: left, right, same\)"):
+        read_pairs(other)
 
 
 def test_a_table_without_a_column_says_which_and_what_it_has(root: Path) -> None:

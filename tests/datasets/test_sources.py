@@ -91,21 +91,21 @@ def test_without_pattern_and_file_all_people_are_of_one_source(tmp_path: Path) -
 
 
 def test_no_first_name_becomes_a_source_of_validation(tmp_path: Path) -> None:
-    # Genuine pairs are 4, 0.5, 3 and 0.5 degrees apart. The nearest strangers, Ann_A at 4 and Bob_C at 3, are 1 degree
-    # apart: two of four genuine pairs are nearer. Among the Anns and among the Bobs alone strangers are far, and all
-    # four are accepted.
-    degrees = {"Ann_A": (0, 4), "Ann_B": (90, 90.5), "Bob_C": (3, 6), "Bob_D": (180, 180.5)}
-    names = [name for name in degrees for _ in range(2)]
-    angles = np.radians([each for pair in degrees.values() for each in pair])
+    # 25 Anns, 14.4 degrees apart, and 25 Bobs, each 1 degree from an Ann. Of 4,900 pairs of strangers 14 may pass at
+    # FAR 0.003, 44 at 0.009, and 75 are nearer than the genuine pairs, 2 degrees apart. Within either half,
+    # strangers are far.
+    people = [(first, i) for first in ("Ann", "Bob") for i in range(25)]
+    names = [f"{first}_{i}" for first, i in people for _ in range(2)]
+    angles = np.radians([14.4 * i + (first == "Bob") + turn for first, i in people for turn in (0, 2)])
     embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     scores = {}
     for pattern in ("", BEFORE_THE_FIRST_UNDERSCORE):
         sources = read_sources(tmp_path, names, pattern)
         validation = validate(embeddings, names, [sources[name] for name in names], seed=0)
         assert validation is not None
-        assert validation.tar == 0.5
+        assert (validation.far, validation.tar) == (0.009 if pattern else 0.003, 0.0)
         scores[pattern] = (validation.tar_by_source, validation.score)
-    assert scores[""] == ({"": 0.5}, 0.5)
+    assert scores[""] == ({"": 0.0}, 0.0)
     assert scores[BEFORE_THE_FIRST_UNDERSCORE] == ({"Ann": 1.0, "Bob": 1.0}, 1.0)
 
 

@@ -19,6 +19,7 @@ from facever.evaluation import PairsResult, PhotoEmbedder, evaluate_embedded
 from facever.faces.cache import EmbeddingCache
 from facever.faces.detection import Face
 from facever.faces.pipeline import EmbeddedFace, Job, PhotoResult
+from facever.reports.tables import pairs_rows
 from facever.weights.alignment import TIGHT_64X56
 from facever.weights.records import WeightsId
 from facever.weights.thresholds import Threshold
@@ -141,6 +142,15 @@ def test_broken_photographs_end_the_evaluation_with_their_number_and_the_first()
     pairs = [*PAIRS, pair("broken.jpg", "0.jpg", True, 0), pair("b/broken.jpg", "0.jpg", True, 0)]
     with pytest.raises(DataError, match=r"^2 photographs can't be read, the first: broken\.jpg: cut off; repair"):
         evaluated(Angles(), pairs)
+
+
+def test_pairs_of_one_person_have_no_interval() -> None:
+    one = [replace(pair, identity_a="ann", identity_b="ann") for pair in PAIRS]
+    result = evaluated(Angles(), one)
+    assert (result.people, result.to_json()["intervals"]["accuracy"]) == (1, [None, None])
+    text = dict(pairs_rows(result, "angles"))
+    assert text["95 % interval"] == "none: it takes pairs of more than one person"
+    assert "nan" not in str(text)
 
 
 def test_a_group_without_a_kind_of_pair_leaves_valid_json() -> None:

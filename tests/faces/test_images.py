@@ -645,6 +645,29 @@ def test_a_jpeg_beyond_the_limit_is_read_at_a_reduced_size_where_that_is_enough(
     assert (found.pixels.shape, found.size, found.reduction) == ((2250, 3000, 3), (12000, 9000), 4)
 
 
+def test_pillow_images_and_files_that_are_open_give_the_pixels_of_the_path(portrait: Path) -> None:
+    expected = load_image(portrait)
+    with Image.open(portrait) as picture:
+        np.testing.assert_array_equal(load_image(picture), expected)
+        np.testing.assert_array_equal(load_image(picture), expected)  # still open, and unchanged
+    with portrait.open("rb") as file:
+        np.testing.assert_array_equal(load_image(file), expected)
+    np.testing.assert_array_equal(load_image(io.BytesIO(portrait.read_bytes())), expected)
+    turned = Image.fromarray(np.array([[[255, 0, 0], [0, 0, 0]]], np.uint8))
+    turned.getexif()[0x0112] = 3
+    assert load_image(turned)[0, 1].tolist() == [255, 0, 0]
+    with portrait.open("r", encoding="latin-1") as text:
+        error = refusal(text)
+    assert (error.source, error.cause) == (str(portrait), "open as text; open it as binary: open(path, 'rb')")
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a.jpg", Path("https://example.org/a.jpg"), "s3://bucket/a.jpg"])
+def test_a_url_is_no_missing_file(url: str | Path) -> None:
+    assert refusal(url).cause == "a URL, not a file; download it, and give the file"
+    with pytest.raises(DataError, match="a URL, not a file"):
+        find_photographs(url)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     error = refusal(tmp_path / "gone.jpg")
     assert error.source == str(tmp_path / "gone.jpg")
@@ -712,7 +735,7 @@ def test_a_name_that_no_file_can_have(path: str) -> None:
     assert "can't be opened" in error.cause
 
 
-@pytest.mark.parametrize("source", [None, 5, [1, 2], Image.new("RGB", (1, 1))])
+@pytest.mark.parametrize("source", [None, 5, [1, 2], object()])
 def test_something_that_is_no_picture_at_all(source: Any) -> None:
     assert f"not {type(source).__name__}" in refusal(source).cause
 

@@ -53,18 +53,29 @@ def test_a_rate_beyond_the_pairs_says_what_it_takes() -> None:
     count = len(set(who))
     # Pairs grow with the square of the people.
     needed = next(n for n in range(10_000) if n * n * impostors >= 100_000 * count * count)
-    assert text == (
+    assert str(text) == (
         f"FAR 0.0001 needs 100,000 pairs of different people, and there are {impostors:,} of {count} people; "
         f"{needed} people with as many photographs each would do"
     )
     assert [t.far for t in found.thresholds] == [1e-2]
 
 
+def test_where_no_default_rate_is_supported_the_rarest_that_is_is_calibrated() -> None:
+    embeddings, who = people(40, 10)
+    found = calibration_of_people(embeddings, [f"p{i}" for i in who], "s", replicates=10)
+    impostors = 40 * 39 // 2 - int((np.bincount(who) * (np.bincount(who) - 1) // 2).sum())
+    (threshold,) = found.thresholds
+    assert threshold.far * impostors >= 10 > (threshold.far - 0.01) * impostors
+    assert list(found.unsupported) == [1e-2, 1e-3, 1e-4]
+    few = calibration_of_people(embeddings[:12], [f"p{i}" for i in who[:12]], "s")
+    assert (few.thresholds, max(few.unsupported)) == ([], 0.1)
+
+
 def test_without_a_genuine_pair_there_is_no_threshold() -> None:
     embeddings, _ = people(60, 60)
     found = calibration_of_people(embeddings, [str(i) for i in range(60)], "s", (1e-2,))
     assert (found.thresholds, found.likelihood) == ([], None)
-    assert "it needs genuine pairs too, and there are none" in found.unsupported[1e-2]
+    assert "it needs genuine pairs too, and there are none" in str(found.unsupported[1e-2])
     alone = calibration_of_people(embeddings, ["one"] * 60, "s", (1e-2,))
     assert (alone.thresholds, alone.likelihood) == ([], None)
 
@@ -81,7 +92,7 @@ def test_listed_pairs_give_the_exact_threshold_and_intervals_over_their_people()
     assert threshold.tar == tar_at_far(cosines[same], cosines[~same], 1e-2)
     low, high = threshold.cosine_interval or (1, -1)
     assert low < threshold.cosine < high
-    assert found.unsupported[1e-3] == "FAR 0.001 needs 10,000 pairs of different people, and there are 2,000"
+    assert str(found.unsupported[1e-3]) == "FAR 0.001 needs 10,000 pairs of different people, and there are 2,000"
     # Normal scores of equal spread: log LR is linear, slope (0.6 - 0.1) / 0.15², zero midway.
     assert found.likelihood is not None
     assert found.likelihood.slope == pytest.approx(0.5 / 0.15**2, rel=0.1)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from facever.training.held_out import held_out_figures, pair_cosines, tar_by_source
-from facever.training.validation import Validation
+from facever.training.held_out import by_source, held_out_figures, pair_cosines, tar_by_source
+from facever.training.validation import Validation, validate
 
 
 def on_circle(*degrees: float) -> np.ndarray:
@@ -52,10 +52,26 @@ def test_each_source_is_judged_by_the_same_threshold_and_supported_rates_only() 
     assert "far_of_relatives" not in figures["easy"]
 
 
-def test_sources_without_pairs_of_both_kinds_are_left_out_and_the_score_is_the_sources_mean() -> None:
-    embeddings = on_circle(0, 0, 90, 90, 45, 50)
-    names = ["a_1", "a_1", "a_2", "a_2", "b_1", "b_1"]
-    found = tar_by_source(embeddings, names, ["a"] * 4 + ["b"] * 2, far=0.5)
-    assert found == {"a": 1.0}
+def test_sources_without_pairs_enough_are_left_out_and_the_score_is_the_sources_mean() -> None:
+    # Source a: ten people, 36 degrees apart; b: one genuine pair and no strangers; c: four strangers, too few for 0.1.
+    embeddings = np.concatenate([on_circle(*np.repeat(np.arange(10) * 36, 2)), on_circle(45, 50, 0, 0, 90, 90)])
+    names = [f"a_{i // 2}" for i in range(20)] + ["b_1", "b_1", "c_1", "c_1", "c_2", "c_2"]
+    apart = by_source(embeddings, names, ["a"] * 20 + ["b"] * 2 + ["c"] * 4)
+    assert tar_by_source(apart, 0.1) == {"a": 1.0}
     assert Validation(0.9, 0.3, {"a": 0.8, "b": 0.4}).score == pytest.approx(0.6)
     assert Validation(0.9, 0.3, {}).score == 0.3
+    assert Validation(0.9, None, {}, None).score == 0.9
+
+
+def test_validation_reads_tar_at_the_rarest_rate_that_its_pairs_support() -> None:
+    def validated(people: int) -> tuple[float | None, float | None]:
+        embeddings = on_circle(*np.repeat(np.arange(people) * 360 / people, 2))
+        found = validate(embeddings, [f"p{i // 2}" for i in range(2 * people)], [""] * 2 * people, seed=0)
+        assert found is not None
+        return found.far, found.tar
+
+    # 2 p photographs have p (2 p - 1) pairs, p of them genuine: 84 impostor pairs, 112, 1,012 and 10,224.
+    assert validated(7) == (None, None)
+    assert validated(8) == (0.09, 1.0)
+    assert validated(23) == (0.01, 1.0)
+    assert validated(72) == (0.001, 1.0)

@@ -300,9 +300,11 @@ def test_a_threshold_is_found_by_its_false_accept_rate(weights: Path, far: float
 
 
 def test_a_threshold_that_is_not_stored_is_refused_with_those_that_are() -> None:
-    with pytest.raises(WeightsError, match=r"'tiny' hold no threshold for FAR 0\.01 \(stored: 0\.001, 0\.0001\)"):
+    with pytest.raises(
+        WeightsError, match=r"'tiny': no threshold for FAR 0\.01, but for 0\.001, 0\.0001; say --far 0\.001"
+    ):
         INFO.threshold(0.01)
-    with pytest.raises(WeightsError, match=r"\(stored: none\); give --threshold"):
+    with pytest.raises(WeightsError, match=r"'tiny': no thresholds; give --threshold"):
         replace(INFO, thresholds=[]).threshold(0.001)
 
 
