@@ -118,7 +118,7 @@ def test_the_example_of_the_help_is_a_valid_command_line(command: str, tmp_path:
 def test_the_exit_codes_stand_where_they_matter() -> None:
     for text in (facever("--help").out, facever("verify", "-h").out):
         assert re.search(
-            r"Exit\s+codes: 0 .* 1 .*different\s+people.* 2 .*bad\s+input.* 3 no\s+face.* 4 .*undecided",
+            r"Exit\s+codes: 0 .* 1 .*different\s+people.* 2 .*bad\s+input.* 3 no\s+face.*4\s+undecided",
             text,
             re.DOTALL,
         )
@@ -834,7 +834,7 @@ def test_import_of_dlib_writes_weights_that_ask_for_a_threshold(dlib_file: Path,
     assert facever("info", out, "--json").json["thresholds"] == []
     refused = facever("verify", hopper, hopper, "--weights", out)
     assert refused.code == 2
-    assert "hold no threshold for FAR 0.001 (stored: none); give --threshold" in refused.err
+    assert "no thresholds; give --threshold" in refused.err
     assert facever("verify", hopper, hopper, "--weights", out, "--threshold", "0.9").code == 0
 
 
