@@ -41,7 +41,7 @@ from facever.errors import FaceverError, SettingError, reason_of
 from facever.faces.memory import keep_freed_memory
 
 EXIT_CODES = """Exit codes: 0 success (verify: same person), 1 different people (verify), 2 usage error or bad input, \
-3 no face found, 4 photograph too poor to decide (verify), 70 a fault of facever's own, 130 interrupted, \
+3 no face found, 4 undecided (verify), 70 a fault of facever's own, 130 interrupted, \
 141 broken pipe, 143 terminated."""
 
 
