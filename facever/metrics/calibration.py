@@ -1,4 +1,4 @@
-"""Calibration on people not trained on: thresholds for stated false accept rates, likelihood ratios, quality.
+"""Calibration on people not trained on: thresholds for stated false accept rates, likelihood ratios, quality, the tail.
 
 Intervals are 95 %, by a bootstrap over identities: see `facever.metrics.bootstrap`.
 """
@@ -21,9 +21,12 @@ from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import PairSample, sample_pairs
 from facever.metrics.quality import QUALITY_FAR, quality_of
 from facever.metrics.rates import Bools
+from facever.metrics.tails import TAIL_EXCESSES, TAIL_RATE, fit_tail
 from facever.scoring import impostors_needed, tar_at_threshold, threshold_at_far
 from facever.weights.records import Likelihood, Quality, Threshold
+from facever.weights.tails import Tail
 
+NO_TAIL = "no tail for search --fpir: the highest cosines of different people are all the same, or of too few people"
 CALIBRATED_FARS = (1e-2, 1e-3, 1e-4)
 
 
@@ -43,6 +46,8 @@ class Calibration:
         What was left out, and anomalies of a list of pairs.
     quality : Quality or None
         None where no norms were given.
+    tail : Tail or None
+        None with too few impostor pairs; a note then says how many it takes.
     """
 
     thresholds: list[Threshold]
@@ -50,6 +55,7 @@ class Calibration:
     unsupported: dict[float, str]
     notes: list[str] = field(default_factory=list)
     quality: Quality | None = None
+    tail: Tail | None = None
 
 
 def calibration_of_people(
@@ -98,10 +104,17 @@ def calibration_of_people(
         Threshold(far, cosine, source, impostors, found.tar_at_far(far))
         for far, cosine in zip(supported, cosines, strict=True)
     ]
-    sample = sample_pairs(embeddings, who, found) if supported else None
+    notes = _tail_notes(impostors)
+    sample = sample_pairs(embeddings, who, found) if supported or not notes else None
+    tail = None
     if sample is not None:
-        points = OperatingPoints(*sample, tuple(supported), tuple(cosines), np.bincount(who))
+        counts = np.bincount(who)
+        points = OperatingPoints(*sample, tuple(supported), tuple(cosines), counts)
         thresholds = _with_intervals(thresholds, points, len(names), replicates)
+        if not notes:
+            start = found.threshold_at_far(TAIL_RATE)
+            tail = fit_tail(sample[1], start, len(names), source, impostors, counts, replicates)
+            notes = [] if tail is not None else [NO_TAIL]
     if look_alikes is not None:
         thresholds = [_among_look_alikes(each, found, look_alikes, within_groups, replicates) for each in thresholds]
     scores, counts, same = found.scores()
@@ -109,7 +122,7 @@ def calibration_of_people(
     quality = None
     if norms is not None:
         quality = quality_of(norms, embeddings, identities, source, found.threshold_at_far(QUALITY_FAR))
-    return Calibration(thresholds, line, unsupported, quality=quality)
+    return Calibration(thresholds, line, unsupported, notes, quality, tail)
 
 
 def calibration_of_pairs(
@@ -140,11 +153,17 @@ def calibration_of_pairs(
     for far in supported:
         cosine = threshold_at_far(impostor, far)
         thresholds.append(Threshold(far, cosine, source, impostor.size, tar_at_threshold(genuine, cosine)))
+    genuine_pairs, impostor_pairs = (_listed(cosines[kind], people, kind) for kind in (same, ~same))
     if supported:
-        genuine_pairs, impostor_pairs = (_listed(cosines[kind], people, kind) for kind in (same, ~same))
         points = OperatingPoints(genuine_pairs, impostor_pairs, tuple(supported), tuple(t.cosine for t in thresholds))
         thresholds = _with_intervals(thresholds, points, people.count, replicates)
-    return Calibration(thresholds, fit_likelihood_or_none(genuine, impostor, source), unsupported)
+    notes, tail = _tail_notes(impostor.size), None
+    if not notes:
+        start = threshold_at_far(impostor, TAIL_RATE)
+        tail = fit_tail(impostor_pairs, start, people.count, source, impostor.size, None, replicates)
+        notes = [] if tail is not None else [NO_TAIL]
+    line = fit_likelihood_or_none(genuine, impostor, source)
+    return Calibration(thresholds, line, unsupported, notes, tail=tail)
 
 
 def _among_look_alikes(
@@ -174,6 +193,14 @@ def _by_support(
             text += f" of {people:,} people; {more:,} people with as many photographs each would do"
         unsupported[far] = text if genuine else f"{text}; it needs genuine pairs too, and there are none"
     return supported, unsupported
+
+
+def _tail_notes(impostors: int) -> list[str]:
+    """Why there is no tail, if the pairs are too few for one."""
+    needed = impostors_needed(TAIL_RATE, TAIL_EXCESSES)
+    if impostors >= needed:
+        return []
+    return [f"no tail for search --fpir: it needs {needed:,} pairs of different people, and there are {impostors:,}"]
 
 
 def _listed(cosines: NDArray[np.float64], people: People, kind: Bools) -> PairSample:

@@ -171,7 +171,7 @@ class Session:
                 self.callback.say(f"no thresholds: no held-out identity matches calibrate_on, {pattern!r}")
             elif len(found.thresholds) < len(CALIBRATED_FARS):
                 self.callback.say("too few held-out pairs for some thresholds; verify needs --threshold at those rates")
-            calibrated = with_thresholds(info, found.thresholds, found.likelihood, found.quality)
+            calibrated = with_thresholds(info, found.thresholds, found.likelihood, found.quality, found.tail)
             export_weights(weights, calibrated, state)
         self.log.write(self.out / LOG)
         accuracy, tar = self.best["accuracy"], self.best["tar"]

@@ -20,6 +20,7 @@ from facever.weights.records import (
     WeightsId,
     check_thresholds,
 )
+from facever.weights.tails import Tail
 
 FORMAT = 3
 KEY, DIGEST = "facever", "facever_sha256"
@@ -30,8 +31,8 @@ OPEN_LICENSES = frozenset({"CC0-1.0", "CC-BY-4.0", "MIT", "Apache-2.0", "BSD-2-C
 class WeightsInfo:
     """The metadata of a weights file.
 
-    `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`, `quality`: None without a
-    calibration. `known_answer`: what the network answers to a drawn input.
+    `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`, `quality`, `tail`: None
+    without a calibration. `known_answer`: what the network answers to a drawn input.
     """
 
     name: str
@@ -51,6 +52,7 @@ class WeightsInfo:
     likelihood: Likelihood | None = None
     quality: Quality | None = None
     known_answer: KnownAnswer | None = None
+    tail: Tail | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
@@ -75,6 +77,16 @@ class WeightsInfo:
             f"choose one by facever calibrate, which needs {needed:,} pairs of different people: "
             f"{people_needed(needed):,} people with a photograph each, or fewer with several"
         )
+
+    def search_threshold(self, fmr: float) -> float:
+        """The cosine with a false match rate in (0, 1), by the tail. Raises WeightsError where it is unknown."""
+        why = "they hold no tail of impostor cosines" if self.tail is None else self.tail.why_unsupported(fmr)
+        if self.tail is None or why:
+            raise WeightsError(
+                f"the weights {self.name!r} can't promise a false match rate of {fmr:.2g}: {why}; calibrate them on "
+                "more people by facever calibrate, ask for a higher --fpir, or give a cosine by --threshold"
+            )
+        return self.tail.cosine(fmr)
 
     def likelihood_for_prior(self) -> Likelihood:
         """The line that turns a prior into a probability. Raises WeightsError where there is none."""
@@ -121,9 +133,10 @@ def with_thresholds(
     thresholds: list[Threshold],
     likelihood: Likelihood | None = None,
     quality: Quality | None = None,
+    tail: Tail | None = None,
 ) -> WeightsInfo:
-    """A copy of the metadata with other thresholds and the likelihood that belongs to them.
+    """A copy of the metadata with other thresholds, and the likelihood and tail that belong to them.
 
     The quality record stays unless another is given: it does not depend on the thresholds.
     """
-    return replace(info, thresholds=thresholds, likelihood=likelihood, quality=quality or info.quality)
+    return replace(info, thresholds=thresholds, likelihood=likelihood, quality=quality or info.quality, tail=tail)

@@ -1,4 +1,4 @@
-"""A calibration as a small JSON file beside unchanged weights: thresholds, likelihood ratio, quality."""
+"""A calibration as a small JSON file beside unchanged weights: thresholds, likelihood ratio, quality, tail."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from facever.errors import DataError, reason_of
 from facever.files import sha256_of, write_json
 from facever.weights.metadata import WeightsInfo, versions, with_thresholds
 from facever.weights.records import Likelihood, Quality, Threshold, WeightsId, check_thresholds
+from facever.weights.tails import Tail
 
 FORMAT = 3
 
@@ -24,6 +25,7 @@ class _Calibration:
     thresholds: list[Threshold]
     likelihood: Likelihood | None
     quality: Quality | None
+    tail: Tail | None = None
 
     def __post_init__(self) -> None:
         check_thresholds(self.thresholds)
@@ -36,6 +38,7 @@ def write_thresholds(
     thresholds: list[Threshold],
     line: Likelihood | None,
     quality: Quality | None = None,
+    tail: Tail | None = None,
 ) -> None:
     """Write a calibration with the hash of its weights, whole or not at all. Raises OutputError."""
     value: dict[str, Any] = {
@@ -44,6 +47,7 @@ def write_thresholds(
         "thresholds": [asdict(threshold) for threshold in thresholds],
         "likelihood": None if line is None else asdict(line),
         "quality": None if quality is None else asdict(quality),
+        "tail": None if tail is None else asdict(tail),
         "versions": versions(),
     }
     write_json(path, {**value, "sha256": _digest(value)})
@@ -72,7 +76,7 @@ def read_thresholds(path: Path, weights: Path, info: WeightsInfo) -> WeightsInfo
             f"{path}: thresholds of other weights ({found.weights.name}, sha256 {found.weights.sha256[:12]}…) than "
             f"{weights}; calibrate these"
         )
-    return with_thresholds(info, found.thresholds, found.likelihood, found.quality)
+    return with_thresholds(info, found.thresholds, found.likelihood, found.quality, found.tail)
 
 
 def _digest(value: dict[str, Any]) -> str:
