@@ -1,4 +1,4 @@
-"""Calibration on people not trained on: thresholds for stated false accept rates, likelihood ratios, quality.
+"""Calibration on people not trained on: thresholds for stated false accept rates, likelihood ratios, quality, the tail.
 
 Intervals are 95 %, by a bootstrap over identities: see `facever.metrics.bootstrap`.
 """
@@ -22,6 +22,7 @@ from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import PairSample, sample_pairs
 from facever.metrics.quality import QUALITY_FAR, quality_of
 from facever.metrics.rates import HIGHEST_FAR, Bools, rarest_far
+from facever.metrics.tails import TAIL_EXCESSES, TAIL_RATE, fit_tail
 from facever.scoring import (
     far_at_threshold,
     impostors_needed,
@@ -30,8 +31,10 @@ from facever.scoring import (
     threshold_at_frr,
 )
 from facever.weights.records import Likelihood, Quality
+from facever.weights.tails import Tail
 from facever.weights.thresholds import LowerThreshold, Threshold
 
+NO_TAIL = "no tail for search --fpir: the highest cosines of different people are all the same, or of too few people"
 CALIBRATED_FARS = (1e-2, 1e-3, 1e-4)
 CALIBRATED_FRRS = (0.1, 0.05, 0.02, 0.01)
 
@@ -103,6 +106,8 @@ class Calibration:
         What was left out, and anomalies of a list of pairs.
     quality : Quality or None
         None where no norms were given.
+    tail : Tail or None
+        None with too few impostor pairs; a note then says how many it takes.
     lower_thresholds : list of LowerThreshold
         One for each of `CALIBRATED_FRRS` that the genuine pairs support, with ten expected false rejects.
     """
@@ -112,6 +117,7 @@ class Calibration:
     unsupported: dict[float, Unsupported]
     notes: list[str] = field(default_factory=list)
     quality: Quality | None = None
+    tail: Tail | None = None
     lower_thresholds: list[LowerThreshold] = field(default_factory=list)
 
 
@@ -162,10 +168,17 @@ def calibration_of_people(
         Threshold(far, cosine, source, impostors, found.tar_at_far(far))
         for far, cosine in zip(supported, cosines, strict=True)
     ]
-    sample = sample_pairs(embeddings, who, found) if supported else None
+    notes = _tail_notes(impostors)
+    sample = sample_pairs(embeddings, who, found) if supported or not notes else None
+    tail = None
     if sample is not None:
-        points = OperatingPoints(*sample, tuple(supported), tuple(cosines), np.bincount(who))
+        counts = np.bincount(who)
+        points = OperatingPoints(*sample, tuple(supported), tuple(cosines), counts)
         thresholds = _with_intervals(thresholds, points, len(names), replicates)
+        if not notes:
+            start = found.threshold_at_far(TAIL_RATE)
+            tail = fit_tail(sample[1], start, len(names), source, impostors, counts, replicates)
+            notes = [] if tail is not None else [NO_TAIL]
     if look_alikes is not None:
         thresholds = [_among_look_alikes(each, found, look_alikes, within_groups, replicates) for each in thresholds]
     scores, counts, same = found.scores()
@@ -177,7 +190,7 @@ def calibration_of_people(
         LowerThreshold(frr, cosine := found.threshold_at_frr(frr), source, found.genuine_pairs, found.far_at(cosine))
         for frr in _supported_frrs(found.genuine_pairs)
     ]
-    return Calibration(thresholds, line, unsupported, quality=quality, lower_thresholds=lower)
+    return Calibration(thresholds, line, unsupported, notes, quality, tail, lower)
 
 
 def calibration_of_pairs(
@@ -208,8 +221,8 @@ def calibration_of_pairs(
     for far in supported:
         cosine = threshold_at_far(impostor, far)
         thresholds.append(Threshold(far, cosine, source, impostor.size, tar_at_threshold(genuine, cosine)))
+    genuine_pairs, impostor_pairs = (_listed(cosines[kind], people, kind) for kind in (same, ~same))
     if supported:
-        genuine_pairs, impostor_pairs = (_listed(cosines[kind], people, kind) for kind in (same, ~same))
         points = OperatingPoints(genuine_pairs, impostor_pairs, tuple(supported), tuple(t.cosine for t in thresholds))
         thresholds = _with_intervals(thresholds, points, people.count, replicates)
     lower = [
@@ -218,8 +231,13 @@ def calibration_of_pairs(
         )
         for frr in _supported_frrs(genuine.size if impostor.size else 0)
     ]
+    notes, tail = _tail_notes(impostor.size), None
+    if not notes:
+        start = threshold_at_far(impostor, TAIL_RATE)
+        tail = fit_tail(impostor_pairs, start, people.count, source, impostor.size, None, replicates)
+        notes = [] if tail is not None else [NO_TAIL]
     line = fit_likelihood_or_none(genuine, impostor, source)
-    return Calibration(thresholds, line, unsupported, lower_thresholds=lower)
+    return Calibration(thresholds, line, unsupported, notes, tail=tail, lower_thresholds=lower)
 
 
 def _among_look_alikes(
@@ -263,6 +281,14 @@ def by_support(
 
 def _supported_frrs(genuine: int) -> list[float]:
     return [frr for frr in CALIBRATED_FRRS if genuine >= impostors_needed(frr)]  # the same count of errors
+
+
+def _tail_notes(impostors: int) -> list[str]:
+    """Why there is no tail, if the pairs are too few for one."""
+    needed = impostors_needed(TAIL_RATE, TAIL_EXCESSES)
+    if impostors >= needed:
+        return []
+    return [f"no tail for search --fpir: it needs {needed:,} pairs of different people, and there are {impostors:,}"]
 
 
 def _unsupported(far: float, genuine: int, impostors: int, people: int | None) -> Unsupported:

@@ -66,7 +66,7 @@ class OperatingPoints:
         """
         accepted = np.cumsum(self.impostor.counts * drawn[self.impostor.a] * drawn[self.impostor.b])
         own = np.append(0.0, np.cumsum(self.genuine.counts * drawn[self.genuine.a]))
-        total = float(accepted[-1]) if self.photographs is None else _pairs_of_two(drawn * self.photographs)
+        total = float(accepted[-1]) if self.photographs is None else pairs_of_two(drawn * self.photographs)
         if not (total and own[-1]):
             nothing = np.full(len(self.fars), np.nan)
             return nothing, nothing, nothing
@@ -86,7 +86,7 @@ def point_intervals(
     return [PointIntervals(*(interval(values[:, i, k]) for i in range(3))) for k in range(values.shape[2])]
 
 
-def _pairs_of_two(counts: npt.NDArray[np.int64]) -> float:
+def pairs_of_two(counts: npt.NDArray[np.int64]) -> float:
     """Impostor pairs in a replicate with so many photographs per person; copies of one person make none."""
     counts = counts.astype(np.float64)
     return float(counts.sum() ** 2 - (counts**2).sum()) / 2

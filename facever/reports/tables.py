@@ -20,6 +20,7 @@ from facever.metrics.decisions import Decisions
 from facever.metrics.rates import Bools
 from facever.weights.metadata import WeightsInfo, versions
 from facever.weights.records import Quality
+from facever.weights.tails import Tail
 from facever.weights.thresholds import Threshold, WorstGroup
 
 Rows = Sequence[tuple[str, str]]
@@ -268,4 +269,15 @@ def calibration_rows(info: WeightsInfo) -> list[tuple[str, str]]:
                 f"{line.impostor_pairs:,} impostor pairs, {line.source}",
             )
         ]
-    return rows + (_quality_rows(info.quality) if info.quality is not None else [])
+    rows += _quality_rows(info.quality) if info.quality is not None else []
+    return rows + (_tail_rows(info.tail) if info.tail is not None else [])
+
+
+def _tail_rows(tail: Tail) -> list[tuple[str, str]]:
+    """The fitted tail, and the cosines for low rates as far as they are supported."""
+    fitted = f"cosines above {tail.start:.4f}, {100 * tail.rate:.2g} %: shape {tail.shape:.3f}, scale {tail.scale:.4f}"
+    rows = [("tail", f"{fitted}; from {tail.impostor_pairs:,} impostor pairs of {tail.people:,} people, {tail.source}")]
+    for rate, low, high in tail.intervals:
+        if rate < tail.rate and not tail.why_unsupported(rate):
+            rows.append((f"FMR {rate:g} for search", f"{tail.cosine(rate):.4f}, 95 % interval {low:.2g} to {high:.2g}"))
+    return rows

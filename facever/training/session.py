@@ -168,9 +168,8 @@ class Session:
         if len(self.data.held_out):
             found, figures = evaluate_held_out(weights, self.data, self.settings.calibrate_on, self.device)
             self._tell_thresholds(found)
-            calibrated = with_thresholds(
-                info, found.thresholds, found.likelihood, found.quality, found.lower_thresholds
-            )
+            calibration = (found.thresholds, found.likelihood, found.quality, found.tail, found.lower_thresholds)
+            calibrated = with_thresholds(info, *calibration)
             export_weights(weights, calibrated, state)
         self.log.write(self.out / LOG)
         result = TrainingResult(

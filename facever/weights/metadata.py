@@ -14,6 +14,7 @@ from facever.errors import WeightsError
 from facever.scoring import impostors_needed, people_needed
 from facever.weights.alignment import Alignment
 from facever.weights.records import KnownAnswer, Likelihood, Normalization, Quality, WeightsId
+from facever.weights.tails import Tail
 from facever.weights.thresholds import LowerThreshold, Threshold, check_lower_thresholds, check_thresholds
 
 FORMAT = 3
@@ -26,9 +27,9 @@ OPEN_LICENSES = frozenset({"CC0-1.0", "CC-BY-4.0", "MIT", "Apache-2.0", "BSD-2-C
 class WeightsInfo:
     """The metadata of a weights file.
 
-    `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`, `quality`: None without a
-    calibration. `known_answer`: what the network answers to a drawn input. `file`: where the thresholds were read, None
-    for weights that come with facever; not stored.
+    `mirrored`: the feature is the mean of the crop's and its mirror image's. `likelihood`, `quality`, `tail`: None
+    without a calibration. `known_answer`: what the network answers to a drawn input. `file`: where the thresholds were
+    read, None for weights that come with facever; not stored.
     """
 
     name: str
@@ -48,6 +49,7 @@ class WeightsInfo:
     likelihood: Likelihood | None = None
     quality: Quality | None = None
     known_answer: KnownAnswer | None = None
+    tail: Tail | None = None
     lower_thresholds: list[LowerThreshold] = field(default_factory=list)
     file: str | None = field(default=None, compare=False)
 
@@ -108,6 +110,16 @@ class WeightsInfo:
             return None
         return f"{self.holder}: no threshold for FAR {DEFAULT_FAR:g}; the one for FAR {far:g} decides, the rarest there"
 
+    def search_threshold(self, fmr: float) -> float:
+        """The cosine with a false match rate in (0, 1), by the tail. Raises WeightsError where it is unknown."""
+        why = "they hold no tail of impostor cosines" if self.tail is None else self.tail.why_unsupported(fmr)
+        if self.tail is None or why:
+            raise WeightsError(
+                f"the weights {self.name!r} can't promise a false match rate of {fmr:.2g}: {why}; calibrate them on "
+                "more people by facever calibrate, ask for a higher --fpir, or give a cosine by --threshold"
+            )
+        return self.tail.cosine(fmr)
+
     def likelihood_for_prior(self) -> Likelihood:
         """The line that turns a prior into a probability. Raises WeightsError where there is none."""
         if self.likelihood is None:
@@ -153,9 +165,10 @@ def with_thresholds(
     thresholds: list[Threshold],
     likelihood: Likelihood | None = None,
     quality: Quality | None = None,
+    tail: Tail | None = None,
     lower_thresholds: Sequence[LowerThreshold] = (),
 ) -> WeightsInfo:
-    """A copy of the metadata with other thresholds, and the lower ones and the likelihood that belong to them.
+    """A copy of the metadata with other thresholds, and the likelihood and tail that belong to them.
 
     The quality record stays unless another is given: it does not depend on the thresholds.
     """
@@ -164,5 +177,6 @@ def with_thresholds(
         thresholds=thresholds,
         likelihood=likelihood,
         quality=quality or info.quality,
+        tail=tail,
         lower_thresholds=list(lower_thresholds),
     )

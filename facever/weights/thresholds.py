@@ -48,7 +48,7 @@ class WorstGroup:
     far_interval: RateInterval | None = None
 
     def __post_init__(self) -> None:
-        _check_ordered(self.far_interval)
+        check_ordered(self.far_interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Threshold:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.far) and math.isfinite(self.cosine)):
             raise ValueError(f"a threshold of cosine {self.cosine} at FAR {self.far} decides nothing")
-        _check_ordered(self.cosine_interval, self.far_interval)
+        check_ordered(self.cosine_interval, self.far_interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def check_thresholds(thresholds: Sequence[Threshold]) -> None:
             )
 
 
-def _check_ordered(*intervals: tuple[float, float] | None) -> None:
+def check_ordered(*intervals: tuple[float, float] | None) -> None:
     for interval in intervals:
         if interval is not None and not interval[0] <= interval[1]:
             raise ValueError(f"an interval from {interval[0]} to {interval[1]}")

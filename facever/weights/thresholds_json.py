@@ -1,4 +1,4 @@
-"""A calibration as a small JSON file beside unchanged weights: thresholds, likelihood ratio, quality."""
+"""A calibration as a small JSON file beside unchanged weights: thresholds, likelihood ratio, quality, tail."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from facever.errors import DataError, reason_of
 from facever.files import sha256_of, write_json
 from facever.weights.metadata import WeightsInfo, versions, with_thresholds
 from facever.weights.records import Likelihood, Quality, WeightsId
+from facever.weights.tails import Tail
 from facever.weights.thresholds import LowerThreshold, Threshold, check_lower_thresholds, check_thresholds
 
 FORMAT = 4
@@ -27,6 +28,7 @@ class _Calibration:
     lower_thresholds: list[LowerThreshold]
     likelihood: Likelihood | None
     quality: Quality | None
+    tail: Tail | None = None
 
     def __post_init__(self) -> None:
         check_thresholds(self.thresholds)
@@ -40,6 +42,7 @@ def write_thresholds(
     thresholds: list[Threshold],
     line: Likelihood | None,
     quality: Quality | None = None,
+    tail: Tail | None = None,
     lower_thresholds: Sequence[LowerThreshold] = (),
 ) -> None:
     """Write a calibration with the hash of its weights, whole or not at all. Raises OutputError."""
@@ -50,6 +53,7 @@ def write_thresholds(
         "lower_thresholds": [asdict(threshold) for threshold in lower_thresholds],
         "likelihood": None if line is None else asdict(line),
         "quality": None if quality is None else asdict(quality),
+        "tail": None if tail is None else asdict(tail),
         "versions": versions(),
     }
     write_json(path, {**value, "sha256": _digest(value)})
@@ -78,7 +82,7 @@ def read_thresholds(path: Path, weights: Path, info: WeightsInfo) -> WeightsInfo
             f"{path}: thresholds of other weights ({found.weights.name}, sha256 {found.weights.sha256[:12]}…) than "
             f"{weights}; calibrate these"
         )
-    calibrated = (found.thresholds, found.likelihood, found.quality, found.lower_thresholds)
+    calibrated = (found.thresholds, found.likelihood, found.quality, found.tail, found.lower_thresholds)
     return replace(with_thresholds(info, *calibrated), file=str(path))
 
 
