@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from facever import Verifier
+from facever.answer import DECISIONS
 
 
 def main(folder: Path) -> None:
@@ -30,8 +31,7 @@ def main(folder: Path) -> None:
     table = Table("photograph", "and", "cosine", "threshold", "answer")
     for a, b in ((portrait, changed), (portrait, other)):
         answer = verifier.verify(a, b)
-        verdict = "same person" if answer.same else "different people"
-        table.add_row(a.name, b.name, f"{answer.cosine:.3f}", f"{answer.threshold:.3f}", verdict)
+        table.add_row(a.name, b.name, f"{answer.cosine:.3f}", f"{answer.threshold:.3f}", DECISIONS[answer.decision])
     Console().print(table)
     command = Path(sys.executable).with_name("facever")
     print(f"The pictures are in {folder.resolve()}. Try: {command} verify {portrait} {changed}")
