@@ -43,9 +43,11 @@ def draw(file: Path) -> None:
         for kind, color in COLORS.items():
             density = np.array(result["sets"][SHOWN]["densities"][kind])
             edges = np.linspace(-1, 1, len(density) + 1)
-            axes.stairs(density, edges, fill=True, color=color, alpha=0.3, label=f"pairs of {NAMES[kind]}")
+            axes.stairs(density, edges, fill=True, color=color, alpha=0.3)
             axes.stairs(density, edges, color=color)
-        top = axes.get_ylim()[1] * 1.12
+            peak = edges[density.argmax()]
+            axes.text(peak, density.max() + 0.08, f"pairs of {NAMES[kind]}", color=color, ha="center", va="bottom")
+        top = axes.get_ylim()[1] * 1.2
         axes.axvspan(lower, upper, color=GRAY, alpha=0.18, linewidth=0)
         for x in (lower, upper):
             axes.axvline(x, color=GRAY, linewidth=1)
@@ -53,10 +55,10 @@ def draw(file: Path) -> None:
         axes.text((-0.4 + lower) / 2, top * 0.97, "different people", **label)
         axes.text((lower + upper) / 2, top * 0.97, "undecided", **label)
         axes.text((upper + 1) / 2, top * 0.97, "same person", **label)
-        axes.set(xlim=(-0.4, 1), ylim=(0, top), xlabel="cosine", ylabel="density")
+        axes.set(xlim=(-0.4, 1), ylim=(0, top), xlabel="cosine")
         axes.set_xticks([-0.25, 0, lower, upper, 0.75, 1], ["-0.25", "0", f"{lower:.2f}", f"{upper:.2f}", "0.75", "1"])
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.62))
+        axes.set_yticks([])
+        axes.spines[["top", "right", "left"]].set_visible(False)
         figure.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
 
 
