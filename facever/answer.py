@@ -47,6 +47,8 @@ class Answer:
         Of the same person, from the prior and that ratio.
     quality : two floats or Nones
         Percentiles, in [0, 100], of the norms among the identities of the calibration; None without one.
+    warnings : strs
+        What is missing of photographs that were read all the same.
     """
 
     cosine: float
@@ -61,6 +63,7 @@ class Answer:
     log_likelihood_ratio: float | None = None
     probability: float | None = None
     quality: tuple[float | None, float | None] = (None, None)
+    warnings: tuple[str, ...] = ()
 
 
 class Question:
@@ -149,6 +152,7 @@ class Question:
             log_likelihood_ratio=None if line is None else line.log_ratio(cosine),
             probability=None if line is None else line.probability(cosine, self.prior),
             quality=quality,
+            warnings=(*a.warnings, *b.warnings),
         )
 
     def _quality(self, norm: float) -> float | None:

@@ -9,15 +9,18 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
 from facever.answer import Answer, Question
 from facever.errors import FaceverError, ImageError
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.faces.embedder import Embedder
-from facever.faces.images import ImageInput, load_image
+from facever.faces.images import ImageInput, file_content, load_image
 from facever.faces.parallel import left_out, process_files
 from facever.faces.pipeline import EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
-from facever.faces.sources import Decoded, find_photographs, read
+from facever.faces.sources import Decoded, ImageBytes, find_photographs, read
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
 from facever.weights.shipped import find_weights, weights_sha256
@@ -47,6 +50,7 @@ class Verifier:
         detector: DetectorSettings = DetectorSettings(),
         calibration: str | Path | None = None,
         precision: Precision = "auto",
+        strict: bool = False,
     ) -> Verifier:
         """Load weights and detector.
 
@@ -60,6 +64,8 @@ class Verifier:
             A thresholds file that `facever calibrate` wrote for these weights, in place of their own thresholds.
         precision : {"auto", "bf16", "fp32"}
             Inference precision; "auto" is fp32 for two photographs, and the faster one for many.
+        strict : bool
+            Refuse photographs that are cut off; else what there is of them is read, with a warning.
 
         Raises
         ------
@@ -75,7 +81,7 @@ class Verifier:
         computes_in_bf16(precision, chosen)  # refuses an unknown one
         embedder = Embedder.load(path, chosen, "fp32" if precision == "auto" else precision)
         info = embedder.info if calibration is None else read_thresholds(Path(calibration), path, embedder.info)
-        job = Job(output=path, device=str(chosen), detector=detector, precision=precision)
+        job = Job(output=path, device=str(chosen), detector=detector, precision=precision, strict=strict)
         return cls(embedder, job, WeightsId(embedder.info.name, weights_sha256(path)), info)
 
     @property
@@ -220,8 +226,14 @@ class Verifier:
         return Pipeline(replace(self._job, keep_crops=True), self._embedder)
 
     def _result(self, source: ImageInput, rule: FaceRule) -> PhotoResult:
-        if isinstance(source, str | Path):
-            photograph = read(Path(source), self._job.detector.needed)
+        if not isinstance(source, str | Path | bytes | np.ndarray | Image.Image):
+            source, name = file_content(source, None)
+            source = ImageBytes(name, source)  # type: ignore[assignment]
+        elif isinstance(source, bytes):
+            source = ImageBytes("the photograph", source)  # type: ignore[assignment]
+        if isinstance(source, str | Path | ImageBytes):
+            named = Path(source) if isinstance(source, str) else source
+            photograph = read(named, self._job.detector.needed, strict=self._job.strict)
             if isinstance(photograph.image, ImageError):
                 raise photograph.image
         else:

@@ -76,6 +76,7 @@ MinFace = Annotated[
         metavar="N|N%",
     ),
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse photographs that are cut off, instead of a warning.")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Worker processes on the CPU; by default one per core.", min=1, show_default=False),

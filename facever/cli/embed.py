@@ -15,6 +15,7 @@ from facever.cli.common import (
     Force,
     Json,
     MinFace,
+    Strict,
     Weights,
     Workers,
     check_inputs,
@@ -65,6 +66,7 @@ def embed(
     one_file: Annotated[bool, typer.Option("--one-file", help="Write one Parquet file, anew.")] = False,
     force: Force = False,
     min_face: MinFace = "3%",
+    strict: Strict = False,
     device: Device = "auto",
     workers: Workers = None,
     engine: Annotated[str, typer.Option(help="Where to embed: local, or ray for a cluster.")] = "local",
@@ -126,7 +128,7 @@ def embed(
     if found.uris and engine == "local":
         raise DataError(f"{found.uris[0]} is not on this machine; --engine ray downloads it")
     here = device if engine == "local" else "cpu"
-    verifier = Verifier.load(weights, here, detector=DetectorSettings.parse(min_face))
+    verifier = Verifier.load(weights, here, detector=DetectorSettings.parse(min_face), strict=strict)
     start = time.monotonic()
     if not (found.paths or found.uris or found.all_errors()):  # a disk that isn't mounted: nothing to prune by
         raise DataError(f"{folder}: no photographs in it; name a folder that holds some")

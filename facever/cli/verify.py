@@ -13,6 +13,7 @@ from facever.cli.common import (
     Force,
     Json,
     MinFace,
+    Strict,
     Thresholds,
     Weights,
     Workers,
@@ -80,6 +81,7 @@ def verify(
         ),
     ] = None,
     min_face: MinFace = "3%",
+    strict: Strict = False,
     device: Device = "auto",
     workers: Workers = None,
     force: Force = False,
@@ -118,7 +120,7 @@ def verify(
         from facever.reports.answers import check_answers_file
 
         check_answers_file(out, [*([] if pairs is None else [pairs]), *dict.fromkeys(sum(asked, ()))], many, force)
-    verifier = Verifier.load(weights, device, detector=detector, calibration=thresholds)
+    verifier = Verifier.load(weights, device, detector=detector, calibration=thresholds, strict=strict)
     settings = (faces, threshold, far, prior, min_quality)
     if not quiet:
         license_notice(verifier.info)
@@ -140,6 +142,8 @@ def verify(
         return
     ((a, b),) = asked
     answer = verifier.verify(a, b, *settings)  # type: ignore[arg-type]
+    for warning in answer.warnings:
+        say(f"warning: {warning}")
     if json_:
         print_json(asdict(answer))
     else:

@@ -71,6 +71,8 @@ class Decoded(NamedTuple):
         As in `facever.faces.images.Photograph`; `size` is that of `image` by default.
     source : Path, ImageBytes or None
         Where the whole photograph can be read, if `image` is reduced.
+    warning : str or None
+        What is missing of it, as in `facever.faces.images.Photograph`.
     """
 
     name: str
@@ -81,18 +83,20 @@ class Decoded(NamedTuple):
     size: tuple[int, int] | None = None
     reduction: int = 1
     source: Source | None = None
+    warning: str | None = None
 
 
-def read(source: Source, needed: int | None = None, hashed: bool = False) -> Decoded:
-    """Read and decode a photograph; `needed` as for `load_photograph`."""
+def read(source: Source, needed: int | None = None, hashed: bool = False, strict: bool = False) -> Decoded:
+    """Read and decode a photograph; `needed` and `strict` as for `load_photograph`."""
     start = time.perf_counter()
     name = str(source)
     try:
-        pixels, taken, size, reduction = load_photograph(file_of(source), name=name, needed=needed)
+        found = load_photograph(file_of(source), name=name, needed=needed, strict=strict)
     except ImageError as error:
         return Decoded(name, error, time.perf_counter() - start)
     sha256 = content_sha256(source) if hashed else None
-    return Decoded(name, pixels, time.perf_counter() - start, sha256, taken, size, reduction, source)
+    seconds = time.perf_counter() - start
+    return Decoded(name, found.pixels, seconds, sha256, found.taken, found.size, found.reduction, source, found.warning)
 
 
 @dataclass(frozen=True, slots=True)

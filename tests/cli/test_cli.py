@@ -597,6 +597,32 @@ def test_a_table_on_a_terminal_takes_nothing_for_markup() -> None:
 
 
 @pytest.mark.slow
+def test_a_jpeg_that_is_cut_off_below_the_face_is_compared_with_a_warning_and_refused_if_strict(
+    portrait: Path, tmp_path: Path
+) -> None:
+    content = portrait.read_bytes()
+    cut, in_the_face = tmp_path / "cut.jpg", tmp_path / "face.jpg"
+    cut.write_bytes(content[: len(content) * 4 // 5])
+    in_the_face.write_bytes(content[: len(content) * 2 // 5])
+    outcome = facever("verify", portrait, cut, "--json")
+    assert (outcome.code, outcome.json["cosine"]) == (0, pytest.approx(1, abs=1e-3))
+    (warning,) = outcome.json["warnings"]
+    assert warning.startswith(f"{cut}: cut off: ")
+    assert f"warning: {warning}" in outcome.err
+    strict = facever("verify", portrait, cut, "--strict")
+    assert strict.code == 2
+    assert f"{cut}: damaged or cut off" in strict.err
+    assert facever("verify", portrait, in_the_face).code in (2, 3)
+    embedded = facever("embed", tmp_path, "-o", tmp_path / "out.jsonl", "--json")
+    assert embedded.code == 0
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    told = {row["path"]: (row.get("warning") or "", row.get("error")) for row in rows}
+    assert told["cut.jpg"][0].endswith("% of it is missing")
+    assert told["cut.jpg"][1] is None
+    assert told["face.jpg"][1] is not None
+
+
+@pytest.mark.slow
 def test_calibrate_stores_the_thresholds_of_the_people_given(
     portrait: Path, blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
