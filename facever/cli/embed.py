@@ -21,10 +21,11 @@ from facever.cli.common import (
     check_inputs,
     counted,
     print_json,
+    rate_text,
     say,
     watched,
 )
-from facever.files import Kind, printable
+from facever.files import Kind, check_output_folder, is_url, printable
 
 EXAMPLE = "Example: facever embed photographs/ -o photographs.parquet"
 SINGLE_FILES: dict[str, Kind] = {".csv": "csv", ".jsonl": "json"}
@@ -51,7 +52,7 @@ def embed(
         typer.Option(
             "--out",
             "-o",
-            help="Dataset to write or to continue; a single file if it ends in .csv or .jsonl.",
+            help="Dataset (a folder) to write or to continue; a single file if it ends in .csv or .jsonl.",
             show_default="FOLDER.parquet, here",
         ),
     ] = None,
@@ -90,7 +91,7 @@ def embed(
 
     --engine ray embeds on a cluster, and takes a list of photographs elsewhere: a Parquet file with a column path.
     """
-    from facever.errors import SettingError
+    from facever.errors import OutputError, SettingError
     from facever.faces.sources import find_all, listed_paths
     from facever.faces.workers import FEW, warm_up
     from facever.files import check_output
@@ -102,12 +103,16 @@ def embed(
     check_inputs([], weights)
     path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
     kind = SINGLE_FILES.get(path.suffix.lower(), "parquet" if one_file else None)
+    if kind is None and path.suffix.lower() != ".parquet":
+        check_output_folder(path)
     if kind is not None:
         check_output(path, kind, named, force)
         if engine != "local":
             raise SettingError("ray writes a dataset; leave out --one-file, and .csv or .jsonl in --out", "engine")
         if prune or repair:
             raise SettingError("is for a dataset; a single file is written anew", "prune" if prune else "repair")
+    if is_url(path):
+        raise OutputError(f"{path}: a URL, and a dataset is written to this machine's file system; copy it there")
     if engine == "local" and device in ("auto", "cpu") and (workers or len(found.paths)) >= (2 if workers else FEW):
         warm_up()  # while this process imports the same
 
@@ -169,7 +174,6 @@ def embed(
     if counts.unreadable > counts.undecodable:
         count = counts.unreadable - counts.undecodable
         say(f"not readable: {count} of {counts.photographs} photographs; the column error says why")
-    rate = update.embedded / seconds
     if json_:
         told = {**asdict(counts), **asdict(update), "vanished": len(update.vanished)}
         print_json({**told, "seconds": round(seconds, 2), "file": str(path)})
@@ -177,10 +181,16 @@ def embed(
         print(
             f"photographs {counts.photographs}: with a face {counts.with_face}, without {counts.without_face}, "
             f"unreadable {counts.unreadable}; faces {counts.faces}\n"
-            f"embedded {update.embedded} in {seconds:.1f} s, {rate:.0f} photographs/s; unchanged {update.unchanged}\n"
+            f"embedded {update.embedded} in {seconds:.1f} s{_rate(update.embedded, seconds)}; "
+            f"unchanged {update.unchanged}\n"
             f"{printable(str(path))}"
         )
     if not counts.faces:
         raise NoFaceError(
             f"{folder}: no face found in any photograph; use larger, sharper ones or a smaller --min-face"
         )
+
+
+def _rate(embedded: int, seconds: float) -> str:
+    """Such as ", 34 photographs/s"; empty where nothing was embedded."""
+    return f", {rate_text(embedded / seconds)} photographs/s" if embedded else ""

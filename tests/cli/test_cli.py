@@ -536,7 +536,7 @@ def test_eval_lfw_prints_a_table_of_names_and_values(small_lfw: Path, evaluated)
     assert table["pairs"] == "24 (12 genuine), 2 folds"
     assert table["photographs"] == "25, 1 without a detected face"
     assert table["accuracy"].startswith(f"{100 * evaluated[0].json['accuracy']:.2f} ± ")
-    assert table["TAR at FAR 0.001"] == "too few impostor pairs"
+    assert table["TAR at FAR 0.1, 0.01, 0.001, 0.0001, 1e-05"] == "too few impostor pairs"
 
 
 # ---- inspect -------------------------------------------------------------------------------------
@@ -821,7 +821,9 @@ def test_calibrate_refuses_a_share_that_is_none(share: str, tmp_path: Path) -> N
 
 def test_calibrate_says_when_nobody_is_held_out(portrait: Path, tmp_path: Path) -> None:
     tinted_people(tmp_path / "people", portrait, 2, 1)
-    outcome = facever("calibrate", "default", tmp_path / "people", "-o", tmp_path / "o", "--held-out", "1e-9")
+    outcome = facever(
+        "calibrate", "default", tmp_path / "people", "-o", tmp_path / "o.safetensors", "--held-out", "1e-9"
+    )
     assert outcome.code == 2
     assert "nobody is held out" in outcome.err
 
