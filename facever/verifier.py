@@ -205,11 +205,12 @@ class Verifier:
         rule: FaceRule = "all",
         workers: int | None = None,
         through: Through = lambda results, total: results,
+        follow_symlinks: bool = False,
     ) -> Iterator[PhotoResult]:
         """The result for each photograph below a folder, streamed in the order of their paths, without crops.
 
         Folders below it that can't be read, and photographs in formats that can't be decoded here, come first and do
-        not go `through`.
+        not go `through`. `follow_symlinks` as for `facever.faces.sources.find_photographs`.
 
         Raises
         ------
@@ -217,7 +218,7 @@ class Verifier:
             If there is no such folder; at once, before the first result is asked for.
         """
         job = self.job(rule)
-        found = find_photographs(folder)
+        found = find_photographs(folder, follow_symlinks)
         return chain(left_out(found), through(process_files(found.paths, job, workers), len(found.paths)))
 
     @cached_property

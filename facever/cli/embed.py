@@ -70,6 +70,9 @@ def embed(
     strict: Strict = False,
     device: Device = "auto",
     workers: Workers = None,
+    follow_symlinks: Annotated[
+        bool, typer.Option("--follow-symlinks", help="Search folders that symbolic links lead to, too, each once.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="Where to embed: local, or ray for a cluster.")] = "local",
     address: Annotated[
         str | None,
@@ -92,14 +95,14 @@ def embed(
     --engine ray embeds on a cluster, and takes a list of photographs elsewhere: a Parquet file with a column path.
     """
     from facever.errors import OutputError, SettingError
-    from facever.faces.sources import find_all, listed_paths
+    from facever.faces.sources import find_all, ignored_note, listed_paths
     from facever.faces.workers import FEW, warm_up
     from facever.files import check_output
 
     named = [*(photographs or []), *([] if listed is None else listed_paths(listed))]
     if not named:
         raise typer.BadParameter("name a folder, photographs, or --list")
-    folder, found = find_all(named)
+    folder, found = find_all(named, follow_symlinks)
     check_inputs([], weights)
     path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
     kind = SINGLE_FILES.get(path.suffix.lower(), "parquet" if one_file else None)
@@ -169,6 +172,8 @@ def embed(
     if update.vanished:
         done = "their rows were removed" if prune else "their rows stay; --prune removes them"
         say(f"{len(update.vanished)} photographs are gone, the first: {update.vanished[0]}; {done}")
+    if note := ignored_note(found.ignored):
+        say(note)
     if counts.undecodable:
         say(f"{counts.undecodable} HEIC, HEIF or AVIF photographs passed over; {HEIC_REMEDY}")
     if counts.unreadable > counts.undecodable:

@@ -30,7 +30,15 @@ from facever.errors import DataError, FaceverError, ImageError
 from facever.faces import formats
 from facever.faces.formats import photograph_suffixes, undecodable_suffixes
 from facever.faces.images import MAX_PIXELS, header_pixels, load_image, load_photograph
-from facever.faces.sources import Folder, find_photographs, passed_over_note
+from facever.faces.sources import (
+    HIDDEN,
+    LINKED,
+    OTHER_SUFFIX,
+    Folder,
+    find_photographs,
+    ignored_note,
+    passed_over_note,
+)
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 ORIENTATION = 0x0112
@@ -1030,6 +1038,25 @@ def test_links_to_folders_are_not_followed_and_links_to_files_are(tmp_path: Path
     (folder / "elsewhere").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (folder / "c.jpg").symlink_to(tmp_path / "elsewhere" / "b.jpg")
     assert find_photographs(folder) == Folder([folder / "ann" / "a.jpg", folder / "c.jpg"], [], [])
+
+
+def test_links_to_folders_are_followed_on_demand_each_folder_once(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    touch(tmp_path, "photos/ann/a.jpg", "elsewhere/b.jpg")
+    (folder / "ann" / "loop").symlink_to(folder, target_is_directory=True)
+    for name in ("first", "second"):
+        (folder / name).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert find_photographs(folder).ignored == {LINKED: 3}
+    followed = find_photographs(folder, follow_symlinks=True)
+    assert followed == Folder([folder / "ann" / "a.jpg", folder / "first" / "b.jpg"], [], [])
+
+
+def test_what_a_folder_holds_besides_photographs_is_counted_by_reason(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.mov", "notes.txt", ".c.jpg", ".git/d.jpg", "sub/e.JPG", "sub/f")
+    ignored = find_photographs(tmp_path).ignored
+    assert ignored == {HIDDEN: 2, OTHER_SUFFIX: 3}
+    assert ignored_note(ignored) == "passed over: hidden 2, with another suffix 3"
+    assert ignored_note({}) is None
 
 
 def test_an_empty_folder_has_no_photographs(tmp_path: Path) -> None:
