@@ -136,9 +136,9 @@ def check_output(path: Path, kind: Kind, inputs: Iterable[Path] = (), force: boo
         for source in inputs:
             if path.exists() and source.exists() and path.samefile(source):
                 raise OutputError(f"{path} is what is read here; name another file to write")
+        _check_is_file(path)
         if path.suffix.lower() not in _SUFFIXES[kind]:
             raise OutputError(f"{path}: {_KINDS[kind][0]} is written here; name one that ends in {_SUFFIXES[kind][0]}")
-        _check_is_file(path)
         if path.exists() and not os.access(path, os.W_OK):
             raise OutputError(f"{path}: can't be written (no permission); choose another place")
         if not force and not _is_kind(path, kind):

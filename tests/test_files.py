@@ -223,13 +223,15 @@ def test_a_private_file_is_for_its_owner_only(tmp_path: Path, umask: int) -> Non
     ],
 )
 def test_a_file_is_replaced_by_its_own_kind_only(tmp_path: Path, kind: Kind, content: bytes) -> None:
-    for other, written in {"own": content, "empty": b"", "alien": b"\0\x01\x02\x03 nothing known"}.items():
-        (tmp_path / other).write_bytes(written)
-    check_output(tmp_path / "own", kind)
-    check_output(tmp_path / "empty", kind)
-    with pytest.raises(OutputError, match=r"alien is there, and is not .*; name another file, or --force"):
-        check_output(tmp_path / "alien", kind)
-    check_output(tmp_path / "alien", kind, force=True)
+    suffix = {"text": ".md", "page": ".html", "picture": ".png"}.get(kind, f".{kind}")
+    own, empty, alien = (tmp_path / f"{name}{suffix}" for name in ("own", "empty", "alien"))
+    for other, written in {own: content, empty: b"", alien: b"\0\x01\x02\x03 nothing known"}.items():
+        other.write_bytes(written)
+    check_output(own, kind)
+    check_output(empty, kind)
+    with pytest.raises(OutputError, match=r"alien\..* is there, and is not .*; name another file, or --force"):
+        check_output(alien, kind)
+    check_output(alien, kind, force=True)
 
 
 def test_text_whose_first_bytes_end_within_a_character_is_text(tmp_path: Path) -> None:
