@@ -26,7 +26,8 @@ COMMAND_LINE = """\
 # Command line
 
 Every command prints its result on stdout and everything else on stderr. `--json` prints one JSON object instead, for
-scripts. Weights go by name (`default`, `dlib`, `mobilefacenet`, `face-resnet`, `scratch`; see [Models](models.md)) or
+scripts. The suffix of an output file is that of its kind, or it is refused; folders that an output needs are created.
+Weights go by name (`default`, `dlib`, `mobilefacenet`, `face-resnet`, `scratch`; see [Models](models.md)) or
 by the path of a weights file.
 
 This page is the output of `--help`, written by `python docs/generate.py`.

@@ -128,13 +128,17 @@ def check_output(path: Path, kind: Kind, inputs: Iterable[Path] = (), force: boo
     Raises
     ------
     OutputError
-        Also if it is one of the inputs, or, without `force`, a file of another kind.
+        Also if it is one of the inputs, or, without `force`, a file of another kind; if its suffix is not that of the
+        kind; and for a URL.
     """
+    _check_local(path)
     try:
         for source in inputs:
             if path.exists() and source.exists() and path.samefile(source):
                 raise OutputError(f"{path} is what is read here; name another file to write")
         _check_is_file(path)
+        if path.suffix.lower() not in _SUFFIXES[kind]:
+            raise OutputError(f"{path}: {_KINDS[kind][0]} is written here; name one that ends in {_SUFFIXES[kind][0]}")
         if path.exists() and not os.access(path, os.W_OK):
             raise OutputError(f"{path}: can't be written (no permission); choose another place")
         if not force and not _is_kind(path, kind):
@@ -146,6 +150,20 @@ def check_output(path: Path, kind: Kind, inputs: Iterable[Path] = (), force: boo
             pass
     except OSError as error:
         raise OutputError(f"{path}: can't be written ({error.strerror or error}); choose another place") from error
+
+
+def check_output_folder(path: Path) -> None:
+    """Refuse a URL, the name of a file, and what is a file, where a folder is written. Raises OutputError."""
+    _check_local(path)
+    if path.suffix.lower() in _FILE_SUFFIXES and not path.is_dir():
+        raise OutputError(f"{path}: a folder is written here; name one without {path.suffix}")
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file; name a folder to write")
+
+
+def _check_local(path: Path) -> None:
+    if is_url(path):
+        raise OutputError(f"{path}: a URL, and only files on this machine are written; write one, and copy it there")
 
 
 def _check_is_file(path: Path) -> None:
@@ -184,6 +202,19 @@ _KINDS: dict[Kind, tuple[str, Callable[[bytes], bool]]] = {
     "safetensors": ("a weights file", lambda head: head[8:9] == b"{"),
     "text": ("a text file", _is_text),
 }
+
+
+_SUFFIXES: dict[Kind, tuple[str, ...]] = {
+    "csv": (".csv",),
+    "json": (".json", ".jsonl"),
+    "onnx": (".onnx",),
+    "page": (".html",),
+    "parquet": (".parquet",),
+    "picture": (".png",),
+    "safetensors": (".safetensors",),
+    "text": (".md", ".svg", ".toml", ".txt"),
+}
+_FILE_SUFFIXES = frozenset(suffix for each in _SUFFIXES.values() for suffix in each) | {".pt", ".tsv", ".jpg", ".zip"}
 
 
 def write_bytes(path: Path, content: bytes, private: bool = False) -> None:

@@ -127,6 +127,8 @@ class Question:
             decision="undecided" if why else decision,
             why=why,
             notes=[
+                *a.warnings,
+                *b.warnings,
                 *self._about_choice(a, b, cosines, cosine),
                 *_about_face(a, face_a),
                 *_about_face(b, face_b),

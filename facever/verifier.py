@@ -9,15 +9,18 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
 from facever.answer import Answer
 from facever.errors import FaceverError, ImageError
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.faces.embedder import Embedder
-from facever.faces.images import ImageInput, load_image
+from facever.faces.images import ImageInput, file_content, load_image
 from facever.faces.parallel import left_out, process_files
 from facever.faces.pipeline import EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
-from facever.faces.sources import Decoded, find_photographs, read
+from facever.faces.sources import Decoded, ImageBytes, Source, find_photographs, read
 from facever.question import Question
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
@@ -48,6 +51,7 @@ class Verifier:
         detector: DetectorSettings = DetectorSettings(),
         calibration: str | Path | None = None,
         precision: Precision = "auto",
+        strict: bool = False,
     ) -> Verifier:
         """Load weights and detector.
 
@@ -61,6 +65,8 @@ class Verifier:
             A thresholds file that `facever calibrate` wrote for these weights, in place of their own thresholds.
         precision : {"auto", "bf16", "fp32"}
             Inference precision; "auto" is fp32 for two photographs, and the faster one for many.
+        strict : bool
+            Refuse photographs that are cut off; else what there is of them is read, with a warning.
 
         Raises
         ------
@@ -76,7 +82,7 @@ class Verifier:
         computes_in_bf16(precision, chosen)  # refuses an unknown one
         embedder = Embedder.load(path, chosen, "fp32" if precision == "auto" else precision)
         info = embedder.info if calibration is None else read_thresholds(Path(calibration), path, embedder.info)
-        job = Job(output=path, device=str(chosen), detector=detector, precision=precision)
+        job = Job(output=path, device=str(chosen), detector=detector, precision=precision, strict=strict)
         return cls(embedder, job, WeightsId(embedder.info.name, weights_sha256(path)), info)
 
     @property
@@ -207,11 +213,12 @@ class Verifier:
         rule: FaceRule = "all",
         workers: int | None = None,
         through: Through = lambda results, total: results,
+        follow_symlinks: bool = False,
     ) -> Iterator[PhotoResult]:
         """The result for each photograph below a folder, streamed in the order of their paths, without crops.
 
         Folders below it that can't be read, and photographs in formats that can't be decoded here, come first and do
-        not go `through`.
+        not go `through`. `follow_symlinks` as for `facever.faces.sources.find_photographs`.
 
         Raises
         ------
@@ -219,7 +226,7 @@ class Verifier:
             If there is no such folder; at once, before the first result is asked for.
         """
         job = self.job(rule)
-        found = find_photographs(folder)
+        found = find_photographs(folder, follow_symlinks)
         return chain(left_out(found), through(process_files(found.paths, job, workers), len(found.paths)))
 
     @cached_property
@@ -228,10 +235,22 @@ class Verifier:
         return Pipeline(replace(self._job, keep_crops=True), self._embedder)
 
     def _result(self, source: ImageInput, rule: FaceRule = "all") -> PhotoResult:
-        if isinstance(source, str | Path):
-            photograph = read(Path(source), self._job.detector.needed)
+        if (file := _file_of(source)) is None:
+            photograph = Decoded("the photograph", load_image(source))
+        else:
+            photograph = read(file, self._job.detector.needed, strict=self._job.strict)
             if isinstance(photograph.image, ImageError):
                 raise photograph.image
-        else:
-            photograph = Decoded("the photograph", load_image(source))
         return self._pipeline([photograph], rule)[0]
+
+
+def _file_of(source: ImageInput) -> Source | None:
+    """The file, or the content of one, that a photograph is; None for pixels."""
+    if isinstance(source, np.ndarray | Image.Image):
+        return None
+    if isinstance(source, bytes):
+        return ImageBytes("the photograph", source)
+    if isinstance(source, str | Path):
+        return Path(source)
+    content, name = file_content(source, None)
+    return ImageBytes(name, content)

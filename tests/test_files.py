@@ -16,7 +16,17 @@ import pytest
 
 from facever.caches import private_folder
 from facever.errors import OutputError
-from facever.files import Kind, _sweep, atomic_write, check_output, sha256_of, write_bytes, write_json
+from facever.files import (
+    Kind,
+    _sweep,
+    atomic_write,
+    check_output,
+    check_output_folder,
+    is_url,
+    sha256_of,
+    write_bytes,
+    write_json,
+)
 
 resource = pytest.importorskip("resource")  # POSIX
 
@@ -213,13 +223,15 @@ def test_a_private_file_is_for_its_owner_only(tmp_path: Path, umask: int) -> Non
     ],
 )
 def test_a_file_is_replaced_by_its_own_kind_only(tmp_path: Path, kind: Kind, content: bytes) -> None:
-    for other, written in {"own": content, "empty": b"", "alien": b"\0\x01\x02\x03 nothing known"}.items():
-        (tmp_path / other).write_bytes(written)
-    check_output(tmp_path / "own", kind)
-    check_output(tmp_path / "empty", kind)
-    with pytest.raises(OutputError, match=r"alien is there, and is not .*; name another file, or --force"):
-        check_output(tmp_path / "alien", kind)
-    check_output(tmp_path / "alien", kind, force=True)
+    suffix = {"text": ".md", "page": ".html", "picture": ".png"}.get(kind, f".{kind}")
+    own, empty, alien = (tmp_path / f"{name}{suffix}" for name in ("own", "empty", "alien"))
+    for other, written in {own: content, empty: b"", alien: b"\0\x01\x02\x03 nothing known"}.items():
+        other.write_bytes(written)
+    check_output(own, kind)
+    check_output(empty, kind)
+    with pytest.raises(OutputError, match=r"alien\..* is there, and is not .*; name another file, or --force"):
+        check_output(alien, kind)
+    check_output(alien, kind, force=True)
 
 
 def test_text_whose_first_bytes_end_within_a_character_is_text(tmp_path: Path) -> None:
@@ -259,3 +271,29 @@ with atomic_write(Path({str(tmp_path / "a.txt")!r})) as temporary:
         assert in_use in names_in(tmp_path)
     assert names_in(tmp_path) == [".mine.part", "b.txt", "c.txt"]
     assert left.startswith(".a.txt.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("onnx", "m.csv"), ("csv", "scores.parquet"), ("json", "t.toml"), ("picture", "a.jpg"), ("text", "a")],
+)
+def test_a_file_of_another_suffix_than_its_kinds_is_refused(kind: Kind, name: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=rf"{name}: an? .* is written here; name one that ends in \."):
+        check_output(tmp_path / name, kind)
+
+
+@pytest.mark.parametrize("name", ["run.safetensors", "report.html", "faces.tsv"])
+def test_a_folder_that_is_called_like_a_file_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="a folder is written here; name one without"):
+        check_output_folder(tmp_path / name)
+    check_output_folder(tmp_path / "v1.2")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a.json", "https://example.org/a.json"])
+def test_a_url_is_no_place_to_write(url: str) -> None:
+    for check in (lambda path: check_output(path, "json"), check_output_folder):
+        with pytest.raises(OutputError, match="a URL, and only files on this machine are written"):
+            check(Path(url))
+    assert is_url(url)
+    assert not any(map(is_url, ("a.json", "/s3:/a", "C:/a.json", "file:///a.json", "a b:/c")))

@@ -144,7 +144,10 @@ def _version(wanted: bool) -> None:
 def options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Face verification: are these two photographs of the same person?"""
+    """Face verification: are these two photographs of the same person?
+
+    Folders that an output needs are created.
+    """
 
 
 def main() -> None:

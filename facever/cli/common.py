@@ -80,6 +80,7 @@ TryRotations = Annotated[
     bool,
     typer.Option("--try-rotations", help="Look for faces turned by 90, 180 and 270 degrees where no face is certain."),
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse photographs that are cut off, instead of a warning.")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Worker processes on the CPU; by default one per core.", min=1, show_default=False),
@@ -120,6 +121,15 @@ def print_json(value: dict[str, Any]) -> None:
     print(json.dumps(value, indent=2))
 
 
+def rate_text(rate: float) -> str:
+    """A rate a second, to two digits where it is small.
+
+    >>> rate_text(37.4), rate_text(0.042), rate_text(1.0)
+    ('37', '0.042', '1')
+    """
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A progress bar on stderr, on a terminal only, whatever FORCE_COLOR makes rich believe."""
@@ -149,7 +159,7 @@ def watched(total: int, description: str) -> Iterator[Callable[[int], None]]:
 
         def watch(done: int) -> None:
             rate = done / max(time.monotonic() - start, 1e-9)
-            progress.update(task, completed=done, note=f"{rate:.0f}/s")
+            progress.update(task, completed=done, note=f"{rate_text(rate)}/s")
 
         yield watch
 

@@ -15,16 +15,18 @@ from facever.cli.common import (
     Force,
     Json,
     MinFace,
+    Strict,
     TryRotations,
     Weights,
     Workers,
     check_inputs,
     counted,
     print_json,
+    rate_text,
     say,
     watched,
 )
-from facever.files import Kind, printable
+from facever.files import Kind, check_output_folder, is_url, printable
 
 EXAMPLE = "Example: facever embed photographs/ -o photographs.parquet"
 SINGLE_FILES: dict[str, Kind] = {".csv": "csv", ".jsonl": "json"}
@@ -51,7 +53,7 @@ def embed(
         typer.Option(
             "--out",
             "-o",
-            help="Dataset to write or to continue; a single file if it ends in .csv or .jsonl.",
+            help="Dataset (a folder) to write or to continue; a single file if it ends in .csv or .jsonl.",
             show_default="FOLDER.parquet, here",
         ),
     ] = None,
@@ -67,8 +69,12 @@ def embed(
     force: Force = False,
     min_face: MinFace = "3%",
     try_rotations: TryRotations = False,
+    strict: Strict = False,
     device: Device = "auto",
     workers: Workers = None,
+    follow_symlinks: Annotated[
+        bool, typer.Option("--follow-symlinks", help="Search folders that symbolic links lead to, too, each once.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="Where to embed: local, or ray for a cluster.")] = "local",
     address: Annotated[
         str | None,
@@ -90,24 +96,28 @@ def embed(
 
     --engine ray embeds on a cluster, and takes a list of photographs elsewhere: a Parquet file with a column path.
     """
-    from facever.errors import SettingError
-    from facever.faces.sources import find_all, listed_paths
+    from facever.errors import OutputError, SettingError
+    from facever.faces.sources import find_all, ignored_note, listed_paths
     from facever.faces.workers import FEW, warm_up
     from facever.files import check_output
 
     named = [*(photographs or []), *([] if listed is None else listed_paths(listed))]
     if not named:
         raise typer.BadParameter("name a folder, photographs, or --list")
-    folder, found = find_all(named)
+    folder, found = find_all(named, follow_symlinks)
     check_inputs([], weights)
     path = out or Path(f"{folder.resolve().name or 'embeddings'}.parquet")
     kind = SINGLE_FILES.get(path.suffix.lower(), "parquet" if one_file else None)
+    if kind is None and path.suffix.lower() != ".parquet":
+        check_output_folder(path)
     if kind is not None:
         check_output(path, kind, named, force)
         if engine != "local":
             raise SettingError("ray writes a dataset; leave out --one-file, and .csv or .jsonl in --out", "engine")
         if prune or repair:
             raise SettingError("is for a dataset; a single file is written anew", "prune" if prune else "repair")
+    if is_url(path):
+        raise OutputError(f"{path}: a URL, and a dataset is written to this machine's file system; copy it there")
     if engine == "local" and device in ("auto", "cpu") and (workers or len(found.paths)) >= (2 if workers else FEW):
         warm_up()  # while this process imports the same
 
@@ -128,7 +138,8 @@ def embed(
     if found.uris and engine == "local":
         raise DataError(f"{found.uris[0]} is not on this machine; --engine ray downloads it")
     here = device if engine == "local" else "cpu"
-    verifier = Verifier.load(weights, here, detector=DetectorSettings.parse(min_face, try_rotations))
+    settings = DetectorSettings.parse(min_face, try_rotations)
+    verifier = Verifier.load(weights, here, detector=settings, strict=strict)
     start = time.monotonic()
     if not (found.paths or found.uris or found.all_errors()):  # a disk that isn't mounted: nothing to prune by
         raise DataError(f"{folder}: no photographs in it; name a folder that holds some")
@@ -164,12 +175,13 @@ def embed(
     if update.vanished:
         done = "their rows were removed" if prune else "their rows stay; --prune removes them"
         say(f"{len(update.vanished)} photographs are gone, the first: {update.vanished[0]}; {done}")
+    if note := ignored_note(found.ignored):
+        say(note)
     if counts.undecodable:
         say(f"{counts.undecodable} HEIC, HEIF or AVIF photographs passed over; {HEIC_REMEDY}")
     if counts.unreadable > counts.undecodable:
         count = counts.unreadable - counts.undecodable
         say(f"not readable: {count} of {counts.photographs} photographs; the column error says why")
-    rate = update.embedded / seconds
     if json_:
         told = {**asdict(counts), **asdict(update), "vanished": len(update.vanished)}
         print_json({**told, "seconds": round(seconds, 2), "file": str(path)})
@@ -177,10 +189,16 @@ def embed(
         print(
             f"photographs {counts.photographs}: with a face {counts.with_face}, without {counts.without_face}, "
             f"unreadable {counts.unreadable}; faces {counts.faces}\n"
-            f"embedded {update.embedded} in {seconds:.1f} s, {rate:.0f} photographs/s; unchanged {update.unchanged}\n"
+            f"embedded {update.embedded} in {seconds:.1f} s{_rate(update.embedded, seconds)}; "
+            f"unchanged {update.unchanged}\n"
             f"{printable(str(path))}"
         )
     if not counts.faces:
         raise NoFaceError(
             f"{folder}: no face found in any photograph; use larger, sharper ones or a smaller --min-face"
         )
+
+
+def _rate(embedded: int, seconds: float) -> str:
+    """Such as ", 34 photographs/s"; empty where nothing was embedded."""
+    return f", {rate_text(embedded / seconds)} photographs/s" if embedded else ""

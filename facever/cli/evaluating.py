@@ -21,8 +21,9 @@ def through(results: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]
 
 def check_report(folder: Path, inputs: list[Path], force: bool) -> None:
     """Check that a report can be written into a folder. Raises OutputError."""
-    from facever.files import check_output
+    from facever.files import check_output, check_output_folder
 
+    check_output_folder(folder)
     check_output(folder / "index.html", "page", inputs, force)
     check_output(folder / "result.json", "json", inputs, force)
 

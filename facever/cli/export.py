@@ -36,7 +36,7 @@ def export(
     """
     from facever.errors import SettingError
     from facever.faces.detection_onnx import NAMES, export_detector
-    from facever.files import check_output
+    from facever.files import check_output, check_output_folder
     from facever.reports.tables import print_table
     from facever.weights.onnx_export import export_embedder
     from facever.weights.shipped import find_weights
@@ -44,6 +44,7 @@ def export(
     if detector:
         if weights is not None:
             raise SettingError("has networks of its own; drop the weights", "detector")
+        check_output_folder(out)
         for name in NAMES:
             check_output(out / name, "onnx", force=force)
         written = export_detector(out)

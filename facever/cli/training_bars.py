@@ -6,7 +6,7 @@ from types import TracebackType
 
 from rich.progress import TaskID
 
-from facever.cli.common import progress_bar, say
+from facever.cli.common import progress_bar, rate_text, say
 from facever.training.callbacks import Callback, Progress
 from facever.training.validation import Validation
 
@@ -48,7 +48,7 @@ class TrainingBars(Callback):
     def progress(self, progress: Progress) -> None:
         note = (
             f"epoch {progress.epoch}  loss {progress.loss:.3f}  accuracy {100 * progress.accuracy:.1f} %  "
-            f"{progress.photographs_per_second:.0f} photographs/s"
+            f"{rate_text(progress.photographs_per_second)} photographs/s"
         )
         self._show("training", round(1000 * progress.share), 1000, note)
         if self._bars.disable and (progress.minutes - self._told > 0.5 or progress.share >= 1):

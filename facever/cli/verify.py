@@ -13,6 +13,7 @@ from facever.cli.common import (
     Force,
     Json,
     MinFace,
+    Strict,
     Thresholds,
     TryRotations,
     Weights,
@@ -96,6 +97,7 @@ def verify(
     ] = None,
     min_face: MinFace = "3%",
     try_rotations: TryRotations = False,
+    strict: Strict = False,
     device: Device = "auto",
     workers: Workers = None,
     force: Force = False,
@@ -136,7 +138,7 @@ def verify(
         if not many and faces != "all":
             raise SettingError("is for the answers to many pairs, or goes with --faces all", "out")
         check_answers_file(out, [*([] if pairs is None else [pairs]), *dict.fromkeys(sum(asked, ()))], force)
-    verifier = Verifier.load(weights, device, detector=detector, calibration=thresholds)
+    verifier = Verifier.load(weights, device, detector=detector, calibration=thresholds, strict=strict)
     settings = (faces, threshold, far, frr, prior, min_quality, decide)
     if not quiet:
         license_notice(verifier.info)

@@ -6,14 +6,16 @@ import contextlib
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from facever.errors import DataError, reading
-from facever.faces.sources import is_photograph, is_undecodable, passed_over_note
+from facever.faces.sources import HIDDEN, OTHER_SUFFIX, ignored_note, is_photograph, is_undecodable, passed_over_note
 
+OUTSIDE, WITHIN = "photographs outside a person's folder", "folders within a person's"
 # Families in the Wild: F is the family, MID the member. Relatives look similar, so a split keeps them together.
 _FAMILY = re.compile(r"^(?P<family>.*F\d+)_MID\d+$")
 
@@ -23,7 +25,7 @@ class IdentityFolder:
     """The photographs of a data set, `paths[i]` showing `identities[i]`, sorted by identity and name.
 
     `singletons` counts identities left out because they had fewer photographs than were asked for; `passed_over` lists
-    photographs in a format that can't be decoded here.
+    photographs in a format that can't be decoded here, `ignored` counts what else is there, by reason.
     """
 
     root: Path
@@ -31,6 +33,11 @@ class IdentityFolder:
     identities: list[str]
     singletons: int = 0
     passed_over: list[Path] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter, compare=False)
+
+    def notes(self) -> list[str]:
+        """Sentences on what else is in the folder."""
+        return [note for note in (passed_over_note(self.passed_over), ignored_note(self.ignored)) if note]
 
 
 def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collection[str] = ()) -> IdentityFolder:
@@ -60,13 +67,19 @@ def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collec
     passed_over: list[Path] = []
     singletons = 0
     try:
-        folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        entries = list(root.iterdir())
+        folders = sorted(entry for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        ignored = Counter({OUTSIDE: sum(is_photograph(entry) and entry.is_file() for entry in entries)})
         for folder in folders:
             if not fnmatchcase(folder.name, only) or folder.name in dropped:
                 continue
             files = [p for p in folder.iterdir() if f"{folder.name}/{p.name}" not in dropped]
             own = sorted(p for p in files if is_photograph(p) and p.is_file())
             passed_over += [p for p in files if is_undecodable(p)]
+            others = [p for p in files if not is_photograph(p) and not is_undecodable(p)]
+            ignored[HIDDEN] += sum(p.name.startswith(".") for p in others)
+            ignored[WITHIN] += sum(p.is_dir() and not p.name.startswith(".") for p in others)
+            ignored[OTHER_SUFFIX] += sum(not p.is_dir() and not p.name.startswith(".") for p in others)
             if own and len(own) < least:
                 singletons += 1
                 continue
@@ -82,7 +95,7 @@ def read_identities(root: Path, least: int = 1, only: str = "*", dropped: Collec
         raise DataError(
             f"{root}: no folders of photographs{wanted} in it{detail}; it needs one folder per person{note}"
         )
-    return IdentityFolder(root, paths, identities, singletons, sorted(passed_over))
+    return IdentityFolder(root, paths, identities, singletons, sorted(passed_over), +ignored)
 
 
 def _unnested(root: Path) -> Path:

@@ -104,7 +104,7 @@ def calibrate_folder(
         look_alikes=look_alikes,
         within_groups=within_groups,
     )
-    return _supported(data, fars, calibration)
+    return _supported(data, fars, replace(calibration, notes=[*calibration.notes, *folder.notes()]))
 
 
 def calibrate_pairs(

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from facever.errors import ImageError, reason_of
-from facever.faces.formats import decodable_formats, unidentified_cause
-from facever.faces.pixels import check_shape, from_array, to_rgb, turn_upright
+from facever.faces.formats import unidentified_cause
+from facever.faces.jpeg import END, JPEG, check_jpeg, opened, reduce
+from facever.faces.pixels import check_shape, cut_off, from_array, to_rgb, turn_upright
 from facever.faces.quiet import muted_stderr, quiet_pillow
 from facever.files import is_url
 
@@ -31,13 +32,6 @@ ImageInput = str | Path | bytes | BinaryIO | Image.Image | NDArray[Any]
 
 MAX_PIXELS = 80_000_000
 """The default limit on H · W: an RGB array of 240 MB, and below the size at which Pillow begins to warn."""
-
-# A JPEG is decoded scan by scan; a progressive one has some ten.
-MAX_SCANS = 100
-MAX_SCANNED = 25 * MAX_PIXELS
-_JPEG = ("JPEG", "MPO")
-# Even a blank JPEG takes a bit for each 8x8 block.
-_PIXELS_A_BYTE = 512
 
 _ORIENTATION, _EXIF, _TIME_TAKEN = 0x0112, 0x8769, 0x9003  # EXIF
 
@@ -58,12 +52,15 @@ class Photograph(NamedTuple):
         Width and height of the whole photograph, upright.
     reduction : {1, 2, 4, 8}
         How many times smaller the pixels are.
+    warning : str or None
+        What is missing of a file that is cut off; gray (128) stands for its pixels.
     """
 
     pixels: ImageArray
     taken: datetime | None
     size: tuple[int, int]
     reduction: int = 1
+    warning: str | None = None
 
 
 def load_image(
@@ -91,7 +88,8 @@ def load_image(
     ndarray of shape (H, W, 3), dtype uint8
         RGB in 0 … 255, C-contiguous, writable and not shared with `source`. The EXIF orientation is applied,
         transparency is laid over white, grayscale is repeated in all three channels, 16 bits are scaled to 8
-        (0 → 0, 65535 → 255), and of an animation the first frame is taken. Color profiles are not applied.
+        (0 → 0, 65535 → 255; or 1023, 4095 or 16383 → 255, where no value exceeds that), and of an animation the first
+        frame is taken. Color profiles are not applied.
 
     Raises
     ------
@@ -112,30 +110,46 @@ def load_image(
     if isinstance(source, Image.Image):
         return np.array(_from_picture(source, "<image>" if name is None else name, max_pixels), order="C")
     if not isinstance(source, str | Path | bytes):
-        source, name = _content(source, name)
-    return np.require(load_photograph(source, max_pixels=max_pixels, name=name).pixels, requirements="W")
+        source, name = file_content(source, name)
+    found = load_photograph(source, max_pixels=max_pixels, name=name, strict=True, whole=True)
+    return np.require(found.pixels, requirements="W")
 
 
 def load_photograph(
-    source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None, needed: int | None = None
+    source: str | Path | bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+    needed: int | None = None,
+    strict: bool = False,
+    whole: bool = False,
 ) -> Photograph:
     """Decode a file as `load_image` does, and read when it was taken.
 
     A JPEG may be decoded at a half, a quarter or an eighth of its size, at less cost: as long as its shorter side
-    keeps `needed` pixels, if that is given. `max_pixels` holds for what is decoded.
+    keeps `needed` pixels, if that is given, and where it would else exceed `max_pixels`, unless `whole` is asked for.
+    One that is cut off is read as far as it goes, with a warning, unless `strict`.
     """
+    settings = _Settings(max_pixels, needed, strict, whole)
     if isinstance(source, bytes):
         name = "<bytes>" if name is None else name
         if not source:
             raise ImageError(name, _EMPTY)
-        return _decode(io.BytesIO(source), name, max_pixels, needed)
+        return _decode(io.BytesIO(source), name, settings)
     path = Path(source)
     name = str(path) if name is None else name
     with _open_file(path, name) as file:
-        return _decode(file, name, max_pixels, needed)
+        return _decode(file, name, settings)
 
 
-def _content(file: Any, name: str | None) -> tuple[bytes, str]:
+class _Settings(NamedTuple):
+    max_pixels: int
+    needed: int | None
+    strict: bool
+    whole: bool
+
+
+def file_content(file: Any, name: str | None) -> tuple[bytes, str]:
     """What a file that is open holds, and its name."""
     if not hasattr(file, "read"):
         cause = f"expected a path, a file, its bytes, a Pillow image or a numpy array, not {type(file).__name__}"
@@ -182,26 +196,34 @@ def _open_file(path: Path, name: str) -> BinaryIO:
         raise ImageError(name, f"can't be opened ({reason_of(error)})") from error
 
 
-def _decode(file: BinaryIO, name: str, max_pixels: int, needed: int | None) -> Photograph:
+def _decode(file: BinaryIO, name: str, settings: _Settings, cut: bool = False) -> Photograph:
+    """Decode a file; `cut`: an end marker was put behind what there is of a JPEG."""
     try:
-        with _damage_named(name), quiet_pillow, Image.open(file, formats=decodable_formats()) as picture:
+        with _damage_named(name), quiet_pillow, opened(file) as picture:
             width, height = picture.size
-            if needed:
-                picture.draft(None, (needed, needed))  # which only a JPEG can
-            _check_pixels(picture.width * picture.height, max_pixels, name)
+            reduce(picture, settings.max_pixels, settings.needed, settings.whole)
+            _check_pixels(picture.width * picture.height, settings.max_pixels, name)
             if picture.mode == "F":
                 raise ImageError(name, "floating point pixels; save it with 8 or 16 bits a channel")
-            if picture.format in _JPEG:
-                _check_jpeg(file, width * height, name)
+            if picture.format in JPEG:
+                check_jpeg(file, width * height, name)
             with muted_stderr if picture.format == "TIFF" else contextlib.nullcontext():
-                picture.load()
+                try:
+                    picture.load()
+                except OSError:
+                    if settings.strict or cut or picture.format != "JPEG":
+                        raise
+                    file.seek(0)
+                    return _decode(io.BytesIO(file.read() + END), name, settings, cut=True)
             # Read the orientation afterwards: loading a TIFF applies it and drops the tag.
             orientation = _orientation(picture)
             size = (height, width) if orientation >= 5 else (width, height)
-            reduction = round(width / picture.width) if picture.format in _JPEG else 1
-            return Photograph(turn_upright(to_rgb(picture, name), orientation), _taken(picture), size, reduction)
+            reduction = round(width / picture.width) if picture.format in JPEG else 1
+            pixels = to_rgb(picture, name)
+            warning = cut_off(pixels, name) if cut else None
+            return Photograph(turn_upright(pixels, orientation), _taken(picture), size, reduction, warning)
     except Image.DecompressionBombError as error:
-        raise ImageError(name, _bomb_cause(error, max_pixels)) from error
+        raise ImageError(name, _bomb_cause(error, settings.max_pixels)) from error
     except UnidentifiedImageError as error:
         file.seek(0)
         raise ImageError(name, unidentified_cause(file.read(12))) from error
@@ -224,24 +246,10 @@ def header_pixels(source: str | Path | bytes, needed: int | None = None) -> int:
     """H · W of what `load_photograph` decodes, by the header, without decoding it; 0 where that can't be read."""
     with contextlib.suppress(Exception), quiet_pillow:
         file = io.BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), "")
-        with file, Image.open(file, formats=decodable_formats()) as picture:
-            if needed:
-                picture.draft(None, (needed, needed))
+        with file, opened(file) as picture:
+            reduce(picture, MAX_PIXELS, needed)
             return picture.width * picture.height
     return 0
-
-
-def _check_jpeg(file: BinaryIO, pixels: int, name: str) -> None:
-    """Refuse a JPEG that would take minutes, or whose decoder would make up most of the pixels."""
-    where = file.tell()
-    file.seek(0)
-    content = file.read()
-    file.seek(where)
-    scans = content.count(b"\xff\xda")
-    if scans > MAX_SCANS or scans * pixels > MAX_SCANNED:
-        raise ImageError(name, f"a JPEG of {scans} scans, which would take minutes; save it as a baseline JPEG")
-    if len(content) * _PIXELS_A_BYTE < pixels:
-        raise ImageError(name, f"damaged or cut off ({len(content):,} bytes for {pixels:,} pixels); copy it again")
 
 
 def _orientation(picture: Image.Image) -> int:

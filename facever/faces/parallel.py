@@ -87,7 +87,7 @@ class _Flow:
             pixels = header_pixels(file_of(source), self.needed)
             while (self.waiting or self.batch) and self.pixels + pixels > PIXELS:
                 yield from self._advance()
-            decode = functools.partial(read, source, self.needed, self.pipeline.job.hashes)
+            decode = functools.partial(read, source, self.needed, self.pipeline.job.hashes, self.pipeline.job.strict)
             if pixels > PIXELS:
                 with self.large:
                     results = self.pipeline([decode()])

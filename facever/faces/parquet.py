@@ -54,6 +54,7 @@ FILE_COLUMNS = [
     ("file_sha256", pa.string(), "of the photograph's file, in hexadecimal digits"),
     ("file_size", pa.int64(), "of the photograph's file, in bytes"),
     ("file_time", pa.timestamp("us", "UTC"), "when that file last changed"),
+    ("warning", pa.string(), "what is missing of a photograph that was read all the same"),
 ]
 
 
@@ -145,6 +146,7 @@ def photograph_rows(
     path = name_below(photograph.source, root)
     width, height = photograph.size or (None, None)
     common = {"path": path, "width": width, "height": height, "taken": photograph.taken}
+    common["warning"] = as_text("; ".join(photograph.warnings)) if photograph.warnings else None
     common |= {"file_sha256": photograph.sha256, "file_size": stamp[0], "file_time": stamp[1]}
     rows: list[dict[str, Any]] = [
         {

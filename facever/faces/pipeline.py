@@ -23,6 +23,7 @@ from facever.faces.device import Precision
 from facever.faces.embedder import Embedder
 from facever.faces.images import ImageArray
 from facever.faces.looks import covered_parts, sharpness, standard_crop
+from facever.faces.pixels import share_missing
 from facever.faces.sources import Decoded, read
 from facever.weights.alignment import Alignment
 
@@ -30,6 +31,7 @@ FaceRule = Literal["largest", "center", "all"]
 FACE_RULES: tuple[str, ...] = get_args(FaceRule)
 # A crop is taken from a reduced photograph if that has so many pixels, in each direction, for one of the crop.
 PIXELS_FOR_ONE = 1.5
+MOST_OF_A_FACE = 0.02  # that may be missing
 STAGES = ("decode", "detect", "align", "embed")
 
 
@@ -64,6 +66,8 @@ class PhotoResult:
         Number of faces detected, before the rule.
     problems : list of str
         Errors: it can't be read, a face can't be aligned, no face was found.
+    warnings : list of str
+        What is missing of a photograph that was read all the same.
     center : EmbeddedFace or None
         The center crop, where no face was found and the job falls back to it.
     readable : bool
@@ -82,6 +86,7 @@ class PhotoResult:
     faces: list[EmbeddedFace] = field(default_factory=list)
     found: int = 0
     problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     center: EmbeddedFace | None = None
     readable: bool = True
     size: tuple[int, int] | None = None
@@ -114,6 +119,8 @@ class Job:
         Average each face with its mirror image, where the weights say so.
     hashes : bool
         Return the SHA-256 of each photograph's file.
+    strict : bool
+        Refuse photographs that are cut off instead of reading what is there.
     detector : DetectorSettings
     precision : {"auto", "bf16", "fp32"}
     """
@@ -125,6 +132,7 @@ class Job:
     keep_crops: bool = False
     mirrored: bool = True
     hashes: bool = False
+    strict: bool = False
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     precision: Precision = "auto"
 
@@ -184,6 +192,9 @@ class Pipeline:
         chosen = choose_faces(found, image.shape, rule)
         image, here = self._sharp_enough(photograph, image, chosen)
         for face, at in zip(chosen, here, strict=True):
+            if photograph.warning and share_missing(image, at.box) > MOST_OF_A_FACE:
+                problems.append(f"{photograph.name}: {photograph.warning}, and a part of the face with it")
+                continue
             try:
                 crop = align(image, at.landmarks, self.alignment)
                 faces.append(EmbeddedFace(face.enlarged(photograph.reduction), crop))
@@ -196,16 +207,17 @@ class Pipeline:
             width, height = photograph.size or (image.shape[1], image.shape[0])
             whole = Face(np.array([0, 0, width, height], np.float32), np.full((5, 2), np.nan), 0.0)
             center = EmbeddedFace(whole, center_crop(image, self.alignment))
-        return PhotoResult(photograph.name, faces, len(found), problems, center)
+        warnings = [f"{photograph.name}: {photograph.warning}"] if photograph.warning else []
+        return PhotoResult(photograph.name, faces, len(found), problems, warnings, center)
 
     def _sharp_enough(
         self, photograph: Decoded, image: ImageArray, faces: list[Face]
     ) -> tuple[ImageArray, Sequence[Face]]:
         """The picture to cut these faces from, and the faces in its pixels: the whole one if a crop lacks pixels."""
         if photograph.reduction > 1 and photograph.source is not None and any(map(self._lacks_pixels, faces)):
-            whole = read(photograph.source).image
-            if not isinstance(whole, ImageError):  # too large, or gone meanwhile
-                return whole, [face.enlarged(photograph.reduction) for face in faces]
+            whole = read(photograph.source)
+            if not isinstance(whole.image, ImageError):  # gone meanwhile
+                return whole.image, [face.enlarged(photograph.reduction // whole.reduction) for face in faces]
         return image, faces
 
     def _lacks_pixels(self, face: Face) -> bool:

@@ -10,6 +10,8 @@ from PIL import Image
 
 from facever.errors import ImageError
 
+FILL, MOST_MISSING = 128, 0.75
+_WHITES = (1023, 4095, 16383, 65535)
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF
 
 
@@ -36,11 +38,17 @@ def _reduce_to_8_bits(picture: Image.Image, name: str) -> Image.Image:
     white = 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535
     if levels.min() < 0 or levels.max() > white:
         raise ImageError(name, "grayscale with 32 bits or signed; save it with 8 or 16 bits a channel")
+    white = min(white, white_of(levels))
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         levels = white - levels
     if "transparency" in picture.info:
         levels[levels == picture.info["transparency"]] = white
     return Image.fromarray(scale_to_8_bits(levels, white))
+
+
+def white_of(levels: NDArray[Any]) -> int:
+    """White of 16-bit values: cameras store 10, 12 or 14 bits in them, and nearly black pictures would come of it."""
+    return next(white for white in _WHITES if levels.max(initial=0) <= white)
 
 
 def scale_to_8_bits(levels: NDArray[Any], white: int) -> NDArray[np.uint8]:
@@ -57,6 +65,25 @@ def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
+
+
+def cut_off(pixels: NDArray[np.uint8], name: str) -> str:
+    """What is missing of a JPEG whose end was cut off: its decoder leaves the rows that it never saw gray.
+
+    Raises ImageError where little is left.
+    """
+    seen = np.flatnonzero((pixels != FILL).any((1, 2)))
+    missing = 1 - (int(seen[-1]) + 1 if len(seen) else 0) / len(pixels)
+    if missing > MOST_MISSING:
+        raise ImageError(name, f"cut off ({missing:.0%} of it is missing); copy it again")
+    return f"cut off: {missing:.0%} of it is missing" if missing else "cut off: its last bytes are missing"
+
+
+def share_missing(pixels: NDArray[np.uint8], box: NDArray[np.float32]) -> float:
+    """The fraction of a box that a decoder never saw, in [0, 1]."""
+    x0, y0, x1, y1 = (max(int(end), 0) for end in box)
+    inside = pixels[y0 : y1 + 1, x0 : x1 + 1]
+    return float((inside == FILL).all(2).mean()) if inside.size else 0.0
 
 
 def check_shape(array: NDArray[Any], name: str) -> None:
@@ -83,7 +110,7 @@ def _array_to_8_bits(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if (kind, size) == ("u", 1):
         return np.asarray(array)
     if (kind, size) == ("u", 2):
-        return scale_to_8_bits(array, 65535)
+        return scale_to_8_bits(array, white_of(array))
     if kind == "b":
         return np.where(array, np.uint8(255), np.uint8(0))
     if kind == "f":

@@ -8,7 +8,8 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -71,6 +72,8 @@ class Decoded(NamedTuple):
         As in `facever.faces.images.Photograph`; `size` is that of `image` by default.
     source : Path, ImageBytes or None
         Where the whole photograph can be read, if `image` is reduced.
+    warning : str or None
+        What is missing of it, as in `facever.faces.images.Photograph`.
     """
 
     name: str
@@ -81,18 +84,24 @@ class Decoded(NamedTuple):
     size: tuple[int, int] | None = None
     reduction: int = 1
     source: Source | None = None
+    warning: str | None = None
 
 
-def read(source: Source, needed: int | None = None, hashed: bool = False) -> Decoded:
-    """Read and decode a photograph; `needed` as for `load_photograph`."""
+def read(source: Source, needed: int | None = None, hashed: bool = False, strict: bool = False) -> Decoded:
+    """Read and decode a photograph; `needed` and `strict` as for `load_photograph`."""
     start = time.perf_counter()
     name = str(source)
     try:
-        pixels, taken, size, reduction = load_photograph(file_of(source), name=name, needed=needed)
+        found = load_photograph(file_of(source), name=name, needed=needed, strict=strict)
     except ImageError as error:
         return Decoded(name, error, time.perf_counter() - start)
     sha256 = content_sha256(source) if hashed else None
-    return Decoded(name, pixels, time.perf_counter() - start, sha256, taken, size, reduction, source)
+    seconds = time.perf_counter() - start
+    return Decoded(name, found.pixels, seconds, sha256, found.taken, found.size, found.reduction, source, found.warning)
+
+
+OTHER_SUFFIX, HIDDEN = "with another suffix", "hidden"
+LINKED = "links to folders, which --follow-symlinks follows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +118,15 @@ class Folder:
         Photographs in a format that can't be decoded here, such as HEIC without the extra `heic`.
     uris : list of str
         Photographs elsewhere, which a list named.
+    ignored : Counter
+        What else is there, by reason: `OTHER_SUFFIX`, `HIDDEN`, `LINKED`.
     """
 
     paths: list[Path]
     errors: list[ImageError]
     passed_over: list[Path]
     uris: list[str] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter, compare=False)
 
     def all_errors(self) -> list[ImageError]:
         """Why folders and photographs are left out."""
@@ -123,7 +135,7 @@ class Folder:
         ]
 
 
-def find_all(paths: Sequence[Path]) -> tuple[Path, Folder]:
+def find_all(paths: Sequence[Path], follow_symlinks: bool = False) -> tuple[Path, Folder]:
     """The photographs in several folders, and single ones; first the folder that names are relative to.
 
     That is the folder, if it is the only one, else the one that holds all. A path that does not exist is a pattern
@@ -139,15 +151,16 @@ def find_all(paths: Sequence[Path]) -> tuple[Path, Folder]:
         return paths[0].parent, read_list(paths[0])
     named = [path for given in paths for path in _matching(given)]
     if len(named) == 1 and named[0].is_dir():
-        return named[0], find_photographs(named[0])
+        return named[0], find_photographs(named[0], follow_symlinks)
     files = [path.absolute() for path in named if not path.is_dir()]
     folders = [path.absolute() for path in named if path.is_dir()]
     root = Path(os.path.commonpath([*folders, *(path.parent for path in files)]))
-    found = [find_photographs(folder) for folder in folders]
+    found = [find_photographs(folder, follow_symlinks) for folder in folders]
     whole = {*files, *chain.from_iterable(each.paths for each in found)}
     passed_over = {*chain.from_iterable(each.passed_over for each in found)}
     errors = list(chain.from_iterable(each.errors for each in found))
-    return root, Folder(sorted(whole), errors, sorted(passed_over))
+    ignored = sum((each.ignored for each in found), Counter())
+    return root, Folder(sorted(whole), errors, sorted(passed_over), ignored=ignored)
 
 
 def listed_paths(file: Path) -> list[Path]:
@@ -191,11 +204,12 @@ def _matching(path: Path) -> list[Path]:
     return found
 
 
-def find_photographs(folder: str | Path) -> Folder:
+def find_photographs(folder: str | Path, follow_symlinks: bool = False) -> Folder:
     """List the photographs in a folder and in the folders below it.
 
-    Hidden files and folders are skipped, symbolic links to folders are not followed. Nothing is opened: a file counts
-    by its suffix, in either case.
+    Hidden files and folders are skipped and counted, and so are symbolic links to folders, unless `follow_symlinks`:
+    then each folder is searched once, by whatever way it is reached first. Nothing is opened: a file counts by its
+    suffix, in either case.
 
     Raises
     ------
@@ -215,12 +229,32 @@ def find_photographs(folder: str | Path) -> Folder:
             raise DataError(f"{folder}: {cause}") from error
         errors.append(ImageError(str(unreadable), cause))
 
-    for parent, folders, files in os.walk(folder, onerror=note):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        here = [Path(parent, each) for each in files]
+    ignored: Counter[str] = Counter()
+    searched = {_identity(folder)}
+    for parent, folders, files in os.walk(folder, onerror=note, followlinks=follow_symlinks):
+        ignored[HIDDEN] += sum(each.startswith(".") for each in (*folders, *files))
+        shown = sorted(each for each in folders if not each.startswith("."))
+        if follow_symlinks:
+            found = {_identity(Path(parent, each)): each for each in reversed(shown)}
+            folders[:] = sorted(each for key, each in found.items() if key not in searched)
+            searched.update(found)
+        else:
+            ignored[LINKED] += sum(Path(parent, each).is_symlink() for each in shown)
+            folders[:] = shown
+        here = [Path(parent, each) for each in files if not each.startswith(".")]
         paths += [path for path in here if is_photograph(path)]
         passed_over += [path for path in here if is_undecodable(path)]
-    return Folder(sorted(paths), errors, sorted(passed_over))
+        ignored[OTHER_SUFFIX] += sum(not is_photograph(path) and not is_undecodable(path) for path in here)
+    return Folder(sorted(paths), errors, sorted(passed_over), ignored=+ignored)
+
+
+def _identity(folder: Path) -> tuple[int, int] | Path:
+    """What tells whether two paths are one folder."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return folder
+    return status.st_dev, status.st_ino
 
 
 def is_photograph(path: Path) -> bool:
@@ -240,6 +274,16 @@ def passed_over_note(paths: Iterable[Path]) -> str | None:
         return None
     kinds = ", ".join(sorted({path.suffix.lower() for path in paths}))
     return f"{len(paths)} photographs passed over ({kinds}), the first: {paths[0]}; {HEIC_REMEDY}"
+
+
+def ignored_note(ignored: Mapping[str, int]) -> str | None:
+    """A sentence on what else is in a folder; None where there is nothing.
+
+    >>> ignored_note({"hidden": 2, "with another suffix": 1})
+    'passed over: hidden 2, with another suffix 1'
+    """
+    counted = [f"{reason} {count:,}" for reason, count in ignored.items() if count]
+    return f"passed over: {', '.join(counted)}" if counted else None
 
 
 def _check_folder(folder: Path) -> None:

@@ -29,6 +29,7 @@ _COLUMNS = [
     "covered",
     "embedding",
     "error",
+    "warning",
     "width",
     "height",
 ]
@@ -91,7 +92,8 @@ def _result(photograph: Path, rows: list[dict[str, Any]]) -> PhotoResult:
     faces = [_face(row) for row in rows if row["embedding"] is not None]
     width, height = rows[0]["width"], rows[0]["height"]
     size = None if width is None else (width, height)
-    return PhotoResult(str(photograph), faces, len(faces), errors, readable=size is not None, size=size)
+    warnings = [rows[0]["warning"]] if rows[0]["warning"] else []
+    return PhotoResult(str(photograph), faces, len(faces), errors, warnings, readable=size is not None, size=size)
 
 
 def _face(row: dict[str, Any]) -> EmbeddedFace:

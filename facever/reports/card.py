@@ -21,8 +21,21 @@ from facever.reports.tables import rate_with_interval
 from facever.reports.training_curve import training_curve
 from facever.weights.file import load_weights
 
-WORDS = ("license_tag", "datasets", "summary", "intended", "unfit", "data", "figures", "limits")
-TRAINING_WORDS = ("command", "training")
+# What only a person knows: a comment, and an example, in TOML.
+WORDS = {
+    "license_tag": ("A model hub's tag of the license", '"other"'),
+    "datasets": ("Tags of the data sets", '["our-staff"]'),
+    "summary": ("What these weights are, in a sentence", '"A slim Face-ResNet trained on photographs of our staff."'),
+    "intended": ("What they are for", '"Finding duplicates in our archive, with a person who checks."'),
+    "unfit": ("What they are not for", '"Not for identifying strangers, nor for any decision without a person."'),
+    "data": ("Whose photographs, by whose leave, who was left out", '"12,000 portraits of 900 employees, who agreed."'),
+    "figures": ("On what the figures below were measured", '"On Labeled Faces in the Wild; all pairs count."'),
+    "limits": ("Known limits", '["Error rates by age, sex and origin are not measured.", "One seed."]'),
+}
+TRAINING_WORDS = {
+    "command": ("The command of the training; needed with --training", '"facever train people/ --out runs/mine"'),
+    "training": ("How it was trained; needed with --training", '"From scratch, 30 minutes on two cores."'),
+}
 
 
 def write_card(
@@ -107,6 +120,14 @@ def write_card(
     return written
 
 
+def template() -> str:
+    """The file to fill in for `write_card`, as TOML: each word with an example."""
+    entries = [
+        f"# {comment}.\n{name} = {example}\n" for name, (comment, example) in {**WORDS, **TRAINING_WORDS}.items()
+    ]
+    return "\n".join(['# The words of a model card. Replace each example by your own; """ spans lines.\n', *entries])
+
+
 def multiply_adds(network: EmbeddingNetwork) -> int:
     """Multiply-adds of the convolutions and dense layers for one crop."""
     total = 0
@@ -158,11 +179,15 @@ def _at_threshold(t: Mapping[str, Any]) -> str:
 
 
 def _fold_rows(r: Mapping[str, Any]) -> list[tuple[str, str]]:
-    low, high = r["intervals"]["accuracy"]
+    interval = r["intervals"]["accuracy"]
     accuracy, error = 100 * r["accuracy"], 100 * r["accuracy_standard_error"]
     return [
         ("accuracy, 10 folds", f"{accuracy:.2f} ± {error:.2f} % (standard error of the mean)"),
-        ("95 % interval over people", f"{100 * low:.2f} to {100 * high:.2f} %"),
+        *(
+            [("95 % interval over people", f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f} %")]
+            if None not in interval
+            else []
+        ),
         ("AUC, EER", f"{r['auc']:.5f}, {100 * r['eer']:.2f} %"),
         ("photographs without a detected face", f"{r['images_without_face']} of {r['images']:,}; center crops count"),
     ]
@@ -173,7 +198,7 @@ def _all_rows(r: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _with_interval(value: float, interval: Sequence[float] | None) -> str:
-    return f"{value:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")
+    return f"{value:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval and None not in interval else "")
 
 
 def _held_out_rows(held_out: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
@@ -213,11 +238,15 @@ def _loss(loss: Mapping[str, Any]) -> str:
 
 
 def _about(path: Path, trained: bool) -> dict[str, Any]:
-    with reading(path, "see facever.reports.card", what="can't be read as TOML"):
+    with reading(path, "facever card --template writes one", what="can't be read as TOML"):
         words = tomllib.loads(path.read_text(encoding="utf-8"))
-    missing = [name for name in (*WORDS, *(TRAINING_WORDS if trained else ())) if name not in words]
+    needed = {**WORDS, **(TRAINING_WORDS if trained else {})}
+    missing = [name for name in needed if name not in words]
     if missing:
-        raise DataError(f"{path}: lacks {', '.join(missing)}; a card needs a word on each")
+        error = DataError(f"{path}: lacks {', '.join(missing)}; a card needs a word on each, such as")
+        for name in missing:
+            error.add_note(f"{name} = {needed[name][1]}")
+        raise error
     return {key: value.strip() if isinstance(value, str) else value for key, value in words.items()}
 
 

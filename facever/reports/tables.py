@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,10 +66,9 @@ def pairs_rows(result: PairsResult, weights: str) -> list[tuple[str, str]]:
         ("EER", f"{100 * f.eer:.2f} %"),
     ]
     for far, tar in f.tar_at_far.items():
-        if tar is None:
-            rows.append((f"TAR at FAR {far:g}", "too few impostor pairs"))
-        else:
+        if tar is not None:
             rows.append((f"TAR at FAR {far:g}", f"{tar:.4f}{_within(result.intervals[f'{far:g}'])}"))
+    rows += _unsupported_row(f.tar_at_far)
     for g in result.groups:
         figures = [f"accuracy {100 * g.accuracy:.2f} %{_within(g.accuracy_interval, 100)}"]
         figures += [f"FAR {g.far:.4f}{_within(g.far_interval)}"] if g.far is not None else []
@@ -95,12 +94,12 @@ def all_pairs_rows(result: AllPairsResult, weights: str) -> list[tuple[str, str]
         ("pairs", f"{result.genuine_pairs:,} genuine, {result.impostor_pairs:,} impostor"),
     ]
     for far, tar in result.tar_at_far.items():
-        text = "too few impostor pairs"
-        if tar is not None:
-            (low, high), (least, most) = result.tar_intervals[far], result.threshold_intervals[far]
-            threshold = f"{result.threshold_at_far[far]:.4f} ({least:.4f} to {most:.4f})"
-            text = f"{tar:.4f} ({low:.4f} to {high:.4f}), threshold {threshold}"
-        rows.append((f"TAR at FAR {far:g}", text))
+        if tar is None:
+            continue
+        (low, high), (least, most) = result.tar_intervals[far], result.threshold_intervals[far]
+        threshold = f"{result.threshold_at_far[far]:.4f} ({least:.4f} to {most:.4f})"
+        rows.append((f"TAR at FAR {far:g}", f"{tar:.4f} ({low:.4f} to {high:.4f}), threshold {threshold}"))
+    rows += _unsupported_row(result.tar_at_far)
     if result.likelihood is not None:
         rows.append(("Cllr", f"{result.likelihood.cllr:.4f} bits, minimum {result.likelihood.min_cllr:.4f}"))
     rows += _kept_rows(result.thresholds) + _decision_rows(result.decisions)
@@ -176,6 +175,12 @@ def rate_with_interval(rate: float, ends: Sequence[float] | None) -> str:
     return f"{rate:.2g}" + (f" ({ends[0]:.2g} to {ends[1]:.2g})" if ends else "")
 
 
+def _unsupported_row(tar_at_far: Mapping[float, float | None]) -> list[tuple[str, str]]:
+    """One row for all rates that the pairs don't support."""
+    fars = [f"{far:g}" for far, tar in tar_at_far.items() if tar is None]
+    return [(f"TAR at FAR {', '.join(fars)}", "too few impostor pairs")] if fars else []
+
+
 def accuracy_interval(result: PairsResult) -> str:
     """The 95 % interval of the accuracy, and what was resampled."""
     low, high = result.intervals["accuracy"]
@@ -229,11 +234,11 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
     a, n = info.alignment, info.normalization
     rows = [
         ("name", info.name),
-        ("network", f"{info.network} {info.network_arguments or ''}".strip()),
+        ("network", ", ".join([info.network, *_named(info.network_arguments)])),
         ("alignment", f"{a.name}: {a.height}x{a.width} pixels, fill {a.fill}"),
-        ("normalization", f"(RGB - {list(n.mean)}) / {n.scale:g}"),
+        ("normalization", f"(RGB - {_mean(n.mean)}) / {n.scale:g}"),
         ("mirror image", "averaged in" if info.mirrored else "not used"),
-        ("loss", ", ".join(f"{key} {value}" for key, value in info.loss.items())),
+        ("loss", ", ".join(_named(info.loss)).removeprefix("name ")),
     ]
     for data in info.training_data:
         counts = f": {data['photographs']} photographs of {data['identities']} people" if "photographs" in data else ""
@@ -247,6 +252,25 @@ def info_rows(info: WeightsInfo) -> list[tuple[str, str]]:
     rows += [("seed", str(info.seed))] if info.seed is not None else []
     rows += [("versions", ", ".join(f"{key} {value}" for key, value in info.versions.items()))]
     return rows
+
+
+def _named(values: Mapping[str, Any]) -> list[str]:
+    """Settings in words: "alpha 16", "not learned", "widths 32 64"."""
+    words = []
+    for name, value in values.items():
+        if isinstance(value, bool):
+            words.append(name if value else f"not {name}")
+        elif isinstance(value, list | tuple):
+            words.append(" ".join(map(str, [name, *value])))
+        elif isinstance(value, dict):
+            words.append(f"{name} ({', '.join(_named(value))})")
+        else:
+            words.append(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}")
+    return words
+
+
+def _mean(mean: Sequence[float]) -> str:
+    return f"{mean[0]:g}" if len(set(mean)) == 1 else f"({', '.join(f'{each:g}' for each in mean)})"
 
 
 def calibration_rows(info: WeightsInfo) -> list[tuple[str, str]]:

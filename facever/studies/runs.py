@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facever.errors import DataError, reading
-from facever.files import check_output, write_json
+from facever.files import check_output, check_output_folder, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class Runs:
     took: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_output_folder(self.out)
         check_output(self.out / "results.json", "json")
 
     @property

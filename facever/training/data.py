@@ -63,6 +63,8 @@ def prepare(
     folder = read_identities(data, least=2, dropped=frozenset(settings.dropped))
     if folder.singletons:
         callback.say(f"{folder.singletons} identities with a single photograph were left out")
+    for note in folder.notes():
+        callback.say(note)
     alignment = ALIGNMENTS[settings.alignment]
     crops = cut_crops(folder, alignment, MARGIN, cache, str(device), workers, callback.cropping)
     if crops.problems:

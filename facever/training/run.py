@@ -12,7 +12,7 @@ from pathlib import Path
 
 from facever.errors import DataError, OutputError
 from facever.faces.device import choose_device
-from facever.files import check_output
+from facever.files import check_output, check_output_folder
 from facever.training.callbacks import Callback
 from facever.training.crops import default_cache_folder
 from facever.training.data import prepare
@@ -62,6 +62,7 @@ def train(
         If a signal (SIGINT, SIGTERM) stops it, after its state is saved.
     """
     chosen = own_device(choose_device(device))
+    check_output_folder(out)
     check_output(out / WEIGHTS, "safetensors", [data], force=True)
     if resume and not (out / CHECKPOINT).exists():
         raise DataError(f"{out}: no checkpoint to resume; train without --resume")

@@ -554,7 +554,7 @@ def test_eval_lfw_prints_a_table_of_names_and_values(small_lfw: Path, evaluated)
     assert table["pairs"] == "24 (12 genuine), 2 folds"
     assert table["photographs"] == "25, 1 without a detected face"
     assert table["accuracy"].startswith(f"{100 * evaluated[0].json['accuracy']:.2f} ± ")
-    assert table["TAR at FAR 0.001"] == "too few impostor pairs"
+    assert table["TAR at FAR 0.1, 0.01, 0.001, 0.0001, 1e-05"] == "too few impostor pairs"
 
 
 # ---- inspect -------------------------------------------------------------------------------------
@@ -612,6 +612,32 @@ def test_a_table_on_a_terminal_takes_nothing_for_markup() -> None:
     assert "[bold]name[/bold]" in text
     assert "[red]value[/nonsense]" in text
     assert "title [x]" in text
+
+
+@pytest.mark.slow
+def test_a_jpeg_that_is_cut_off_below_the_face_is_compared_with_a_warning_and_refused_if_strict(
+    portrait: Path, tmp_path: Path
+) -> None:
+    content = portrait.read_bytes()
+    cut, in_the_face = tmp_path / "cut.jpg", tmp_path / "face.jpg"
+    cut.write_bytes(content[: len(content) * 4 // 5])
+    in_the_face.write_bytes(content[: len(content) * 2 // 5])
+    outcome = facever("verify", portrait, cut, "--json")
+    assert (outcome.code, outcome.json["cosine"]) == (0, pytest.approx(1, abs=1e-3))
+    (warning,) = outcome.json["warnings"]
+    assert warning.startswith(f"{cut}: cut off: ")
+    assert f"warning: {warning}" in outcome.err
+    strict = facever("verify", portrait, cut, "--strict")
+    assert strict.code == 2
+    assert f"{cut}: damaged or cut off" in strict.err
+    assert facever("verify", portrait, in_the_face).code in (2, 3)
+    embedded = facever("embed", tmp_path, "-o", tmp_path / "out.jsonl", "--json")
+    assert embedded.code == 0
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    told = {row["path"]: (row.get("warning") or "", row.get("error")) for row in rows}
+    assert told["cut.jpg"][0].endswith("% of it is missing")
+    assert told["cut.jpg"][1] is None
+    assert told["face.jpg"][1] is not None
 
 
 @pytest.mark.slow
@@ -813,7 +839,9 @@ def test_calibrate_refuses_a_share_that_is_none(share: str, tmp_path: Path) -> N
 
 def test_calibrate_says_when_nobody_is_held_out(portrait: Path, tmp_path: Path) -> None:
     tinted_people(tmp_path / "people", portrait, 2, 1)
-    outcome = facever("calibrate", "default", tmp_path / "people", "-o", tmp_path / "o", "--held-out", "1e-9")
+    outcome = facever(
+        "calibrate", "default", tmp_path / "people", "-o", tmp_path / "o.safetensors", "--held-out", "1e-9"
+    )
     assert outcome.code == 2
     assert "nobody is held out" in outcome.err
 

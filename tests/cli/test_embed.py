@@ -69,3 +69,14 @@ def test_without_the_mirror_image_a_face_is_embedded_alone_and_such_rows_stay_ap
     assert cosines["--mirror"] > cosines["--no-mirror"]
     mixed = facever("embed", folder / "flipped", "-o", folder / "out--mirror", "-w", "dlib", "--no-mirror")
     assert (mixed.code, "another mirror" in mixed.err) == (2, True)
+
+
+@pytest.mark.parametrize("out", ["s3://bucket/faces", "s3://bucket/faces.csv", "faces.tsv"])
+def test_a_url_or_an_unknown_suffix_is_refused_before_anything_is_written(
+    out: str, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = facever("embed", portrait, "-o", out)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "a URL" in outcome.err or "a folder is written here; name one without .tsv" in outcome.err
+    assert list(tmp_path.iterdir()) == []

@@ -121,3 +121,15 @@ def test_what_a_list_names_is_passed_over(tmp_path: Path) -> None:
     for bad in (tmp_path / "none.txt", tmp_path):
         with pytest.raises(DataError, match="can't be read as a list of names"):
             read_dropped(bad)
+
+
+def test_what_else_is_in_the_folder_is_counted_by_reason(tmp_path: Path) -> None:
+    for name in ("ann/1.jpg", "ann/notes.txt", "ann/.2.jpg", "ann/more/3.jpg", "loose.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = read_identities(tmp_path)
+    assert found.paths == [tmp_path / "ann/1.jpg"]
+    assert found.notes() == [
+        "passed over: photographs outside a person's folder 1, hidden 1, folders within a person's 1, "
+        "with another suffix 1"
+    ]

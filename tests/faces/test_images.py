@@ -30,7 +30,15 @@ from facever.errors import DataError, FaceverError, ImageError
 from facever.faces import formats
 from facever.faces.formats import photograph_suffixes, undecodable_suffixes
 from facever.faces.images import MAX_PIXELS, header_pixels, load_image, load_photograph
-from facever.faces.sources import Folder, find_photographs, passed_over_note
+from facever.faces.sources import (
+    HIDDEN,
+    LINKED,
+    OTHER_SUFFIX,
+    Folder,
+    find_photographs,
+    ignored_note,
+    passed_over_note,
+)
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 ORIENTATION = 0x0112
@@ -637,12 +645,49 @@ def test_other_formats_are_not_reduced() -> None:
 
 
 @pytest.mark.slow
-def test_a_jpeg_beyond_the_limit_is_read_at_a_reduced_size_where_that_is_enough() -> None:
+def test_a_jpeg_beyond_the_limit_is_read_at_a_reduced_size() -> None:
     content = encode(Image.new("RGB", (12000, 9000), (10, 200, 30)), "JPEG", quality=50)
     with pytest.raises(ImageError, match="too large: 108,000,000 pixels"):
-        load_photograph(content)
+        load_image(content)
     found = load_photograph(content, needed=1400)
     assert (found.pixels.shape, found.size, found.reduction) == ((2250, 3000, 3), (12000, 9000), 4)
+    found = load_photograph(content)
+    assert (found.pixels.shape, found.size, found.reduction) == ((4500, 6000, 3), (12000, 9000), 2)
+
+
+@pytest.mark.slow
+def test_a_jpeg_of_200_megapixels_is_read_and_one_of_more_or_a_progressive_one_is_not() -> None:
+    picture = Image.new("L", (16320, 12240), 90)
+    found = load_photograph(encode(picture, "JPEG"), needed=1400)
+    assert (found.pixels.shape, found.size, found.reduction) == ((1530, 2040, 3), (16320, 12240), 8)
+    assert load_photograph(encode(picture, "JPEG")).reduction == 2
+    for refused in (encode(picture, "JPEG", progressive=True), encode(Image.new("L", (24000, 17000)), "JPEG")):
+        with pytest.raises(ImageError, match="too large"):
+            load_photograph(refused, needed=1400)
+
+
+@pytest.mark.parametrize(("bits", "white"), [(10, 1023), (12, 4095), (14, 16383), (16, 65535)])
+def test_values_of_fewer_bits_than_16_are_scaled_by_their_own_white(bits: int, white: int, tmp_path: Path) -> None:
+    levels = np.array([[0, white // 2, white]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    for source in (levels, tmp_path / "a.png"):
+        assert load_image(source)[0, :, 0].tolist() == [0, 127, 255]
+
+
+def test_a_jpeg_that_is_cut_off_is_read_as_far_as_it_goes_with_a_warning(portrait: Path, tmp_path: Path) -> None:
+    content, whole = portrait.read_bytes(), load_image(portrait)
+    without_end = load_photograph(content[:-2])
+    np.testing.assert_array_equal(without_end.pixels, whole)
+    assert without_end.warning == "cut off: its last bytes are missing"
+    cut = load_photograph(content[: len(content) * 3 // 5])
+    assert cut.warning == "cut off: 44% of it is missing"
+    np.testing.assert_array_equal(cut.pixels[:300], whole[:300])
+    assert (cut.pixels[-100:] == 128).all()
+    for refused in (content[:-2], content[: len(content) * 3 // 5]):
+        with pytest.raises(ImageError, match="damaged or cut off"):
+            load_photograph(refused, strict=True)
+    with pytest.raises(ImageError, match=r"cut off \(\d\d% of it is missing\)"):
+        load_photograph(content[: len(content) // 6])
 
 
 def test_pillow_images_and_files_that_are_open_give_the_pixels_of_the_path(portrait: Path) -> None:
@@ -993,6 +1038,25 @@ def test_links_to_folders_are_not_followed_and_links_to_files_are(tmp_path: Path
     (folder / "elsewhere").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (folder / "c.jpg").symlink_to(tmp_path / "elsewhere" / "b.jpg")
     assert find_photographs(folder) == Folder([folder / "ann" / "a.jpg", folder / "c.jpg"], [], [])
+
+
+def test_links_to_folders_are_followed_on_demand_each_folder_once(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    touch(tmp_path, "photos/ann/a.jpg", "elsewhere/b.jpg")
+    (folder / "ann" / "loop").symlink_to(folder, target_is_directory=True)
+    for name in ("first", "second"):
+        (folder / name).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert find_photographs(folder).ignored == {LINKED: 3}
+    followed = find_photographs(folder, follow_symlinks=True)
+    assert followed == Folder([folder / "ann" / "a.jpg", folder / "first" / "b.jpg"], [], [])
+
+
+def test_what_a_folder_holds_besides_photographs_is_counted_by_reason(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.mov", "notes.txt", ".c.jpg", ".git/d.jpg", "sub/e.JPG", "sub/f")
+    ignored = find_photographs(tmp_path).ignored
+    assert ignored == {HIDDEN: 2, OTHER_SUFFIX: 3}
+    assert ignored_note(ignored) == "passed over: hidden 2, with another suffix 3"
+    assert ignored_note({}) is None
 
 
 def test_an_empty_folder_has_no_photographs(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import facever
 
 from facever.errors import DataError
 from facever.networks import build_network
@@ -192,3 +193,24 @@ def test_a_card_of_weights_from_onnx_counts_no_parameters(made: dict[str, Path])
     save_weights(made["tiny.safetensors"], info, network)
     text = card_of(made)
     assert "| network | `onnx`; 112×112 RGB in, 6 components out |" in text
+
+
+def test_the_template_is_all_that_a_card_needs_and_what_is_missing_comes_with_an_example(made: dict[str, Path]) -> None:
+    about = made["about.toml"]
+    about.unlink()
+    assert facever("card", "--template", about).out == f"{about}\n"
+    assert "intended = " in about.read_text()
+    again = facever("card", "--template", about)
+    assert (again.code, "perhaps filled in" in again.err) == (2, True)
+    arguments = ("card", made["tiny.safetensors"], "--about", about, "-o", made["card.md"], "--training", made["run"])
+    assert facever(*arguments).code == 0
+    assert "A slim Face-ResNet trained on photographs of our staff." in made["card.md"].read_text()
+    about.write_text("".join(line + "\n" for line in about.read_text().splitlines() if not line.startswith("limits")))
+    refused = facever(*arguments)
+    assert refused.code == 2
+    assert refused.err.splitlines() == [
+        f"facever: {about}: lacks limits; a card needs a word on each, such as",
+        'limits = ["Error rates by age, sex and origin are not measured.", "One seed."]',
+    ]
+    alone = facever("card", made["tiny.safetensors"])
+    assert "give --about FILE, --out FILE; facever card --template about.toml writes" in " ".join(alone.err.split())
