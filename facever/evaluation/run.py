@@ -26,15 +26,16 @@ from facever.faces.parallel import process_files
 from facever.faces.pipeline import FaceRule, Job, Through, check_rule
 from facever.faces.sources import Source
 from facever.files import sha256_of
+from facever.metrics.identification import SearchFigures
 from facever.metrics.look_alikes import LookAlikes
 from facever.verifier import Verifier
 from facever.weights.file import read_info
-from facever.weights.metadata import versions
+from facever.weights.metadata import WeightsInfo, versions
 from facever.weights.records import Threshold, WeightsId
 
 CROPS_AT_ONCE = 1024
 
-Result = TypeVar("Result", PairsResult, AllPairsResult)
+Result = TypeVar("Result", PairsResult, AllPairsResult, SearchFigures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,8 @@ class EmbeddedModel:
         How the embeddings were made, as JSON; empty for embeddings made elsewhere.
     crops : callable
         From photographs to the crops that were embedded, as far as they were kept.
+    info : WeightsInfo or None
+        Of the weights.
     """
 
     embedded: EmbeddingSet
@@ -101,6 +104,7 @@ class EmbeddedModel:
     thresholds: list[Threshold]
     settings: dict[str, Any]
     crops: Callable[[Sequence[Source]], dict[Source, ImageArray]]
+    info: WeightsInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +251,7 @@ def embed_photographs(
     job = embedder.job
     settings = {"faces": job.rule, "min_face": job.detector.smallest_face, "device": job.device}
     settings["precision"] = verifier.precision
-    return EmbeddedModel(embedded, verifier.weights, verifier.info.thresholds, settings, embedder.crops)
+    return EmbeddedModel(embedded, verifier.weights, verifier.info.thresholds, settings, embedder.crops, verifier.info)
 
 
 def _look_alikes(model: EmbeddedModel, people: IdentityFolder, options: ModelOptions) -> LookAlikes:
