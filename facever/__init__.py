@@ -1,6 +1,6 @@
 """facever: are these two photographs of the same person?
 
-from facever import Verifier
+from facever import Gallery, Verifier
 
 verifier = Verifier.load("default")
 answer = verifier.verify("a.jpg", "b.jpg")
@@ -8,6 +8,10 @@ print(answer.decision, answer.cosine)
 
 for result in verifier.embed_folder("photographs/"):
     print(result.source, len(result.faces))
+
+gallery = Gallery.open("faces.parquet")
+for face in gallery.search("who.jpg").faces:
+    print(face.matches[0].path, face.matches[0].cosine)
 
 `evaluate_pairs` and `evaluate_folder` are the protocols of `eval-lfw` and `eval-all`; `train` is that of `train`, with
 settings from `make_settings`.
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from facever.evaluation import ModelOptions, evaluate_folder, evaluate_pairs
+    from facever.gallery import Gallery
     from facever.training import TrainingSettings, make_settings, train
     from facever.verifier import Verifier
 
@@ -41,6 +46,7 @@ __all__ = [
     "Answer",
     "DataError",
     "FaceverError",
+    "Gallery",
     "ImageError",
     "ModelOptions",
     "NoFaceError",
@@ -59,6 +65,7 @@ __all__ = [
 _MODULES = {
     "Answer": "answer",
     "Verifier": "verifier",
+    "Gallery": "gallery",
     "ModelOptions": "evaluation",
     "evaluate_folder": "evaluation",
     "evaluate_pairs": "evaluation",

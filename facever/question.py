@@ -12,10 +12,10 @@ from facever.answer import AllFaces, Answer, ComparedFace, Decision
 from facever.errors import DataError, NoFaceError, SettingError
 from facever.faces.doubts import doubts_of
 from facever.faces.pipeline import EmbeddedFace, FaceRule, PhotoResult, check_rule, choose_faces
-from facever.scoring import decide
+from facever.scoring import Bounds, decide
 from facever.weights.metadata import DEFAULT_FAR, WeightsInfo
 from facever.weights.records import WeightsId
-from facever.weights.thresholds import LowerThreshold, Threshold, WorstGroup
+from facever.weights.thresholds import WorstGroup
 
 DEFAULT_FRR = 0.02
 PRIOR = 0.5
@@ -23,11 +23,11 @@ PRIOR = 0.5
 NEARLY_AS_LARGE = 0.8
 
 
-def default_bounds(info: WeightsInfo) -> tuple[Threshold, LowerThreshold] | None:
-    """The thresholds that decide by default; None where one is not stored."""
-    upper = [each for each in info.thresholds if each.far == DEFAULT_FAR]
-    lower = [each for each in info.lower_thresholds if each.frr == DEFAULT_FRR]
-    return (upper[0], lower[0]) if upper and lower else None
+def default_bounds(info: WeightsInfo) -> Bounds | None:
+    """What decides by default; None where a threshold is not stored."""
+    upper = [each.cosine for each in info.thresholds if each.far == DEFAULT_FAR]
+    lower = [each.cosine for each in info.lower_thresholds if each.frr == DEFAULT_FRR]
+    return Bounds(upper[0], min(lower[0], upper[0]), DEFAULT_FAR, DEFAULT_FRR) if upper and lower else None
 
 
 class Question:

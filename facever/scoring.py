@@ -7,6 +7,7 @@ FAR is the share of impostor pairs that the rule accepts, TAR the share of genui
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -16,6 +17,18 @@ import numpy.typing as npt
 from facever.errors import DataError
 
 Scores = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Two thresholds, and the FAR and the FRR that they promise: the same person from the upper one up, different
+    people below the lower one, undecided between them."""
+
+    threshold: float
+    lower_threshold: float
+    far: float
+    frr: float
+
 
 # With fewer expected false accepts, the measured FAR is mostly chance: at 10, its standard error is 32 %.
 MIN_FALSE_ACCEPTS = 10

@@ -1,11 +1,13 @@
 """Embeddings made elsewhere, so that the same code evaluates any model.
 
 A `.npy` array (n, d) with a text file of n names beside it (`embeddings.npy`, `embeddings.txt`: a name per line), or a
-Parquet file with the columns `path` and `embedding`, such as `facever embed` writes.
+Parquet or CSV file with the columns `path` and `embedding`, such as `facever embed` writes; in CSV that one is JSON.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +23,7 @@ class ExternalEmbeddings:
     """Embeddings by the path of their photograph; unit length, float32 (n, d)."""
 
     def __init__(self, source: Path, names: Sequence[str], vectors: NDArray[np.float32]) -> None:
-        self.source = source
+        self.source, self.names = source, list(names)
         self.vectors = _normalized(source, names, vectors)
         self._rows: dict[str, int] = {}
         for row, name in enumerate(names):
@@ -29,7 +31,7 @@ class ExternalEmbeddings:
 
     @classmethod
     def read(cls, path: Path) -> ExternalEmbeddings:
-        """From a `.npy` or a Parquet file.
+        """From a `.npy`, a CSV or a Parquet file.
 
         Raises
         ------
@@ -37,8 +39,9 @@ class ExternalEmbeddings:
             If the file can't be read, the numbers of names and vectors differ, or a vector is zero, not finite, or of
             another length.
         """
-        with reading(path, "give a .npy with a .txt of names beside it, or a Parquet file with path and embedding"):
-            names, vectors = _read_npy(path) if path.suffix == ".npy" else _read_parquet(path)
+        readers = {".npy": _read_npy, ".csv": _read_csv}
+        with reading(path, "give a .npy with a .txt of names beside it, or Parquet or CSV with path and embedding"):
+            names, vectors = readers.get(path.suffix, _read_parquet)(path)
             if not all(isinstance(name, str) for name in names):
                 raise ValueError("a path that is not text")
         if vectors.ndim != 2 or len(names) != len(vectors):
@@ -79,14 +82,23 @@ def _read_npy(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     return names, vectors.astype(np.float32)
 
 
+def _read_csv(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        rows = [(row["path"], json.loads(row["embedding"])) for row in csv.DictReader(lines) if row["embedding"]]
+    return [name for name, _ in rows], _matrix([vector for _, vector in rows])
+
+
 def _read_parquet(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     table = pyarrow.parquet.read_table(path, columns=["path", "embedding"])
     table = table.filter(table["embedding"].is_valid())
-    lists = table["embedding"].to_pylist()
+    return table["path"].to_pylist(), _matrix(table["embedding"].to_pylist())
+
+
+def _matrix(lists: list[list[float]]) -> NDArray[np.float32]:
     lengths = {len(vector) for vector in lists}
     if len(lengths) != 1:
         raise ValueError(f"embeddings of unequal length: {sorted(lengths)[:5]}")
-    return table["path"].to_pylist(), np.array(lists, np.float32)
+    return np.array(lists, np.float32)
 
 
 def _normalized(source: Path, names: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:

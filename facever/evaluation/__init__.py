@@ -8,6 +8,7 @@ from facever.evaluation.calibrate import calibrate_folder, calibrate_pairs
 from facever.evaluation.embedded import EmbeddingSet, PhotoEmbedder, StageTimes, external_set, name_below
 from facever.evaluation.pairs import PairsResult, ThresholdCheck, evaluate_embedded, people_of
 from facever.evaluation.run import Evaluation, ModelOptions, evaluate_folder, evaluate_pairs
+from facever.evaluation.search import evaluate_search
 
 __all__ = [
     "AllPairsResult",
@@ -24,6 +25,7 @@ __all__ = [
     "evaluate_embedded",
     "evaluate_folder",
     "evaluate_pairs",
+    "evaluate_search",
     "external_set",
     "name_below",
     "people_of",

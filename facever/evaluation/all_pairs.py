@@ -16,12 +16,12 @@ from facever.evaluation.embedded import EmbeddingSet
 from facever.evaluation.pairs import ThresholdCheck
 from facever.metrics.all_pairs import AllPairs, all_pairs
 from facever.metrics.bootstrap import REPLICATES, Interval
-from facever.metrics.decisions import Bounds, Decisions, decisions_of_all
+from facever.metrics.decisions import Decisions, decisions_of_all
 from facever.metrics.likelihood import fit_likelihood_or_none
 from facever.metrics.look_alikes import LookAlikes
 from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import sample_pairs
-from facever.scoring import impostors_needed
+from facever.scoring import Bounds, impostors_needed
 from facever.weights.records import Likelihood
 from facever.weights.thresholds import Threshold
 

@@ -14,11 +14,11 @@ from facever.datasets.pairs import Pair, photographs
 from facever.evaluation.embedded import EmbeddingSet
 from facever.metrics import VerificationResult, verification_result
 from facever.metrics.bootstrap import Interval, People, WeightedRates, bootstrap, correct_decisions
-from facever.metrics.decisions import Bounds, Decisions, decisions_of
+from facever.metrics.decisions import Decisions, decisions_of
 from facever.metrics.groups import GroupFigures, figures_by_group
 from facever.metrics.likelihood import fit_likelihood_or_none
 from facever.metrics.rates import d_prime
-from facever.scoring import cosine, far_at_threshold, tar_at_threshold
+from facever.scoring import Bounds, cosine, far_at_threshold, tar_at_threshold
 from facever.weights.records import Likelihood
 from facever.weights.thresholds import Threshold, WorstGroup
 

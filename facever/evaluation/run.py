@@ -26,18 +26,19 @@ from facever.faces.parallel import process_files
 from facever.faces.pipeline import FaceRule, Job, Through, check_rule
 from facever.faces.sources import Source
 from facever.files import sha256_of
-from facever.metrics.decisions import Bounds
+from facever.metrics.identification import SearchFigures
 from facever.metrics.look_alikes import LookAlikes
 from facever.question import default_bounds
+from facever.scoring import Bounds
 from facever.verifier import Verifier
 from facever.weights.file import read_info
-from facever.weights.metadata import versions
+from facever.weights.metadata import WeightsInfo, versions
 from facever.weights.records import WeightsId
 from facever.weights.thresholds import Threshold
 
 CROPS_AT_ONCE = 1024
 
-Result = TypeVar("Result", PairsResult, AllPairsResult)
+Result = TypeVar("Result", PairsResult, AllPairsResult, SearchFigures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,22 +92,29 @@ class EmbeddedModel:
     embedded : EmbeddingSet
     weights : WeightsId
         Of the weights, or of the file of embeddings made elsewhere.
-    thresholds : list of Threshold
-        Stored with the weights.
-    bounds : Bounds or None
-        What decides by default, if the weights hold it.
     settings : dict
         How the embeddings were made, as JSON; empty for embeddings made elsewhere.
     crops : callable
         From photographs to the crops that were embedded, as far as they were kept.
+    info : WeightsInfo or None
+        Of the weights; None for embeddings made elsewhere.
     """
 
     embedded: EmbeddingSet
     weights: WeightsId
-    thresholds: list[Threshold]
-    bounds: Bounds | None
     settings: dict[str, Any]
     crops: Callable[[Sequence[Source]], dict[Source, ImageArray]]
+    info: WeightsInfo | None = None
+
+    @property
+    def thresholds(self) -> list[Threshold]:
+        """Stored with the weights."""
+        return [] if self.info is None else self.info.thresholds
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """What decides by default, if the weights hold it."""
+        return None if self.info is None else default_bounds(self.info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +249,7 @@ def embed_photographs(
     if options.embeddings is not None:
         external = external_set(ExternalEmbeddings.read(options.embeddings), paths, root)
         weights = WeightsId(options.embeddings.name, sha256_of(options.embeddings))
-        return EmbeddedModel(
-            external, weights, [], None, {}, lambda chosen: _cut(chosen, options) if keep_crops else {}
-        )
+        return EmbeddedModel(external, weights, {}, lambda chosen: _cut(chosen, options) if keep_crops else {})
     verifier = Verifier.load(
         options.weights,
         options.device,
@@ -257,11 +263,7 @@ def embed_photographs(
     job = embedder.job
     settings = {"faces": job.rule, "min_face": job.detector.smallest_face, "device": job.device}
     settings["precision"] = verifier.precision
-    bounds = None
-    if (stored := default_bounds(verifier.info)) is not None:
-        upper, lower = stored
-        bounds = Bounds(upper.cosine, min(lower.cosine, upper.cosine), upper.far, lower.frr)
-    return EmbeddedModel(embedded, verifier.weights, verifier.info.thresholds, bounds, settings, embedder.crops)
+    return EmbeddedModel(embedded, verifier.weights, settings, embedder.crops, verifier.info)
 
 
 def _look_alikes(model: EmbeddedModel, people: IdentityFolder, options: ModelOptions) -> LookAlikes:

@@ -10,19 +10,9 @@ import numpy.typing as npt
 
 from facever.metrics.all_pairs import AllPairs
 from facever.metrics.rates import Bools
-from facever.scoring import decide
+from facever.scoring import Bounds, decide
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """An upper and a lower threshold, and the FAR and FRR that they promise."""
-
-    threshold: float
-    lower_threshold: float
-    far: float
-    frr: float
 
 
 @dataclass(frozen=True, slots=True)

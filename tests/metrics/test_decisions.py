@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from facever.metrics.all_pairs import all_pairs
-from facever.metrics.decisions import Bounds, decisions_of, decisions_of_all, undecided_curve
+from facever.metrics.decisions import decisions_of, decisions_of_all, undecided_curve
+from facever.scoring import Bounds
 
 BOUNDS = Bounds(0.5, 0.3, 1e-3, 0.02)
 
