@@ -10,7 +10,7 @@ import pytest
 from samples import CHECK, RECORD
 
 from facever.errors import SettingError, WeightsError
-from facever.faces.detection import Face
+from facever.faces.face import Face
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.question import Question
 from facever.weights.file import read_info

@@ -77,8 +77,9 @@ def calibrate(
     from facever.errors import FaceverError
     from facever.evaluation import calibrate_folder, calibrate_pairs
     from facever.files import check_output
-    from facever.metrics.calibration import explained
-    from facever.reports.tables import calibration_rows, print_table
+    from facever.metrics.support import explained
+    from facever.reports.tables import print_table
+    from facever.reports.weights_rows import calibration_rows
     from facever.scoring import impostors_needed
     from facever.verifier import Verifier
     from facever.weights.file import load_weights, save_weights

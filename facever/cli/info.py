@@ -25,7 +25,8 @@ def info(
     Every command refuses a damaged file. With --check the network also embeds an input that a seed draws,
     and must answer as it did where the file was written.
     """
-    from facever.reports.tables import info_rows, print_table
+    from facever.reports.tables import print_table
+    from facever.reports.weights_rows import info_rows
     from facever.weights.file import load_weights
     from facever.weights.known_answer import check_known_answer
     from facever.weights.shipped import find_weights

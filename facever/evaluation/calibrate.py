@@ -19,15 +19,10 @@ from facever.evaluation.pairs import people_of
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import EmbeddedFace, PhotoResult, Through
 from facever.faces.sources import Source
-from facever.metrics.calibration import (
-    Calibration,
-    by_support,
-    calibration_of_pairs,
-    calibration_of_people,
-    refusal,
-)
+from facever.metrics.calibration import Calibration, by_support, calibration_of_pairs, calibration_of_people
 from facever.metrics.look_alikes import LookAlikes
 from facever.metrics.quality import quality_of_pairs
+from facever.metrics.support import refusal
 from facever.scoring import cosine
 from facever.verifier import Verifier
 

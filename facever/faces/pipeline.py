@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from facever.errors import AlignmentError, ImageError, SettingError
 from facever.faces.alignment import align, center_crop, enlargement
-from facever.faces.detection import Detector, Face
+from facever.faces.detection import Detector
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision
 from facever.faces.embedder import Embedder
+from facever.faces.face import Face
 from facever.faces.images import ImageArray
 from facever.faces.looks import covered_parts, sharpness, standard_crop
 from facever.faces.pixels import share_missing

@@ -5,7 +5,6 @@ Intervals are 95 %, by a bootstrap over identities: see `facever.metrics.bootstr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of
-from facever.errors import DataError
 from facever.metrics.all_pairs import AllPairs, all_pairs
 from facever.metrics.bootstrap import REPLICATES, People
 from facever.metrics.likelihood import fit_likelihood_or_none
@@ -22,6 +20,7 @@ from facever.metrics.operating_points import OperatingPoints, point_intervals
 from facever.metrics.pair_sample import PairSample, sample_pairs
 from facever.metrics.quality import QUALITY_FAR, quality_of
 from facever.metrics.rates import HIGHEST_FAR, Bools, rarest_far
+from facever.metrics.support import Unsupported, unsupported_at
 from facever.metrics.tails import TAIL_EXCESSES, TAIL_RATE, fit_tail
 from facever.scoring import (
     far_at_threshold,
@@ -37,57 +36,6 @@ from facever.weights.thresholds import LowerThreshold, Threshold
 NO_TAIL = "no tail for search --fpir: the highest cosines of different people are all the same, or of too few people"
 CALIBRATED_FARS = (1e-2, 1e-3, 1e-4)
 CALIBRATED_FRRS = (0.1, 0.05, 0.02, 0.01)
-
-
-@dataclass(frozen=True, slots=True)
-class Unsupported:
-    """A false accept rate that the pairs don't support, and what it would take.
-
-    Attributes
-    ----------
-    far : float
-    impostors_needed, impostors : int
-        Pairs of different people that it takes, and that there are.
-    people_needed, people : int or None
-        The same of people with as many photographs each; None for a list of pairs.
-    genuine : bool
-        Whether there are genuine pairs.
-    """
-
-    far: float
-    impostors_needed: int
-    impostors: int
-    people_needed: int | None
-    people: int | None
-    genuine: bool
-
-    def __str__(self) -> str:
-        pairs = f"{self.impostors_needed:,} pairs of different people, and there are {self.impostors:,}"
-        text = f"FAR {self.far:g} needs {pairs}"
-        if self.people_needed:
-            text += f" of {self.people:,} people; {self.people_needed:,} people with as many photographs each would do"
-        return text if self.genuine else f"{text}; it needs genuine pairs too, and there are none"
-
-
-def explained(unsupported: Sequence[Unsupported]) -> list[str]:
-    """Up to two lines: the rate of the smallest need in full, the others in short."""
-    if not unsupported:
-        return []
-    first, *others = sorted(unsupported, key=lambda each: -each.far)
-    shorts = []
-    for each in others:
-        people = f" ({each.people_needed:,} people)" if each.people_needed else ""
-        shorts.append(f"FAR {each.far:g} needs {each.impostors_needed:,} pairs{people}")
-    return [str(first), *([", ".join(shorts)] if shorts else [])]
-
-
-def refusal(what: object, unsupported: Sequence[Unsupported]) -> DataError:
-    """The error for rates that the pairs don't support; its note is the second line."""
-    first, *others = explained(unsupported)
-    error = DataError(f"{what}: {first}; add people and photographs")
-    for line in others:
-        error.add_note(line)
-    return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,13 +217,13 @@ def by_support(
         if genuine and impostors >= needed:
             supported.append(far)
             continue
-        unsupported[far] = _unsupported(far, genuine, impostors, people)
+        unsupported[far] = unsupported_at(far, genuine, impostors, people)
     if fars is None and not supported:
         rarest = rarest_far(impostors)
         if genuine and rarest is not None:
             supported = [rarest]
         else:
-            unsupported[HIGHEST_FAR] = _unsupported(HIGHEST_FAR, genuine, impostors, people)
+            unsupported[HIGHEST_FAR] = unsupported_at(HIGHEST_FAR, genuine, impostors, people)
     return supported, unsupported
 
 
@@ -289,13 +237,6 @@ def _tail_notes(impostors: int) -> list[str]:
     if impostors >= needed:
         return []
     return [f"no tail for search --fpir: it needs {needed:,} pairs of different people, and there are {impostors:,}"]
-
-
-def _unsupported(far: float, genuine: int, impostors: int, people: int | None) -> Unsupported:
-    needed, more = impostors_needed(far), None
-    if people and impostors:  # pairs grow with the square of the people
-        more = math.ceil(people * math.sqrt(max(1.0, needed / impostors)))
-    return Unsupported(far, needed, impostors, more, people, genuine > 0)
 
 
 def _listed(cosines: NDArray[np.float64], people: People, kind: Bools) -> PairSample:

@@ -17,8 +17,8 @@ from torch import nn
 from facever.errors import DataError, reading
 from facever.files import sha256_of, write_bytes
 from facever.networks import EmbeddingNetwork
-from facever.reports.tables import rate_with_interval
 from facever.reports.training_curve import training_curve
+from facever.reports.weights_rows import rate_with_interval
 from facever.weights.file import load_weights
 
 # What only a person knows: a comment, and an example, in TOML.

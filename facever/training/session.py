@@ -15,7 +15,8 @@ from torch import Tensor
 
 from facever.errors import DataError, reason_of
 from facever.files import write_bytes, write_json
-from facever.metrics.calibration import Calibration, explained
+from facever.metrics.calibration import Calibration
+from facever.metrics.support import explained
 from facever.reports.training_curve import training_curve
 from facever.training.callbacks import Callback, Progress
 from facever.training.checkpoint import check_kinds, check_same, load_checkpoint, save_checkpoint

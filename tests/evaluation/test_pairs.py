@@ -17,7 +17,7 @@ from facever.datasets.pairs import Pair, photographs
 from facever.errors import DataError
 from facever.evaluation import PairsResult, PhotoEmbedder, evaluate_embedded
 from facever.faces.cache import EmbeddingCache
-from facever.faces.detection import Face
+from facever.faces.face import Face
 from facever.faces.pipeline import EmbeddedFace, Job, PhotoResult
 from facever.reports.tables import pairs_rows
 from facever.weights.alignment import TIGHT_64X56

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from facever.faces.cache import EmbeddingCache, PhotoEmbedding, keys_of
-from facever.faces.detection import Face
 from facever.faces.detector_settings import DetectorSettings
+from facever.faces.face import Face
 from facever.faces.pipeline import EmbeddedFace, Job, PhotoResult
 from facever.faces.sources import ImageBytes
 from facever.weights.records import WeightsId

@@ -18,7 +18,7 @@ import pytest
 from facever.errors import DataError, FaceverError, ImageError, OutputError
 from facever.faces import dataset as module
 from facever.faces.dataset import EmbeddingDataset, Update, open_dataset
-from facever.faces.detection import Face
+from facever.faces.face import Face
 from facever.faces.parquet import schema
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.faces.sources import Folder, content_sha256, find_all, find_photographs

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facever.errors import SettingError
-from facever.faces.detection import Detector, Face
+from facever.faces.detection import Detector
 from facever.faces.detector_settings import DetectorSettings
+from facever.faces.face import Face
 from facever.faces.images import load_image
 
 Pixels = NDArray[np.uint8]

@@ -19,7 +19,7 @@ import pytest
 
 from facever.errors import DataError, OutputError
 from facever.faces import parquet as embeddings_file
-from facever.faces.detection import Face
+from facever.faces.face import Face
 from facever.faces.parquet import photograph_rows, write_embeddings
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.alignment import FACE_112X96

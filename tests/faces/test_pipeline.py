@@ -19,9 +19,10 @@ from PIL import Image
 from facever.errors import AlignmentError
 from facever.faces import parallel as streaming
 from facever.faces import pipeline
-from facever.faces.detection import Detector, Face
+from facever.faces.detection import Detector
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.embedder import Embedder
+from facever.faces.face import Face
 from facever.faces.images import load_image
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Job, PhotoResult, Pipeline, choose_faces

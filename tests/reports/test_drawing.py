@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from facever.cli import main
-from facever.faces.detection import Face
+from facever.faces.face import Face
 from facever.faces.pipeline import EmbeddedFace
 from facever.reports.drawing import COLORS, LARGEST, STRIP, draw_faces, png
 

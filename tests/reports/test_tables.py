@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from facever.reports.tables import calibration_rows, info_rows
+from facever.reports.weights_rows import calibration_rows, info_rows
 from facever.weights.file import read_info
 from facever.weights.thresholds import Threshold, WorstGroup
 
