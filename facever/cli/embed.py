@@ -94,7 +94,8 @@ def embed(
     Parts are written as they come. Run it again to continue after an interruption, and to embed what is new or changed
     since; unchanged photographs are not read.
 
-    --engine ray embeds on a cluster, and takes a list of photographs elsewhere: a Parquet file with a column path.
+    A Parquet file with a column path lists photographs, also elsewhere: s3://, gs://, hdfs://. --engine ray embeds on a
+    cluster.
     """
     from facever.errors import OutputError, SettingError
     from facever.faces.sources import find_all, ignored_note, listed_paths
@@ -124,19 +125,18 @@ def embed(
     from dataclasses import asdict, replace
     from itertools import chain
 
-    from facever.engines.ray import check_engine, process_on_ray
+    from facever.engines.choice import check_engine
     from facever.errors import DataError, NoFaceError
     from facever.faces.dataset import Update, open_dataset
     from facever.faces.detector_settings import DetectorSettings
     from facever.faces.formats import HEIC_REMEDY
     from facever.faces.parallel import left_out, process_files
     from facever.faces.parquet import schema, write_embeddings
+    from facever.faces.sources import Remote
     from facever.verifier import Verifier
     from facever.weights.metadata import made_with
 
     check_engine(engine, address, device)
-    if found.uris and engine == "local":
-        raise DataError(f"{found.uris[0]} is not on this machine; --engine ray downloads it")
     here = device if engine == "local" else "cpu"
     settings = DetectorSettings.parse(min_face, try_rotations)
     verifier = Verifier.load(weights, here, detector=settings, strict=strict)
@@ -149,8 +149,11 @@ def embed(
 
     def process(paths: list[Any]) -> Iterator[Any]:
         if engine == "local":
-            yield from counted(process_files(paths, job, workers), len(paths), "embedding")
+            sources = [Remote(each) if isinstance(each, str) else each for each in paths]
+            yield from counted(process_files(sources, job, workers), len(paths), "embedding")
             return
+        from facever.engines.ray import process_on_ray
+
         there = replace(job, device=device)
         with watched(len(paths), "embedding") as watch:
             yield from process_on_ray(
@@ -158,7 +161,7 @@ def embed(
             )
 
     if kind is not None:
-        results = chain(left_out(found), process(found.paths))
+        results = chain(left_out(found), process([*found.paths, *found.uris]))
         counts = write_embeddings(path, results, folder, verifier.info, verifier.weights, verifier.size)
         update = Update(len(found.paths), 0, [])
     else:

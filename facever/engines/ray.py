@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import multiprocessing
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,41 +19,14 @@ from facever.caches import private_folder
 from facever.engines.cluster import Run, run_apart
 from facever.engines.manifest import MissingRowsError, tables_of, write_manifest
 from facever.engines.worker import Task, Worker
-from facever.errors import FaceverError, OutputError, SettingError, reason_of
+from facever.errors import FaceverError, OutputError
 from facever.faces.pipeline import Job
+from facever.faces.workers import starting
 
 # Ray keeps the ids of what is finished in the memory of one process.
 PHOTOGRAPHS_A_MANIFEST = 10_000_000
 # Seconds between looks at what is finished; that Ray has to stop; that a cluster has to answer.
-LOOK, STOP, CONNECT = 1.0, 20.0, 10.0
-ENGINES = ("local", "ray")
-DEVICES = ("auto", "cpu", "cuda")
-
-
-def check_engine(engine: str, address: str | None, device: str) -> None:
-    """Raise SettingError for an engine that isn't there, and an address or a device that it can't use.
-
-    Raises FaceverError where nothing answers at the address.
-    """
-    if engine not in ENGINES:
-        raise SettingError(f"is one of {', '.join(ENGINES)}, not {engine!r}", "engine")
-    if engine == "local":
-        if address is not None:
-            raise SettingError("is for --engine ray", "address")
-        return
-    if importlib.util.find_spec("ray") is None:
-        raise SettingError("ray needs Ray; pip install 'facever[ray]'", "engine")
-    if device not in DEVICES:
-        raise SettingError(f"is one of {', '.join(DEVICES)} with --engine ray, not {device!r}", "device")
-    if address is None or address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if "/" in host or not port.isdecimal():
-        raise SettingError("is auto or HOST:PORT; run this on a machine of the cluster", "address")
-    try:
-        socket.create_connection((host, int(port)), CONNECT).close()
-    except (OSError, OverflowError) as error:  # Ray would try for minutes
-        raise FaceverError(f"no Ray cluster answers at {address} ({reason_of(error)}); check --address") from error
+LOOK, STOP = 1.0, 20.0
 
 
 def process_on_ray(
@@ -152,7 +123,8 @@ def _wait(run: Run, before: int, watch: Callable[[int], object]) -> None:
     context = multiprocessing.get_context("spawn")
     answer, theirs = context.Pipe(duplex=False)
     process = context.Process(target=run_apart, args=(run, theirs), daemon=True)
-    process.start()
+    with starting():
+        process.start()
     theirs.close()
     counts: dict[Path, int] = {}
     try:

@@ -17,12 +17,14 @@ from filelock import FileLock
 from facever.faces.images import header_pixels
 from facever.faces.memory import keep_freed_memory
 from facever.faces.pipeline import Job, PhotoResult, Pipeline
-from facever.faces.sources import Decoded, Folder, Source, file_of, read
+from facever.faces.sources import Decoded, Folder, Remote, Source, file_of, read
 from facever.faces.workers import FEW, Workers
 
 BATCH = 16
 # A batch also ends after so many pixels.
 BATCH_PIXELS = 24_000_000
+# Taken for the size of a photograph that is downloaded when it is read.
+REMOTE = 12_000_000
 READ_AHEAD = 4
 # Pixels that are decoded, or about to be, at a time in a process; a larger photograph is alone, in all processes.
 PIXELS = 32_000_000
@@ -84,7 +86,7 @@ class _Flow:
 
     def __call__(self, sources: Iterable[Source]) -> Iterator[PhotoResult]:
         for source in sources:
-            pixels = header_pixels(file_of(source), self.needed)
+            pixels = REMOTE if isinstance(source, Remote) else header_pixels(file_of(source), self.needed)
             while (self.waiting or self.batch) and self.pixels + pixels > PIXELS:
                 yield from self._advance()
             decode = functools.partial(read, source, self.needed, self.pipeline.job.hashes, self.pipeline.job.strict)

@@ -33,11 +33,34 @@ class ImageBytes:
         return self.name
 
 
-Source = Path | ImageBytes
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A photograph on a file system that pyarrow reads, such as s3://, gs:// or hdfs://; downloaded when it is read."""
+
+    uri: str
+
+    def __str__(self) -> str:
+        return self.uri
+
+    def fetched(self) -> ImageBytes:
+        """Its content. Raises ImageError where it can't be downloaded."""
+        from pyarrow.fs import FileSystem
+
+        try:
+            system, path = FileSystem.from_uri(self.uri)
+            with system.open_input_stream(path) as file:
+                return ImageBytes(self.uri, file.read())
+        except (OSError, ValueError) as error:
+            raise ImageError(self.uri, f"can't be downloaded ({reason_of(error)}); check the address") from error
+
+
+Source = Path | ImageBytes | Remote
 
 
 def file_of(source: Source) -> Path | bytes:
-    """What decoders take: the path of a file, or its content."""
+    """What decoders take: the path of a file, or its content. Raises ImageError where it can't be downloaded."""
+    if isinstance(source, Remote):
+        source = source.fetched()
     return source.data if isinstance(source, ImageBytes) else source
 
 
@@ -48,11 +71,10 @@ def is_uri(source: str) -> bool:
 
 def content_sha256(source: Source) -> str | None:
     """The SHA-256 of a photograph's file, in hexadecimal; None where it can't be read."""
-    if isinstance(source, ImageBytes):
-        return hashlib.sha256(source.data).hexdigest()
     try:
-        return sha256_of(source)
-    except OSError:
+        file = file_of(source)
+        return hashlib.sha256(file).hexdigest() if isinstance(file, bytes) else sha256_of(file)
+    except (OSError, ImageError):
         return None
 
 
@@ -92,6 +114,7 @@ def read(source: Source, needed: int | None = None, hashed: bool = False, strict
     start = time.perf_counter()
     name = str(source)
     try:
+        source = source.fetched() if isinstance(source, Remote) else source
         found = load_photograph(file_of(source), name=name, needed=needed, strict=strict)
     except ImageError as error:
         return Decoded(name, error, time.perf_counter() - start)

@@ -51,12 +51,12 @@ def warm_up() -> None:
         from multiprocessing.forkserver import ensure_running
 
         _context()
-        with _starting():
+        with starting():
             ensure_running()
 
 
 @contextmanager
-def _starting() -> Iterator[None]:
+def starting() -> Iterator[None]:
     """Have a process that starts meanwhile find modules where this one does, and run nothing but what it is told to.
 
     Else it would look in the working directory, and run the program once more that has started it, if that has no
@@ -187,7 +187,7 @@ class Workers(Generic[Item, Result]):
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self._start, self._arguments), daemon=True)
         warm_up()
-        with _starting():
+        with starting():
             process.start()
         theirs.close()  # so that the end of the process closes the pipe
         worker = _Worker(process, ours)

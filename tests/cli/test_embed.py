@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import facever
 from PIL import Image
+
+from facever.files import sha256_of
 
 pytestmark = pytest.mark.slow
 
@@ -80,3 +84,26 @@ def test_a_url_or_an_unknown_suffix_is_refused_before_anything_is_written(
     assert (outcome.code, outcome.out) == (2, "")
     assert "a URL" in outcome.err or "a folder is written here; name one without .tsv" in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("out", ["out.parquet", "out.csv"])
+def test_photographs_elsewhere_are_downloaded_and_what_is_not_there_is_a_row(
+    tmp_path: Path, portrait: Path, out: str
+) -> None:
+    uris = [portrait.as_uri(), (tmp_path / "gone.jpg").as_uri(), "nowhere://bucket/a.jpg"]
+    pq.write_table(pa.table({"path": uris}), tmp_path / "list.parquet")
+    outcome = facever("embed", tmp_path / "list.parquet", "-o", tmp_path / out, "-w", "dlib")
+    assert outcome.code == 0
+    assert "with a face 1, without 0, unreadable 2" in outcome.out
+    if out.endswith(".csv"):
+        with (tmp_path / out).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    else:
+        rows = [row for part in sorted((tmp_path / out).glob("*.parquet")) for row in pq.read_table(part).to_pylist()]
+        again = facever("embed", tmp_path / "list.parquet", "-o", tmp_path / out, "-w", "dlib")
+        assert "unchanged 1" in again.out  # what could not be downloaded is tried again
+    errors = {row["path"]: row["error"] or "" for row in rows}
+    assert errors[uris[0]] == ""
+    assert all("can't be downloaded" in errors[uri] for uri in uris[1:])
+    assert next(row for row in rows if row["path"] == uris[0])["file_sha256"] == sha256_of(portrait)

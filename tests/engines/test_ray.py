@@ -92,15 +92,6 @@ def test_without_ray_the_error_says_how_to_install_it(tmp_path: Path, monkeypatc
     assert (outcome.code, outcome.err) == (2, "facever: --engine ray needs Ray; pip install 'facever[ray]'\n")
 
 
-def test_uris_are_for_a_cluster(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"path": ["s3://bucket/a.jpg"]}), tmp_path / "list.parquet")
-    outcome = facever("embed", tmp_path / "list.parquet", "-o", tmp_path / "out.parquet")
-    assert (outcome.code, outcome.err) == (
-        2,
-        "facever: s3://bucket/a.jpg is not on this machine; --engine ray downloads it\n",
-    )
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [

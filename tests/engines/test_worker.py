@@ -122,7 +122,7 @@ def test_a_list_names_files_and_uris_which_are_embedded_once(folder: Path, tmp_p
     assert by_path[uris[0]]["file_size"] == (folder / "a.png").stat().st_size and not by_path[uris[0]]["file_time"]
     told = errors(site.out)
     assert told[uris[1]] == f"{uris[1]}: no face found"
-    assert told[uris[2]].startswith(f"{uris[2]}: damaged or cut off")
+    assert told[uris[2]].startswith(f"{uris[2]}: cut off")
     assert told[uris[3]].startswith(f"{uris[3]}: can't be downloaded; check the address")
     asked: list[Any] = []
     site.update(found, lambda wanted: iter(asked.extend(wanted) or []))
