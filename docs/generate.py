@@ -37,7 +37,7 @@ ENVIRONMENT = """\
 ## Environment
 
 `FACEVER_DEBUG=1`
-: prints a traceback for exit code 70, a fault of facever's own.
+: prints a traceback for exit code 70, a fault of facever's own, and the warnings and logs of libraries.
 
 `FACEVER_QUIET=1`
 : leaves out the note on the license of weights.

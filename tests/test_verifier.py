@@ -314,7 +314,7 @@ def test_the_photographs_of_a_folder_go_through_what_was_asked_for(
         (tmp_path / name).write_bytes(blank.read_bytes())
     locked = ImageError("locked", "can't be listed")
     folder = Folder([tmp_path / "a.png", tmp_path / "b.png"], [locked], [tmp_path / "c.heic"])
-    monkeypatch.setattr(module, "find_photographs", lambda _: folder)
+    monkeypatch.setattr(module, "find_photographs", lambda _, follow: folder)
     totals, seen = [], []
 
     def through(stream: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]:

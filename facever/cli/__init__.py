@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
@@ -102,6 +104,19 @@ def _mute_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+@contextlib.contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep warnings and logs of libraries, torch's of other processes among them, from the terminal."""
+    if os.environ.get("FACEVER_DEBUG"):
+        yield
+        return
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch is imported
+    logging.getLogger("torch").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         # Here, not around app(): typer would turn an interrupt or a closed pipe into its own exit codes.
@@ -166,7 +181,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, _terminate)
     keep_freed_memory()
     try:
-        app()
+        with _quiet_libraries():
+            app()
     except Exception as error:
         # Python would exit with 1, which is an answer of verify.
         _mute_stdout()

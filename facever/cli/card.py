@@ -10,10 +10,7 @@ import typer
 from facever.cli.common import Force, Json, print_json
 from facever.files import printable
 
-EXAMPLE = (
-    "Examples: facever card --template about.toml, then "
-    "facever card runs/mine/weights.safetensors --about about.toml --training runs/mine -o card.md"
-)
+EXAMPLE = "Example: facever card runs/mine/weights.safetensors --about about.toml --training runs/mine -o card.md"
 
 
 def card(

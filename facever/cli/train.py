@@ -46,7 +46,11 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Length in epochs.", show_default=False)] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Length by the clock.", show_default="the recipe's, or 30")
+        float | None,
+        typer.Option(
+            help="Length of the steps by the clock; detection before and calibration after are not counted.",
+            show_default="the recipe's, or 30",
+        ),
     ] = None,
     loss: Annotated[str | None, typer.Option(help="l2-softmax, softmax, center or l2-center.", **AS_RECIPE)] = None,
     alpha: Annotated[
@@ -144,7 +148,8 @@ def _as_json(result: TrainingResult) -> dict[str, Any]:
 def _as_text(result: TrainingResult) -> str:
     epochs = f"{result.epochs} epoch{'s' * (result.epochs != 1)}"
     steps = f"{result.steps} step{'s' * (result.steps != 1)}"
-    figures = [f"{epochs} ({steps}) in {result.minutes:.1f} minutes, loss {result.loss:.3f}"]
+    spent = f"{result.minutes:.1f} minutes of {result.total_minutes:.1f} with detection and calibration"
+    figures = [f"{epochs} ({steps}) in {spent}, loss {result.loss:.3f}"]
     if result.validation_accuracy is not None:
         tar = "too few pairs for a TAR"
         if result.validation_tar is not None:

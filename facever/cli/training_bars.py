@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 
 from rich.progress import TaskID
@@ -36,8 +37,14 @@ class TrainingBars(Callback):
         say(message)
 
     def cropping(self, done: int, total: int) -> None:
-        if self._bars.disable and done == 1:
-            say(f"detecting and aligning {total} photographs")
+        now = time.monotonic()
+        if done == 1:
+            say(f"detecting and aligning {total} photographs, once: the crops are cached")
+            self._cutting = self._told_cut = now
+        elif self._bars.disable and now - self._told_cut > 30:
+            self._told_cut = now
+            left = (now - self._cutting) / (done - 1) * (total - done) / 60
+            say(f"detecting and aligning: {done} of {total}, {left:.1f} minutes left")
         self._show("detecting and aligning", done, total, "")
 
     def distillation(self, done: int, total: int) -> None:

@@ -42,6 +42,7 @@ def run(options: Options, callback: Callback) -> Outcome:
     epochs = QUICK_EPOCHS if options.quick else EPOCHS
     alphas, starts = (QUICK_ALPHAS, QUICK_STARTS) if options.quick else (ALPHAS, STARTS)
     models = models_of(alphas, starts)
+    runs.planned = len(models) * len(seeds)
     for seed in seeds:
         for model, own in models.items():
             faces(run_name(model, seed), face_settings(**own, epochs=epochs, seed=seed))

@@ -68,6 +68,8 @@ def run(options: Options, callback: Callback) -> Outcome:
         asked = {**settings.to_json(), "network": "DigitNetwork", "data": on.name, "digits": len(on.train)}
         return runs(name, asked, lambda folder: train_digits(settings, on, folder, device))
 
+    swept = 0 if options.quick else len(RATES)
+    runs.planned = len(models) * (swept + len(seeds))
     sweep: dict[str, dict[str, float]] = {}
     for model in models:
         rates = QUICK_RATES if options.quick else RATES

@@ -53,6 +53,8 @@ def run(options: Options, callback: Callback) -> Outcome:
     seeds = options.seed_list(QUICK_SEEDS if options.quick else SEEDS)
     epochs = QUICK_EPOCHS if options.quick else EPOCHS
     trained = trainings(options.quick)
+    rates = {loss: QUICK_RATES if options.quick else PLAIN_RATES if loss in PLAIN else RATES for loss in trained}
+    runs.planned = sum(len(each) + len(seeds) for each in rates.values())
     sweep = {loss: swept(faces, loss, own, options.quick) for loss, own in trained.items()}
     chosen = {
         loss: trained_through(faces, loss, own, sweep[loss], PLAIN_EPOCHS if loss in PLAIN else epochs, seeds)

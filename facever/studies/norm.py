@@ -41,6 +41,7 @@ def run(options: Options, callback: Callback) -> Outcome:
     seeds = options.seed_list(QUICK_SEEDS if options.quick else SEEDS)
     epochs = QUICK_EPOCHS if options.quick else EPOCHS
     settings = {(m, s): face_settings(**MODELS[m], epochs=epochs, seed=s) for s in seeds for m in MODELS}
+    runs.planned = 2 * len(settings) + len(seeds)  # trainings, their degradations, the detector
     for (model, seed), each in settings.items():
         faces(run_name(model, seed), each)
     scored: dict[str, list[NormScores]] = {model: [] for model in MODELS}

@@ -70,12 +70,16 @@ class Runs:
     done : dict from name to result
         Results of this study so far, in order.
     took : dict from name to minutes
+    planned : int
+        How many runs there will be, as far as is known beforehand: a sweep may go on.
     """
 
     out: Path
     say: Callable[[str], None] = lambda message: None
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     took: dict[str, float] = field(default_factory=dict)
+    planned: int = 0
+    _computed: list[float] = field(default_factory=list)  # minutes of those computed now
 
     def __post_init__(self) -> None:
         check_output_folder(self.out)
@@ -114,15 +118,27 @@ class Runs:
             record = _read(path)
             _check(path, record["settings"], asked)
         else:
-            self.say(f"run {name}")
+            self.say(self._progress(name))
             start = time.monotonic()
             result = make(self.folder(name))
-            record = {"settings": asked, "minutes": round((time.monotonic() - start) / 60, 2), "result": result}
+            minutes = (time.monotonic() - start) / 60
+            self._computed.append(minutes)
+            record = {"settings": asked, "minutes": round(minutes, 2), "result": result}
             write_json(path, record)
             record = _read(path)  # the same whether computed now or before
         self.took[name] = record["minutes"]
         self.done[name] = record["result"]
         return self.done[name]
+
+    def _progress(self, name: str) -> str:
+        """Such as "run 3 of 8: softmax-seed-0, about 12 minutes left"."""
+        number = len(self.done) + 1
+        planned = max(self.planned, number)
+        left = ""
+        if self._computed:
+            minutes = sum(self._computed) / len(self._computed) * (planned - number + 1)
+            left = f", about {minutes:.0f} minutes left" if minutes >= 1 else ", less than a minute left"
+        return f"run {number} of {planned}: {name}{left}"
 
 
 def run_name(name: str, seed: int, rate: float | None = None) -> str:

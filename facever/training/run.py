@@ -8,6 +8,7 @@ out/training.json         settings, versions, identities, result
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from facever.errors import DataError, OutputError
@@ -61,6 +62,7 @@ def train(
     Interrupted
         If a signal (SIGINT, SIGTERM) stops it, after its state is saved.
     """
+    began = time.monotonic()
     chosen = own_device(choose_device(device))
     check_output_folder(out)
     check_output(out / WEIGHTS, "safetensors", [data], force=True)
@@ -72,10 +74,13 @@ def train(
         callback = (callback or Callback()) if processes.first else Callback()
         if not processes.first:
             processes.wait()  # for the crops
+        if settings.minutes is not None:
+            around = "besides what detection takes before and calibration after"
+            callback.say(f"{settings.minutes:g} minutes of training steps, {around}")
         prepared = prepare(settings, data, cache or default_cache_folder(), chosen, workers, callback)
         if processes.first:
             processes.wait()
-        session = Session(settings, prepared, out, chosen, callback, processes)
+        session = Session(settings, prepared, out, chosen, callback, processes, began)
         if resume:
             session.resume()
         _run(session)

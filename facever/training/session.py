@@ -44,7 +44,8 @@ CHECKPOINT_MINUTES = 5.0
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
     """The result of a training. `weights` is the exported file; the validation figures are None without held-out
-    identities, TAR and its FAR also where those make too few pairs."""
+    identities, TAR and its FAR also where those make too few pairs. `minutes` are those of the steps, `total_minutes`
+    those of this run, with detection before and calibration after them."""
 
     weights: Path
     steps: int
@@ -54,6 +55,7 @@ class TrainingResult:
     validation_accuracy: float | None
     validation_tar: float | None
     validation_far: float | None
+    total_minutes: float
 
 
 class Session:
@@ -67,7 +69,9 @@ class Session:
         device: torch.device,
         callback: Callback,
         processes: ProcessGroup,
+        began: float | None = None,
     ) -> None:
+        """`began`: when this run began, by `time.monotonic`, before its photographs were prepared."""
         self.settings, self.data, self.out, self.device, self.callback = settings, data, out, device, callback
         self.processes = processes
         self.trainer = Trainer(
@@ -89,6 +93,8 @@ class Session:
         self.loss = float("nan")
         self._window: list[tuple[float, float]] = []  # loss and accuracy since the last report
         self._start = self._reported = time.monotonic()
+        self._began = self._start if began is None else began
+        self._validation = 0.0  # seconds that the last one took
         self._saved = -math.inf  # the first step is saved at once: a training that can't be saved need not go on
 
     @property
@@ -157,7 +163,7 @@ class Session:
         self._report()
         step, epoch, minutes = self.trainer.step, self.trainer.epoch, round(self.minutes, 2)
         if not self.processes.first:
-            return TrainingResult(self.out / WEIGHTS, step, epoch, minutes, self.loss, None, None, None)
+            return TrainingResult(self.out / WEIGHTS, step, epoch, minutes, self.loss, None, None, None, self._total())
         if step % self.trainer.steps_per_epoch:
             self._validate()
         if self.best is None:  # nobody was held out
@@ -167,15 +173,16 @@ class Session:
         export_weights(weights, info, state)
         figures: dict[str, Any] = {}
         if len(self.data.held_out):
+            people = len(set(self.data.held_out.identities))
+            self.callback.say(f"calibrating on {len(self.data.held_out)} photographs of {people} held-out people")
             found, figures = evaluate_held_out(weights, self.data, self.settings.calibrate_on, self.device)
             self._tell_thresholds(found)
             calibration = (found.thresholds, found.likelihood, found.quality, found.tail, found.lower_thresholds)
             calibrated = with_thresholds(info, *calibration)
             export_weights(weights, calibrated, state)
         self.log.write(self.out / LOG)
-        result = TrainingResult(
-            weights, step, epoch, minutes, self.loss, *(self.best[key] for key in ("accuracy", "tar", "far"))
-        )
+        accuracy, tar, far = (self.best[key] for key in ("accuracy", "tar", "far"))
+        result = TrainingResult(weights, step, epoch, minutes, self.loss, accuracy, tar, far, self._total())
         record = {
             "settings": self.settings.to_json(),
             "people": self.data.people(),
@@ -190,6 +197,9 @@ class Session:
         (self.out / CHECKPOINT).unlink(missing_ok=True)
         return result
 
+    def _total(self) -> float:
+        return round((time.monotonic() - self._began) / 60, 2)
+
     def _tell_thresholds(self, found: Calibration) -> None:
         """Say which thresholds the weights hold, and what it would take for the others."""
         if not found.thresholds and not found.unsupported:
@@ -199,9 +209,8 @@ class Session:
             for line in explained(list(found.unsupported.values())):
                 self.callback.say(f"held-out people too few: {line}")
             stored = ", ".join(f"{t.far:g}" for t in found.thresholds)
-            self.callback.say(
-                f"thresholds stored for FAR {stored}" if stored else "no thresholds; verify needs --threshold"
-            )
+            told = f"thresholds stored for FAR {stored}" if stored else "no thresholds; verify needs --threshold"
+            self.callback.say(f"{told}; {self.settings.held_out:.0%} of all people are held out")
 
     def _report(self) -> None:
         if not self._window:
@@ -211,7 +220,8 @@ class Session:
         loss, accuracy = (sum(column) / count for column in zip(*self._window, strict=True))
         speed = count * self.trainer.batch_size * self.processes.size / max(now - self._reported, 1e-9)
         minutes, share = self.minutes, self.share
-        left = minutes * (1 - share) / share if share > 0 else float("nan")
+        # The calibration embeds as a validation does, and each crop's mirror image too.
+        left = minutes * (1 - share) / share + 2 * self._validation / 60 if share > 0 else float("nan")
         rate = self.settings.learning_rate_at(share)
         alpha = self.trainer.loss.alpha_value
         step, epoch = self.trainer.step, self.trainer.epoch
@@ -238,7 +248,8 @@ class Session:
             self.best = {**asdict(validation), "score": validation.score, "network": self._network()}
         self.log.add_validation(validation)
         self.callback.validated(self.trainer.epoch, validation, best and self.settings.keep == "best")
-        self._reported += time.monotonic() - start  # not counted as training
+        self._validation = time.monotonic() - start
+        self._reported += self._validation  # not counted as training
 
     def _network(self) -> dict[str, Tensor]:
         """A copy of the EMA's state."""

@@ -86,7 +86,7 @@ class WeightsInfo:
         remedy = "no thresholds; give --threshold"
         if rates:
             stored = ", ".join(f"{t.far:g}" for t in self.thresholds)
-            remedy = f"no threshold for FAR {wanted:g}, but for {stored}; say --far {rates[0]:g}"
+            remedy = f"no threshold for FAR {wanted:g}, but for {stored}; say --far {rates[0]:g}, give --threshold"
         raise WeightsError(
             f"{self.holder}: {remedy}, or choose one by facever calibrate, which needs {needed:,} pairs of different "
             f"people: {people_needed(needed):,} people with a photograph each, or fewer with several"

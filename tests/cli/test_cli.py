@@ -890,6 +890,24 @@ def test_train_refuses_settings_before_any_work(options: list[str], told: str, t
     assert not (tmp_path / "run").exists()
 
 
+def test_what_libraries_warn_and_log_stays_off_the_terminal_unless_debugging() -> None:
+    chatter = """
+import logging, sys, warnings
+from facever import cli
+def answer() -> None:
+    warnings.warn("of a library", stacklevel=1)
+    logging.getLogger("torch.distributed").warning("of torch")
+    print("same person")
+cli.app.command("answer")(answer)
+sys.argv = ["facever", "answer"]
+cli.main()
+"""
+    assert in_new_process(chatter).stderr == ""
+    told = in_new_process(chatter, FACEVER_DEBUG="1").stderr
+    assert "of a library" in told
+    assert "of torch" in told
+
+
 # ---- pipes ---------------------------------------------------------------------------------------
 
 # A command that answers as verify does, without its imports.

@@ -297,3 +297,16 @@ def test_a_study_without_its_data_ends_with_exit_code_2_and_the_remedy(tmp_path:
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--data" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_each_run_says_its_number_how_many_there_are_and_the_time_left(tmp_path: Path) -> None:
+    said: list[str] = []
+    runs = Runs(tmp_path, said.append, planned=3)
+    for name in ("a", "b", "c", "more"):
+        runs(name, {}, lambda folder: {})
+    assert said == [
+        "run 1 of 3: a",
+        "run 2 of 3: b, less than a minute left",
+        "run 3 of 3: c, less than a minute left",
+        "run 4 of 4: more, less than a minute left",
+    ]
