@@ -70,6 +70,14 @@ def search(
             "--out", "-o", help="File for the matches, a row each: .csv, .jsonl or .parquet.", show_default=False
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="HTML page to write: each face and its matches, with pictures.", show_default=False),
+    ] = None,
+    index: Annotated[
+        bool,
+        typer.Option("--index", help="Search in an approximate index beside FACES, built at first; needs usearch."),
+    ] = False,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -101,19 +109,24 @@ def search(
     from facever.errors import NoFaceError
     from facever.faces.detector_settings import DetectorSettings
     from facever.faces.sources import find_all
+    from facever.files import check_output
     from facever.gallery import Gallery
     from facever.gallery.gallery import check_settings
     from facever.reports.matches import check_matches_file, matches_text, search_summary, write_matches
+    from facever.reports.matches_page import write_matches_page
 
     check_settings(k, by, fpir, threshold)
     _, found = find_all(photographs)
     inputs = [path for path in (faces, people, thresholds) if path is not None] + found.paths
     if out is not None:
         check_matches_file(out, inputs, force)
+    if report is not None:
+        check_output(report, "page", inputs, force)
     gallery = Gallery.open(
         faces,
         weights=weights,
         people=people,
+        index=index,
         calibration=thresholds,
         device=device,
         detector=DetectorSettings.parse(min_face),
@@ -130,6 +143,8 @@ def search(
         workers,
         through,
     )
+    if gallery.index_note:
+        say(gallery.index_note)
     for error in found.all_errors():
         say(str(error))
     for line in [*result.problems, *result.notes]:
@@ -138,6 +153,9 @@ def search(
         raise NoFaceError("no face in any photograph; use larger, sharper ones or a smaller --min-face")
     if out is not None:
         write_matches(out, result)
+    if report is not None:
+        write_matches_page(report, f"Search in {faces.name}", result, gallery.root)
+        say(f"report: {report}; it shows photographs, so take care whom you share it with")
     if json_:
         print_json(result.to_json())
     elif out is None:

@@ -23,6 +23,7 @@ from facever.faces.parquet import name_below, schema
 from facever.faces.pipeline import PhotoResult, Through
 from facever.faces.sources import Folder, find_photographs
 from facever.gallery.faces import REMEDY, FaceTable, is_dataset
+from facever.gallery.index import FaceIndex, open_index
 from facever.gallery.people import Names, names_by_folder, names_by_list
 from facever.gallery.queries import Query, embedding_queries, queries_of
 from facever.gallery.results import By, SearchResult
@@ -44,10 +45,23 @@ class Gallery:
         With the weights that made the faces; without it, only embeddings can be searched for, and nothing is decided.
     people : Path, optional
         CSV file that names faces; by default the folder of a photograph is its person.
+    index : bool
+        Search by face in an approximate index beside the dataset; it is built, or brought up to date, here.
+
+    Attributes
+    ----------
+    index_note : str or None
+        What was done to the index; None where it was up to date, or is not used.
     """
 
-    def __init__(self, faces: FaceTable, verifier: Verifier | None = None, people: Path | None = None) -> None:
+    def __init__(
+        self, faces: FaceTable, verifier: Verifier | None = None, people: Path | None = None, index: bool = False
+    ) -> None:
         self.faces, self.verifier, self._people = faces, verifier, people
+        self._index: FaceIndex | None = None
+        self.index_note: str | None = None
+        if index:
+            self._index, self.index_note = open_index(faces)
 
     @classmethod
     def open(
@@ -56,6 +70,7 @@ class Gallery:
         *,
         weights: str | Path | None = None,
         people: str | Path | None = None,
+        index: bool = False,
         calibration: str | Path | None = None,
         device: str = "auto",
         detector: DetectorSettings = DetectorSettings(),
@@ -73,6 +88,8 @@ class Gallery:
             With embeddings made elsewhere it is the caller who says that these weights made them.
         people : str or Path, optional
             CSV file with the columns `face_id` or `path`, and `person` or `name`.
+        index : bool
+            Use an approximate index, a folder beside the dataset: see `facever.gallery.index`. Needs usearch.
         calibration, device, detector
             As for `Verifier.load`.
         workers, through
@@ -97,7 +114,7 @@ class Gallery:
             found = find_photographs(path)
             stream = process_files(found.paths, verifier.job(hashes=True), workers)
             results = chain(left_out(found), through(stream, len(found.paths)))
-            return cls(FaceTable.of_results(path, results, path, verifier), verifier, named)
+            return cls(FaceTable.of_results(path, results, path, verifier), verifier, named, index)
         faces = FaceTable.open(path)
         made = faces.made.weights
         if weights is None and made is not None:
@@ -108,14 +125,14 @@ class Gallery:
                 )
             weights = made.name
         if weights is None:
-            return cls(faces, None, named)
+            return cls(faces, None, named, index)
         verifier = load(weights)
         if made is not None and made.sha256 != verifier.weights.sha256:
             raise DataError(
                 f"{path}: made with the weights {made.name}, and these are {verifier.weights.name}; choose the same "
                 "--weights, or embed again"
             )
-        return cls(faces, verifier, named)
+        return cls(faces, verifier, named, index)
 
     @cached_property
     def names(self) -> Names:
@@ -172,7 +189,7 @@ class Gallery:
                     raise DataError(result.problems[0])
             else:
                 result = PhotoResult("the photograph", self._known_verifier().faces(query))
-            queries, problems = queries_of([result], self._root)
+            queries, problems = queries_of([result], self.root)
         return self._search(queries, problems, k, by, fpir, threshold, exclude_self)
 
     def search_photographs(
@@ -189,7 +206,7 @@ class Gallery:
         """As `search`, for many photographs in one pass; those that can't be read are among the problems."""
         check_settings(k, by, fpir, threshold)
         results = through(self._embed(paths, workers), len(paths))
-        queries, problems = queries_of(results, self._root)
+        queries, problems = queries_of(results, self.root)
         return self._search(queries, problems, k, by, fpir, threshold, exclude_self)
 
     def _search(
@@ -203,8 +220,13 @@ class Gallery:
         exclude_self: bool,
     ) -> SearchResult:
         check_settings(k, by, fpir, threshold)
+        if by == "person" and self._index is not None:
+            raise SettingError("is for a search by face; templates of people are searched exactly", "index")
         named = self.names if by == "person" or self._people is not None else None
-        entries = len(self.names.people) if by == "person" else self.faces.faces
+        if by == "person":
+            entries = len(self.names.people)
+        else:
+            entries = self.faces.faces if self._index is None else len(self._index)
         info = None if self.verifier is None else self.verifier.info
         notes = [] if named is None else list(named.notes)
         promised = None
@@ -220,7 +242,7 @@ class Gallery:
                 if fpir is not None:
                     raise
                 notes.append(f"nothing is decided: {error}")
-        search = Search(self.faces, named, info, entries, threshold)
+        search = Search(self.faces, named, info, entries, threshold, self._index)
         found = search(queries, k, by, exclude_self) if queries else []
         weights = None if self.verifier is None else self.verifier.weights
         return SearchResult(by, entries, promised, threshold, 1 / (entries + 1), weights, found, problems, notes)
@@ -269,6 +291,8 @@ class Gallery:
             yield dataset, job
         self.faces = FaceTable(source, sorted(source.glob("part-*.parquet")), self.faces.made)
         self.__dict__.pop("names", None)
+        if self._index is not None:
+            self._index, self.index_note = open_index(self.faces)
 
     def _embed(self, paths: Sequence[Path], workers: int | None) -> Iterator[PhotoResult]:
         mirrored = (self.faces.made.settings or {}).get("mirror", True)
@@ -283,7 +307,8 @@ class Gallery:
         return self.verifier
 
     @property
-    def _root(self) -> Path:
+    def root(self) -> Path:
+        """What the paths of its photographs are relative to."""
         return Path((self.faces.made.settings or {}).get("folder", Path.cwd()))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from facever.gallery.faces import FaceTable, RowNumbers
+from facever.gallery.index import FaceIndex
 from facever.gallery.nearest import nearest
 from facever.gallery.people import Names, templates, unit
 from facever.gallery.queries import Query, matrix, own_rows
@@ -34,12 +35,20 @@ class Search:
     entries : int
         N: the prior of each entry is 1 / (N + 1).
     threshold : float, optional
+    index : FaceIndex, optional
+        For searches by face.
     """
 
     def __init__(
-        self, faces: FaceTable, names: Names | None, info: WeightsInfo | None, entries: int, threshold: float | None
+        self,
+        faces: FaceTable,
+        names: Names | None,
+        info: WeightsInfo | None,
+        entries: int,
+        threshold: float | None,
+        index: FaceIndex | None = None,
     ) -> None:
-        self.faces, self.names, self.info = faces, names, info
+        self.faces, self.names, self.info, self.index = faces, names, info, index
         self.prior, self.threshold = 1 / (entries + 1), threshold
 
     def __call__(self, queries: Sequence[Query], k: int, by: By, exclude_self: bool) -> list[FaceMatches]:
@@ -62,7 +71,11 @@ class Search:
         ]
 
     def _faces(self, queries: Sequence[Query], k: int, own: dict[int, RowNumbers]) -> list[list[Hit]]:
-        rows, cosines = nearest(matrix(queries, self.faces), self.faces.blocks(), k, own)
+        vectors = matrix(queries, self.faces)
+        if self.index is None:
+            rows, cosines = nearest(vectors, self.faces.blocks(), k, own)
+        else:
+            rows, cosines = self.index.nearest(vectors, k, own)
         return [
             [(int(row), float(cosine), float(cosine), None) for row, cosine in zip(*found, strict=True) if row >= 0]
             for found in zip(rows, cosines, strict=True)

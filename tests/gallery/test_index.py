@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gallery_samples import dataset, random_faces, table, unit
+
+from facever.errors import DataError, SettingError
+from facever.gallery import Gallery
+from facever.gallery import index as module
+from facever.gallery.faces import FaceTable
+from facever.gallery.index import open_index
+
+pytest.importorskip("usearch")
+
+
+def named(vectors: np.ndarray, ids: range) -> object:
+    rows = table([f"{i}.jpg" for i in ids], vectors)
+    column = rows.schema.get_field_index("face_id")
+    return rows.set_column(column, rows.schema.field("face_id"), [[f"{i + 1:016x}" for i in ids]])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return dataset(tmp_path / "faces.parquet", named(random_faces(300, size=16), range(300)))
+
+
+def test_it_finds_the_same_faces_with_exact_cosines(folder: Path) -> None:
+    vectors = random_faces(300, size=16)
+    indexed, exact = Gallery(FaceTable.open(folder), index=True), Gallery(FaceTable.open(folder))
+    assert "300 faces added, 0 removed; recall@10 " in (indexed.index_note or "")
+    assert Gallery(FaceTable.open(folder), index=True).index_note is None
+    asked = unit(vectors[:20] + 0.1 * random_faces(20, 9, 16))
+    for own, there in zip(indexed.search(asked, 5).faces, exact.search(asked, 5).faces, strict=True):
+        assert [match.path for match in own.matches] == [match.path for match in there.matches]
+        assert [match.cosine for match in own.matches] == pytest.approx([match.cosine for match in there.matches])
+    assert indexed.search(asked, 1).entries == 300
+    assert open_index(FaceTable.open(folder))[0].recall == 1.0
+
+
+def test_a_dataset_that_changed_brings_it_up_to_date(folder: Path) -> None:
+    Gallery(FaceTable.open(folder), index=True)
+    vectors = random_faces(310, size=16)
+    (folder / "part-000001.parquet").unlink()
+    for file in (folder / ".facever.json",):
+        kept = file.read_text()
+    other = dataset(folder.with_name("other"), named(vectors[20:], range(20, 310)))
+    (folder / ".facever.json").write_text(kept)
+    (other / "part-000001.parquet").rename(folder / "part-000002.parquet")
+    gallery = Gallery(FaceTable.open(folder), index=True)
+    assert "10 faces added, 20 removed" in (gallery.index_note or "")
+    assert gallery.search(vectors[305], 1).faces[0].matches[0].path == "305.jpg"
+    assert gallery.search(vectors[3], 1).faces[0].matches[0].path != "3.jpg"
+    assert Gallery(FaceTable.open(folder), index=True).index_note is None
+
+
+def test_one_of_other_weights_or_damaged_is_refused_with_what_to_do(folder: Path) -> None:
+    Gallery(FaceTable.open(folder), index=True)
+    made = folder.with_name("faces.parquet.index") / "made.json"
+    was = json.loads(made.read_text())
+    made.write_text(json.dumps({**was, "weights": "f" * 64}))
+    with pytest.raises(DataError, match=r"of other weights than .*; remove it, and it is built anew"):
+        Gallery(FaceTable.open(folder), index=True)
+    made.write_text("{")
+    with pytest.raises(DataError, match="remove it, and it is built anew"):
+        Gallery(FaceTable.open(folder), index=True)
+    made.write_text(json.dumps(was))
+    (made.parent / "vectors.usearch").write_bytes(b"")
+    with pytest.raises(DataError, match="remove it, and it is built anew"):
+        Gallery(FaceTable.open(folder), index=True)
+
+
+def test_what_can_not_be_indexed_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "e.npy", random_faces(3))
+    (tmp_path / "e.txt").write_text("a\nb\nc")
+    with pytest.raises(SettingError, match="index is for what facever embed wrote"):
+        Gallery(FaceTable.open(tmp_path / "e.npy"), index=True)
+    with pytest.raises(SettingError, match="index is for a search by face"):
+        Gallery(FaceTable.open(folder), index=True).search(random_faces(1, size=16), by="person")
+
+    def missing(name: str) -> object:
+        raise ImportError(name)
+
+    monkeypatch.setattr(module, "import_module", missing)
+    with pytest.raises(SettingError, match=r"pip install 'facever\[index\]'"):
+        Gallery(FaceTable.open(folder), index=True)
+
+
+def test_the_query_s_own_photograph_can_be_left_out(folder: Path) -> None:
+    from facever.gallery.queries import Query
+    from facever.gallery.search import Search
+
+    faces = FaceTable.open(folder)
+    vectors = random_faces(300, size=16)
+    query = Query("q", 0, vectors[7], names=("7.jpg",))
+    for index in (None, open_index(faces)[0]):
+        (found,) = Search(faces, None, None, 300, None, index)([query], 3, "face", True)
+        assert "7.jpg" not in [match.path for match in found.matches]
+        assert len(found.matches) == 3
