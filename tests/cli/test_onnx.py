@@ -65,11 +65,11 @@ def test_export_of_the_detector_writes_three_files(tmp_path: Path) -> None:
 
 
 def test_export_writes_onto_no_file_of_another_kind_without_force(tmp_path: Path) -> None:
-    notes = tmp_path / "notes.txt"
+    notes = tmp_path / "notes.onnx"
     notes.write_text("mine")
     outcome = facever("export", "scratch", "-o", notes)
     assert outcome.code == 2
-    assert "notes.txt is there, and is not an ONNX file" in outcome.err
+    assert "notes.onnx is there, and is not an ONNX file" in outcome.err
     (tmp_path / "onet.onnx").write_text("mine")
     outcome = facever("export", "--detector", "-o", tmp_path)
     assert outcome.code == 2 and "onet.onnx is there" in outcome.err

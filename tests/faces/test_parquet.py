@@ -74,7 +74,7 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
     assert counts.faces == 3
     unknown = {"file_size": None, "file_time": None}  # these stand in a dataset
     taken = datetime(2008, 5, 30, 15, 56, 1)
-    of_group = {"width": 640, "height": 480, "taken": taken, "file_sha256": "a" * 64, **unknown}
+    of_group = {"width": 640, "height": 480, "taken": taken, "file_sha256": "a" * 64, **unknown, "warning": None}
     not_told = {**dict.fromkeys(of_group), "error": None}
     rows = pq.read_table(file).to_pylist()
     ids = [row.pop("face_id") for row in rows]
@@ -152,6 +152,7 @@ def test_columns_have_fixed_types_and_sizes(tmp_path: Path) -> None:
         "quality": single,
         "embedding": pa.list_(single, 4),
         "error": pa.string(),
+        "warning": pa.string(),
         "width": pa.int32(),
         "height": pa.int32(),
         "taken": pa.timestamp("ms"),  # Parquet has no seconds
