@@ -73,7 +73,7 @@ def test_export_writes_onto_no_file_of_another_kind_without_force(tmp_path: Path
     (tmp_path / "onet.onnx").write_text("mine")
     outcome = facever("export", "--detector", "-o", tmp_path)
     assert outcome.code == 2 and "onet.onnx is there" in outcome.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "onet.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.onnx", "onet.onnx"]
 
 
 def test_export_onto_the_weights_is_refused(weights: Path) -> None:
