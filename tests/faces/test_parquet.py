@@ -72,7 +72,7 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
     counts = write_embeddings(file, some(tmp_path), tmp_path, INFO, WEIGHTS, 4)
     assert (counts.photographs, counts.with_face, counts.without_face, counts.unreadable) == (4, 2, 1, 1)
     assert counts.faces == 3
-    unknown = {"file_size": None, "file_time": None}  # these stand in a dataset
+    unknown = {"file_size": None, "file_time": None, "warning": None}
     taken = datetime(2008, 5, 30, 15, 56, 1)
     of_group = {"width": 640, "height": 480, "taken": taken, "file_sha256": "a" * 64, **unknown, "warning": None}
     not_told = {**dict.fromkeys(of_group), "error": None}
@@ -159,6 +159,7 @@ def test_columns_have_fixed_types_and_sizes(tmp_path: Path) -> None:
         "file_sha256": pa.string(),
         "file_size": pa.int64(),
         "file_time": pa.timestamp("us", "UTC"),
+        "warning": pa.string(),
     }
     assert all(field.metadata[b"description"] for field in columns)
 
