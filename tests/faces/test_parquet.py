@@ -159,7 +159,6 @@ def test_columns_have_fixed_types_and_sizes(tmp_path: Path) -> None:
         "file_sha256": pa.string(),
         "file_size": pa.int64(),
         "file_time": pa.timestamp("us", "UTC"),
-        "warning": pa.string(),
     }
     assert all(field.metadata[b"description"] for field in columns)
 
