@@ -19,6 +19,8 @@ from facever.weights.thresholds import WorstGroup
 
 DEFAULT_FRR = 0.02
 PRIOR = 0.5
+# The same picture twice shows one person, however poor it is.
+IDENTICAL = 1 - 1e-6
 # Of two faces whose sizes differ by less, a hair decides which is the largest.
 NEARLY_AS_LARGE = 0.8
 
@@ -117,8 +119,9 @@ class Question:
         i, j = _highest(cosines, rows, columns)
         cosine = float(cosines[i, j])
         face_a, face_b = a.faces[i], b.faces[j]
-        why = [*self._doubts(a, face_a), *self._doubts(b, face_b)]
-        why += [] if self.two_answers else _both_covered(a, b, face_a, face_b)
+        why = [*self._too_poor_for_the_user(a, face_a), *self._too_poor_for_the_user(b, face_b)]
+        if not (self.two_answers or cosine > IDENTICAL):
+            why += [*self._doubts(a, face_a), *self._doubts(b, face_b), *_both_covered(a, b, face_a, face_b)]
         decision = self._decision(cosine)
         if decision == "undecided":
             why.insert(0, self._between(cosine))
@@ -165,17 +168,17 @@ class Question:
         picked = choose_faces([each.face for each in result.faces], (height, width), self.faces)
         return [i for i, each in enumerate(result.faces) if any(each.face is face for face in picked)]
 
-    def _doubts(self, result: PhotoResult, face: EmbeddedFace) -> list[str]:
-        """Why this face may be too poor for an answer."""
-        found = []
+    def _too_poor_for_the_user(self, result: PhotoResult, face: EmbeddedFace) -> list[str]:
         quality = self._quality(face)
-        if self.min_quality is not None and quality is not None and quality < self.min_quality:
-            # Rounded down, so that a value below the limit never reads as if it reached it.
-            told = np.floor(10 * quality) / 10
-            found.append(f"quality at percentile {told:g}, where {self.min_quality:g} is asked for")
-        if not self.two_answers:
-            found += doubts_of(face, result.size, self.info, quality)
-        return [f"{result.source}: {doubt}" for doubt in found]
+        if self.min_quality is None or quality is None or quality >= self.min_quality:
+            return []
+        # Rounded down, so that a value below the limit never reads as if it reached it.
+        told = np.floor(10 * quality) / 10
+        return [f"{result.source}: quality at percentile {told:g}, where {self.min_quality:g} is asked for"]
+
+    def _doubts(self, result: PhotoResult, face: EmbeddedFace) -> list[str]:
+        doubts = doubts_of(face, result.size, self.info, self._quality(face))
+        return [f"{result.source}: {doubt}" for doubt in doubts]
 
     def _about_choice(self, a: PhotoResult, b: PhotoResult, cosines: NDArray[np.float32], cosine: float) -> list[str]:
         """What hangs on the choice among several faces."""

@@ -125,11 +125,17 @@ def test_a_norm_below_all_of_the_calibration_counts_where_it_was_shown_to_matter
     record = replace(RECORD, percentiles=tuple(10 + k / 100 for k in range(101)), check=CHECK)
     info = weights(quality=record)
     assert asked(face(norm=11.0), face(norm=10.02), info).decision == "same"
-    answer = asked(face(norm=11.0), face(norm=9.0), info)
+    answer = asked(face(norm=11.0), face(0.9, norm=9.0), info)
     assert (answer.decision, answer.b.quality) == ("undecided", 0.0)
     assert "quality percentile 0" in answer.why[0]
     useless = weights(quality=replace(record, check=None))
-    assert asked(face(norm=11.0), face(norm=9.0), useless).decision == "same"
+    assert asked(face(norm=11.0), face(0.9, norm=9.0), useless).decision == "same"
+
+
+def test_the_same_picture_is_the_same_person_however_poor_it_is() -> None:
+    poor = face(sharpness=1.0, covered=("lower face",))
+    assert asked(poor, poor).decision == "same"
+    assert asked(poor, face(0.999, sharpness=1.0)).decision == "undecided"
 
 
 def test_what_is_covered_in_both_keeps_it_undecided_and_in_one_is_noted() -> None:
