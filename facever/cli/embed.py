@@ -166,7 +166,7 @@ def embed(
         update = Update(len(found.paths), 0, [])
     else:
         used = {"weights": asdict(verifier.weights), "folder": str(folder.resolve())}
-        made = {**used, "faces": faces, "min_face": min_face, "mirror": mirror}
+        made = {**used, "faces": faces, "min_face": min_face, "mirror": mirror, "try_rotations": try_rotations}
         with open_dataset(path, folder, columns, verifier.info.quality, made, repair) as dataset:
             if dataset.repaired:
                 say(f"damaged and removed: {', '.join(dataset.repaired)}")

@@ -283,10 +283,8 @@ class Gallery:
             raise DataError(f"{source}: can't be changed; only a dataset, the folder that facever embed writes, can")
         verifier = self._known_verifier()
         columns = schema(verifier.size, made_with(verifier.info, verifier.weights))
-        rule = made["faces"]
-        job = replace(
-            verifier.job(rule, hashes=True), mirrored=made["mirror"], detector=DetectorSettings.parse(made["min_face"])
-        )
+        detector = DetectorSettings.parse(made["min_face"], made["try_rotations"])
+        job = replace(verifier.job(made["faces"], hashes=True), mirrored=made["mirror"], detector=detector)
         with open_dataset(source, Path(made["folder"]), columns, verifier.info.quality, made) as dataset:
             yield dataset, job
         self.faces = FaceTable(source, sorted(source.glob("part-*.parquet")), self.faces.made)
