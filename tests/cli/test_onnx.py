@@ -65,15 +65,15 @@ def test_export_of_the_detector_writes_three_files(tmp_path: Path) -> None:
 
 
 def test_export_writes_onto_no_file_of_another_kind_without_force(tmp_path: Path) -> None:
-    notes = tmp_path / "notes.txt"
+    notes = tmp_path / "notes.onnx"
     notes.write_text("mine")
     outcome = facever("export", "scratch", "-o", notes)
     assert outcome.code == 2
-    assert "notes.txt is there, and is not an ONNX file" in outcome.err
+    assert "notes.onnx is there, and is not an ONNX file" in outcome.err
     (tmp_path / "onet.onnx").write_text("mine")
     outcome = facever("export", "--detector", "-o", tmp_path)
     assert outcome.code == 2 and "onet.onnx is there" in outcome.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "onet.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.onnx", "onet.onnx"]
 
 
 def test_export_onto_the_weights_is_refused(weights: Path) -> None:
@@ -164,7 +164,7 @@ def test_onnx_runtime_does_not_talk_to_the_terminal(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_imported_weights_verify_embed_and_calibrate(weights: Path, face: Path, portrait: Path, tmp_path: Path) -> None:
-    assert "hold no threshold for FAR 0.001" in facever("verify", face, face, "-w", weights).err
+    assert "w.safetensors: no thresholds; give --threshold" in facever("verify", face, face, "-w", weights).err
     same = facever("verify", face, face, "-w", weights, "--threshold", "0.9", "--json")
     assert (same.code, same.json["same"]) == (0, True)
     assert same.json["cosine"] == pytest.approx(1, abs=1e-5)
