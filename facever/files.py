@@ -155,10 +155,13 @@ def check_output(path: Path, kind: Kind, inputs: Iterable[Path] = (), force: boo
 def check_output_folder(path: Path) -> None:
     """Refuse a URL, the name of a file, and what is a file, where a folder is written. Raises OutputError."""
     _check_local(path)
-    if path.suffix.lower() in _FILE_SUFFIXES and not path.is_dir():
-        raise OutputError(f"{path}: a folder is written here; name one without {path.suffix}")
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file; name a folder to write")
+    try:
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path} is a file; choose another place for a folder")
+        if path.suffix.lower() in _FILE_SUFFIXES and not path.is_dir():
+            raise OutputError(f"{path}: a folder is written here; name one without {path.suffix}")
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written ({error.strerror or error}); choose another place") from error
 
 
 def _check_local(path: Path) -> None:

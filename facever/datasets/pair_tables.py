@@ -86,8 +86,8 @@ def _read_table(file: Path, suffix: str, needed: Sequence[str] = ("path_a", "pat
     absent = [name for name in needed if name not in table.column_names]
     if absent:
         raise DataError(
-            f"{file}: has no column {', '.join(absent)}; rename its columns to {', '.join(needed[:-1])} and "
-            f"{needed[-1]} (here: {', '.join(table.column_names)[:200]})"
+            f"{file}: has no column {', '.join(absent)}; a pair list has {', '.join(needed[:-1])} and {needed[-1]}: "
+            f"rename its columns (here: {', '.join(table.column_names)[:200]})"
         )
     known = table.select([name for name in _COLUMNS if name in table.column_names])
     with reading(file, "give paths and names as text, same as 1 or 0"):

@@ -201,6 +201,10 @@ class Pipeline:
                 faces.append(EmbeddedFace(face.enlarged(photograph.reduction), crop))
             except AlignmentError as error:
                 problems.append(f"{photograph.name}: a face can't be aligned: {error}")
+        if photograph.warning and not faces:
+            problems = problems or [f"{photograph.name}: {photograph.warning}, and there is no face in the rest"]
+            problems = [f"{problem}; copy or export it again" for problem in problems]
+            return PhotoResult(photograph.name, [], len(found), problems, readable=False)
         if not found:
             problems.append(f"{photograph.name}: no face found")
         center = None

@@ -65,6 +65,9 @@ def prepare(
         callback.say(f"{folder.singletons} identities with a single photograph were left out")
     for note in folder.notes():
         callback.say(note)
+    if settings.minutes is not None:
+        around = "besides what detection takes before and calibration after"
+        callback.say(f"{settings.minutes:g} minutes of training steps, {around}")
     alignment = ALIGNMENTS[settings.alignment]
     crops = cut_crops(folder, alignment, MARGIN, cache, str(device), workers, callback.cropping)
     if crops.problems:

@@ -74,9 +74,6 @@ def train(
         callback = (callback or Callback()) if processes.first else Callback()
         if not processes.first:
             processes.wait()  # for the crops
-        if settings.minutes is not None:
-            around = "besides what detection takes before and calibration after"
-            callback.say(f"{settings.minutes:g} minutes of training steps, {around}")
         prepared = prepare(settings, data, cache or default_cache_folder(), chosen, workers, callback)
         if processes.first:
             processes.wait()

@@ -820,7 +820,7 @@ def test_verify_takes_the_rarest_stored_rate_and_says_so_and_a_refusal_names_the
     assert told.err == f"{file}: no threshold for FAR 0.001; the one for FAR 0.08 decides, the rarest there\n"
     refused = facever("verify", hopper, hopper, "--thresholds", file, "--far", "0.001")
     assert (refused.code, refused.out) == (2, "")
-    assert refused.err.startswith(f"facever: {file}: no threshold for FAR 0.001, but for 0.08; say --far 0.08, or")
+    assert refused.err.startswith(f"facever: {file}: no threshold for FAR 0.001, but for 0.08; say --far 0.08, give")
 
 
 def test_verify_at_a_rate_that_is_not_stored_says_what_it_takes(hopper: Path) -> None:
@@ -862,7 +862,7 @@ def test_import_of_dlib_writes_weights_that_ask_for_a_threshold(dlib_file: Path,
     assert facever("info", out, "--json").json["thresholds"] == []
     refused = facever("verify", hopper, hopper, "--weights", out)
     assert refused.code == 2
-    assert "no thresholds; give --threshold" in refused.err
+    assert f"{out}: no thresholds; give --threshold" in refused.err
     assert facever("verify", hopper, hopper, "--weights", out, "--threshold", "0.9").code == 0
 
 
