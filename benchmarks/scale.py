@@ -18,8 +18,8 @@ from common import write
 
 from facever.engines.manifest import result_of, tables_of, write_manifest
 from facever.faces.dataset import open_dataset
+from facever.faces.folders import Folder
 from facever.faces.parquet import FORMAT, schema
-from facever.faces.sources import Folder
 
 FILES, PHOTOGRAPHS, SIZE = 30, 1024, 192
 

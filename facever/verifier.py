@@ -17,10 +17,11 @@ from facever.errors import FaceverError, ImageError
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision, choose_device, computes_in_bf16
 from facever.faces.embedder import Embedder
+from facever.faces.folders import find_photographs
 from facever.faces.images import ImageInput, file_content, load_image
 from facever.faces.parallel import left_out, process_files
 from facever.faces.pipeline import EmbeddedFace, FaceRule, Job, PhotoResult, Pipeline, Through, check_rule
-from facever.faces.sources import Decoded, ImageBytes, Source, find_photographs, read
+from facever.faces.sources import Decoded, ImageBytes, Source, read
 from facever.question import Question
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId

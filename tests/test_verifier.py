@@ -18,10 +18,10 @@ from facever import verifier as module
 from facever.errors import DataError
 from facever.faces.device import choose_device
 from facever.faces.embedder import Embedder
+from facever.faces.folders import Folder
 from facever.faces.images import load_image
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import PhotoResult
-from facever.faces.sources import Folder
 from facever.weights.shipped import find_weights
 
 

@@ -38,7 +38,7 @@ def bench(
     from facever.errors import DataError
     from facever.evaluation.speed import measure, sample_photographs
     from facever.faces.detector_settings import DetectorSettings
-    from facever.faces.sources import find_all
+    from facever.faces.folders import find_all
     from facever.reports.speed import speed_rows
     from facever.reports.tables import print_table
     from facever.verifier import Verifier

@@ -98,7 +98,7 @@ def embed(
     cluster.
     """
     from facever.errors import OutputError, SettingError
-    from facever.faces.sources import find_all, ignored_note, listed_paths
+    from facever.faces.folders import find_all, ignored_note, listed_paths
     from facever.faces.workers import FEW, warm_up
     from facever.files import check_output
 

@@ -54,6 +54,6 @@ def inspect(
         for number, f in enumerate(faces, 1):
             box = ", ".join(f"{v:.0f}" for v in f.face.box)
             print(f"{number}: score {f.face.score:.3f}, norm {f.norm:.2f}, box {box}")
-        print(f"{len(faces)} faces; {printable(str(out))}")
+        print(f"{len(faces)} face{'s' * (len(faces) != 1)}; {printable(str(out))}")
     if not faces:
         raise NoFaceError(f"{photo}: no face found; use a photograph of a larger, sharper face or a smaller --min-face")

@@ -108,7 +108,7 @@ def search(
     from facever.cli.evaluating import through
     from facever.errors import NoFaceError
     from facever.faces.detector_settings import DetectorSettings
-    from facever.faces.sources import find_all
+    from facever.faces.folders import find_all
     from facever.files import check_output
     from facever.gallery import Gallery
     from facever.gallery.gallery import check_settings

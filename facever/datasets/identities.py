@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from facever.errors import DataError, reading
-from facever.faces.sources import HIDDEN, OTHER_SUFFIX, ignored_note, is_photograph, is_undecodable, passed_over_note
+from facever.faces.folders import HIDDEN, OTHER_SUFFIX, ignored_note, is_photograph, is_undecodable, passed_over_note
 
 OUTSIDE, WITHIN = "photographs outside a person's folder", "folders within a person's"
 # Families in the Wild: F is the family, MID the member. Relatives look similar, so a split keeps them together.

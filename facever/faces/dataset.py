@@ -26,11 +26,12 @@ from filelock import FileLock, Timeout
 
 from facever.caches import private_folder
 from facever.errors import DataError, OutputError, reading
+from facever.faces.folders import Folder, is_undecodable
 from facever.faces.parallel import left_out
 from facever.faces.parquet import EmbeddingCounts, name_below, photograph_rows, write_table
 from facever.faces.parts import Stamp, drop, merge, photographs_of, read_part, restamp, stamp_of
 from facever.faces.pipeline import PhotoResult
-from facever.faces.sources import Folder, content_sha256, is_undecodable
+from facever.faces.sources import content_sha256
 from facever.files import write_json
 from facever.weights.records import Quality
 

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from facever.faces.folders import Folder
 from facever.faces.images import header_pixels
 from facever.faces.memory import keep_freed_memory
 from facever.faces.pipeline import Job, PhotoResult, Pipeline
-from facever.faces.sources import Decoded, Folder, Remote, Source, file_of, read
+from facever.faces.sources import Decoded, Remote, Source, file_of, read
 from facever.faces.workers import FEW, Workers
 
 BATCH = 16

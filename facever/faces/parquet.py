@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facever.errors import DataError
+from facever.faces.folders import is_undecodable
 from facever.faces.lines import WRITERS
 from facever.faces.pipeline import PhotoResult
-from facever.faces.sources import is_undecodable, is_uri
+from facever.faces.sources import is_uri
 from facever.files import as_text, atomic_write
 from facever.weights.metadata import WeightsInfo, made_with
 from facever.weights.records import Quality, WeightsId

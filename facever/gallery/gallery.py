@@ -17,11 +17,11 @@ import numpy as np
 from facever.errors import DataError, SettingError, WeightsError
 from facever.faces.dataset import EmbeddingDataset, Update, open_dataset
 from facever.faces.detector_settings import DetectorSettings
+from facever.faces.folders import Folder, find_photographs
 from facever.faces.images import ImageInput
 from facever.faces.parallel import left_out, process_files
 from facever.faces.parquet import name_below, schema
 from facever.faces.pipeline import PhotoResult, Through
-from facever.faces.sources import Folder, find_photographs
 from facever.gallery.faces import REMEDY, FaceTable, is_dataset
 from facever.gallery.index import FaceIndex, open_index
 from facever.gallery.people import Names, names_by_folder, names_by_list

@@ -21,10 +21,11 @@ from facever.engines.manifest import MissingRowsError, result_of, tables_of, wri
 from facever.engines.worker import Task, Worker
 from facever.errors import FaceverError
 from facever.faces.dataset import Update, open_dataset
+from facever.faces.folders import Folder, find_all, find_photographs
 from facever.faces.parallel import process_files
 from facever.faces.parquet import made_with, schema
 from facever.faces.pipeline import PhotoResult
-from facever.faces.sources import Decoded, Folder, find_all, find_photographs
+from facever.faces.sources import Decoded
 
 NOT_TEXT = os.fsdecode(b"caf\xe9.jpg")
 

@@ -19,9 +19,10 @@ from facever.errors import DataError, FaceverError, ImageError, OutputError
 from facever.faces import dataset as module
 from facever.faces.dataset import EmbeddingDataset, Update, open_dataset
 from facever.faces.face import Face
+from facever.faces.folders import Folder, find_all, find_photographs
 from facever.faces.parquet import schema
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
-from facever.faces.sources import Folder, content_sha256, find_all, find_photographs
+from facever.faces.sources import content_sha256
 
 MADE = {"weights": "w", "faces": "all"}
 

@@ -28,17 +28,9 @@ from facever.datasets.identities import read_identities
 from facever.datasets.lfw import read_lfw_pairs
 from facever.errors import DataError, FaceverError, ImageError
 from facever.faces import formats
+from facever.faces.folders import HIDDEN, LINKED, OTHER_SUFFIX, Folder, find_photographs, ignored_note, passed_over_note
 from facever.faces.formats import photograph_suffixes, undecodable_suffixes
 from facever.faces.images import MAX_PIXELS, header_pixels, load_image, load_photograph
-from facever.faces.sources import (
-    HIDDEN,
-    LINKED,
-    OTHER_SUFFIX,
-    Folder,
-    find_photographs,
-    ignored_note,
-    passed_over_note,
-)
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 ORIENTATION = 0x0112
