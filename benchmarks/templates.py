@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facever.datasets.identities import labels_of, read_identities, split_identities
 from facever.faces.parallel import process_files
-from facever.gallery.gallery import fmr_of
+from facever.gallery.rates import fmr_of
 from facever.metrics.calibration import calibration_of_people
 from facever.metrics.identification import Searches, search_figures
 from facever.training import TrainingSettings
