@@ -122,6 +122,8 @@ def calibrate(
         raise DataError(f"{data}: {'; '.join(found.unsupported.values())}; add people and photographs")
     for text in found.unsupported.values():
         say(f"skipped: {text}")
+    if found.no_tail:
+        say(f"skipped: {found.no_tail}")
     if found.likelihood is None:
         say("no likelihood ratios: genuine pairs are no more similar than impostor pairs; check the data")
     info = with_thresholds(verifier.info, found.thresholds, found.likelihood, found.quality, found.tail)

@@ -26,7 +26,7 @@ from facever.scoring import impostors_needed, tar_at_threshold, threshold_at_far
 from facever.weights.records import Likelihood, Quality, Threshold
 from facever.weights.tails import Tail
 
-NO_TAIL = "no tail for search --fpir: the highest cosines of different people are all the same, or of too few people"
+NO_TAIL = "the tail for search --fpir: the highest cosines of different people are all the same, or of too few people"
 CALIBRATED_FARS = (1e-2, 1e-3, 1e-4)
 
 
@@ -47,7 +47,9 @@ class Calibration:
     quality : Quality or None
         None where no norms were given.
     tail : Tail or None
-        None with too few impostor pairs; a note then says how many it takes.
+        None with too few impostor pairs, or people.
+    no_tail : str or None
+        Why there is no tail, with what it would need.
     """
 
     thresholds: list[Threshold]
@@ -56,6 +58,7 @@ class Calibration:
     notes: list[str] = field(default_factory=list)
     quality: Quality | None = None
     tail: Tail | None = None
+    no_tail: str | None = None
 
 
 def calibration_of_people(
@@ -104,17 +107,17 @@ def calibration_of_people(
         Threshold(far, cosine, source, impostors, found.tar_at_far(far))
         for far, cosine in zip(supported, cosines, strict=True)
     ]
-    notes = _tail_notes(impostors)
-    sample = sample_pairs(embeddings, who, found) if supported or not notes else None
+    no_tail = _why_no_tail(impostors)
+    sample = sample_pairs(embeddings, who, found) if supported or no_tail is None else None
     tail = None
     if sample is not None:
         counts = np.bincount(who)
         points = OperatingPoints(*sample, tuple(supported), tuple(cosines), counts)
         thresholds = _with_intervals(thresholds, points, len(names), replicates)
-        if not notes:
+        if no_tail is None:
             start = found.threshold_at_far(TAIL_RATE)
             tail = fit_tail(sample[1], start, len(names), source, impostors, counts, replicates)
-            notes = [] if tail is not None else [NO_TAIL]
+            no_tail = None if tail is not None else NO_TAIL
     if look_alikes is not None:
         thresholds = [_among_look_alikes(each, found, look_alikes, within_groups, replicates) for each in thresholds]
     scores, counts, same = found.scores()
@@ -122,7 +125,7 @@ def calibration_of_people(
     quality = None
     if norms is not None:
         quality = quality_of(norms, embeddings, identities, source, found.threshold_at_far(QUALITY_FAR))
-    return Calibration(thresholds, line, unsupported, notes, quality, tail)
+    return Calibration(thresholds, line, unsupported, [], quality, tail, no_tail)
 
 
 def calibration_of_pairs(
@@ -157,13 +160,13 @@ def calibration_of_pairs(
     if supported:
         points = OperatingPoints(genuine_pairs, impostor_pairs, tuple(supported), tuple(t.cosine for t in thresholds))
         thresholds = _with_intervals(thresholds, points, people.count, replicates)
-    notes, tail = _tail_notes(impostor.size), None
-    if not notes:
+    no_tail, tail = _why_no_tail(impostor.size), None
+    if no_tail is None:
         start = threshold_at_far(impostor, TAIL_RATE)
         tail = fit_tail(impostor_pairs, start, people.count, source, impostor.size, None, replicates)
-        notes = [] if tail is not None else [NO_TAIL]
+        no_tail = None if tail is not None else NO_TAIL
     line = fit_likelihood_or_none(genuine, impostor, source)
-    return Calibration(thresholds, line, unsupported, notes, tail=tail)
+    return Calibration(thresholds, line, unsupported, tail=tail, no_tail=no_tail)
 
 
 def _among_look_alikes(
@@ -195,12 +198,12 @@ def _by_support(
     return supported, unsupported
 
 
-def _tail_notes(impostors: int) -> list[str]:
-    """Why there is no tail, if the pairs are too few for one."""
+def _why_no_tail(impostors: int) -> str | None:
+    """What a tail would need, if the pairs are too few for one."""
     needed = impostors_needed(TAIL_RATE, TAIL_EXCESSES)
     if impostors >= needed:
-        return []
-    return [f"no tail for search --fpir: it needs {needed:,} pairs of different people, and there are {impostors:,}"]
+        return None
+    return f"the tail for search --fpir needs {needed:,} pairs of different people, and there are {impostors:,}"
 
 
 def _listed(cosines: NDArray[np.float64], people: People, kind: Bools) -> PairSample:

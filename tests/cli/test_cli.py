@@ -620,6 +620,7 @@ def test_calibrate_stores_the_thresholds_of_the_people_given(
     assert [line[:40] for line in too_few] == [
         "skipped: FAR 0.001 needs 10,000 pairs of",
         "skipped: FAR 0.0001 needs 100,000 pairs ",
+        "skipped: the tail for search --fpir need",
     ]
     assert outcome.json["weights"] == str(out)
     (stored,) = outcome.json["thresholds"]
