@@ -121,6 +121,8 @@ def calibrate(
         say(note)
     for text in explained(list(found.unsupported.values())):
         say(f"skipped: {text}")
+    if found.no_tail:
+        say(f"skipped: {found.no_tail}")
     if found.likelihood is None:
         say("no likelihood ratios: genuine pairs are no more similar than impostor pairs; check the data")
     calibrated = (found.thresholds, found.likelihood, found.quality, found.tail, found.lower_thresholds)

@@ -111,7 +111,7 @@ def search(
     from facever.faces.folders import find_all
     from facever.files import check_output
     from facever.gallery import Gallery
-    from facever.gallery.gallery import check_settings
+    from facever.gallery.rates import check_settings
     from facever.reports.matches import check_matches_file, matches_text, search_summary, write_matches
     from facever.reports.matches_page import write_matches_page
 

@@ -140,7 +140,7 @@ def calibrate_pairs(
     quality = quality_of_pairs(_norms(faces), a, b, cosines, same, people, source)
     lost = len(listed.pairs) - len(pairs)
     left_out = [f"{lost} pairs left out: no face in one of their photographs"] if lost else []
-    return replace(result, notes=[*listed.notes, *left_out, *result.notes], quality=quality)
+    return replace(result, notes=[*listed.notes, *left_out], quality=quality)
 
 
 def _check_support(

@@ -13,8 +13,8 @@ from facever.datasets.identities import labels_of, read_identities
 from facever.errors import DataError, WeightsError
 from facever.evaluation.run import Evaluation, ModelOptions, embed_photographs
 from facever.faces.pipeline import Through
-from facever.gallery.gallery import fmr_of
 from facever.gallery.people import unit
+from facever.gallery.rates import fmr_of
 from facever.metrics.bootstrap import REPLICATES
 from facever.metrics.identification import FPIRS, Searches, SearchFigures, search_figures
 from facever.weights.metadata import WeightsInfo

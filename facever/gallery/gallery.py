@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from facever.errors import DataError, SettingError, WeightsError
+from facever.errors import DataError, SettingError
 from facever.faces.dataset import EmbeddingDataset, Update, open_dataset
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.folders import Folder, find_photographs
@@ -26,13 +25,12 @@ from facever.gallery.faces import REMEDY, FaceTable, is_dataset
 from facever.gallery.index import FaceIndex, open_index
 from facever.gallery.people import Names, names_by_folder, names_by_list
 from facever.gallery.queries import Query, embedding_queries, queries_of
+from facever.gallery.rates import check_settings, deciding
 from facever.gallery.results import By, SearchResult
 from facever.gallery.search import Search
 from facever.verifier import Verifier
 from facever.weights.metadata import made_with
 from facever.weights.shipped import find_weights, shipped_weights, weights_sha256
-
-FPIR = 0.01
 
 
 class Gallery:
@@ -228,20 +226,8 @@ class Gallery:
         else:
             entries = self.faces.faces if self._index is None else len(self._index)
         info = None if self.verifier is None else self.verifier.info
-        notes = [] if named is None else list(named.notes)
-        promised = None
-        if threshold is None:
-            try:
-                if info is None:
-                    raise WeightsError(
-                        "no threshold: the embeddings were made elsewhere; give --weights, or --threshold"
-                    )
-                threshold = info.search_threshold(fmr_of(FPIR if fpir is None else fpir, entries))
-                promised = FPIR if fpir is None else fpir
-            except WeightsError as error:
-                if fpir is not None:
-                    raise
-                notes.append(f"nothing is decided: {error}")
+        promised, threshold, why = deciding(info, entries, fpir, threshold)
+        notes = [*([] if named is None else named.notes), *([] if why is None else [why])]
         search = Search(self.faces, named, info, entries, threshold, self._index)
         found = search(queries, k, by, exclude_self) if queries else []
         weights = None if self.verifier is None else self.verifier.weights
@@ -308,30 +294,3 @@ class Gallery:
     def root(self) -> Path:
         """What the paths of its photographs are relative to."""
         return Path((self.faces.made.settings or {}).get("folder", Path.cwd()))
-
-
-def fmr_of(fpir: float, entries: int) -> float:
-    """The false match rate at which a search among N entries has a false positive identification rate.
-
-    FPIR = 1 - (1 - FMR) ** N, for comparisons that are independent; else the FPIR is lower, and at most N * FMR.
-
-    Examples
-    --------
-    >>> round(fmr_of(0.01, 1), 6), round(1 - (1 - fmr_of(0.01, 1000)) ** 1000, 6)
-    (0.01, 0.01)
-    """
-    return -math.expm1(math.log1p(-fpir) / max(entries, 1))
-
-
-def check_settings(k: int, by: str, fpir: float | None, threshold: float | None) -> None:
-    """Raise SettingError for a value out of range."""
-    if k < 1:
-        raise SettingError(f"is a number of matches from 1, not {k}", "k")
-    if by not in ("face", "person"):
-        raise SettingError(f"is face or person, not {by!r}", "by")
-    if fpir is not None and not 0 < fpir < 1:
-        raise SettingError(f"is a rate between 0 and 1, not {fpir}", "fpir")
-    if threshold is not None and not -1 <= threshold <= 1:
-        raise SettingError(f"is a cosine in [-1, 1], not {threshold}", "threshold")
-    if fpir is not None and threshold is not None:
-        raise SettingError("takes the place of --fpir; give one of the two", "threshold")

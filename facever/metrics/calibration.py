@@ -33,7 +33,7 @@ from facever.weights.records import Likelihood, Quality
 from facever.weights.tails import Tail
 from facever.weights.thresholds import LowerThreshold, Threshold
 
-NO_TAIL = "no tail for search --fpir: the highest cosines of different people are all the same, or of too few people"
+NO_TAIL = "the tail for search --fpir: the highest cosines of different people are all the same, or of too few people"
 CALIBRATED_FARS = (1e-2, 1e-3, 1e-4)
 CALIBRATED_FRRS = (0.1, 0.05, 0.02, 0.01)
 
@@ -55,9 +55,11 @@ class Calibration:
     quality : Quality or None
         None where no norms were given.
     tail : Tail or None
-        None with too few impostor pairs; a note then says how many it takes.
+        None with too few impostor pairs, or people.
     lower_thresholds : list of LowerThreshold
         One for each of `CALIBRATED_FRRS` that the genuine pairs support, with ten expected false rejects.
+    no_tail : str or None
+        Why there is no tail, with what it would need.
     """
 
     thresholds: list[Threshold]
@@ -67,6 +69,7 @@ class Calibration:
     quality: Quality | None = None
     tail: Tail | None = None
     lower_thresholds: list[LowerThreshold] = field(default_factory=list)
+    no_tail: str | None = None
 
 
 def calibration_of_people(
@@ -116,17 +119,17 @@ def calibration_of_people(
         Threshold(far, cosine, source, impostors, found.tar_at_far(far))
         for far, cosine in zip(supported, cosines, strict=True)
     ]
-    notes = _tail_notes(impostors)
-    sample = sample_pairs(embeddings, who, found) if supported or not notes else None
+    no_tail = _why_no_tail(impostors)
+    sample = sample_pairs(embeddings, who, found) if supported or no_tail is None else None
     tail = None
     if sample is not None:
         counts = np.bincount(who)
         points = OperatingPoints(*sample, tuple(supported), tuple(cosines), counts)
         thresholds = _with_intervals(thresholds, points, len(names), replicates)
-        if not notes:
+        if no_tail is None:
             start = found.threshold_at_far(TAIL_RATE)
             tail = fit_tail(sample[1], start, len(names), source, impostors, counts, replicates)
-            notes = [] if tail is not None else [NO_TAIL]
+            no_tail = None if tail is not None else NO_TAIL
     if look_alikes is not None:
         thresholds = [_among_look_alikes(each, found, look_alikes, within_groups, replicates) for each in thresholds]
     scores, counts, same = found.scores()
@@ -138,7 +141,7 @@ def calibration_of_people(
         LowerThreshold(frr, cosine := found.threshold_at_frr(frr), source, found.genuine_pairs, found.far_at(cosine))
         for frr in _supported_frrs(found.genuine_pairs)
     ]
-    return Calibration(thresholds, line, unsupported, notes, quality, tail, lower)
+    return Calibration(thresholds, line, unsupported, [], quality, tail, lower, no_tail)
 
 
 def calibration_of_pairs(
@@ -179,13 +182,13 @@ def calibration_of_pairs(
         )
         for frr in _supported_frrs(genuine.size if impostor.size else 0)
     ]
-    notes, tail = _tail_notes(impostor.size), None
-    if not notes:
+    no_tail, tail = _why_no_tail(impostor.size), None
+    if no_tail is None:
         start = threshold_at_far(impostor, TAIL_RATE)
         tail = fit_tail(impostor_pairs, start, people.count, source, impostor.size, None, replicates)
-        notes = [] if tail is not None else [NO_TAIL]
+        no_tail = None if tail is not None else NO_TAIL
     line = fit_likelihood_or_none(genuine, impostor, source)
-    return Calibration(thresholds, line, unsupported, notes, tail=tail, lower_thresholds=lower)
+    return Calibration(thresholds, line, unsupported, tail=tail, lower_thresholds=lower, no_tail=no_tail)
 
 
 def _among_look_alikes(
@@ -231,12 +234,12 @@ def _supported_frrs(genuine: int) -> list[float]:
     return [frr for frr in CALIBRATED_FRRS if genuine >= impostors_needed(frr)]  # the same count of errors
 
 
-def _tail_notes(impostors: int) -> list[str]:
-    """Why there is no tail, if the pairs are too few for one."""
+def _why_no_tail(impostors: int) -> str | None:
+    """What a tail would need, if the pairs are too few for one."""
     needed = impostors_needed(TAIL_RATE, TAIL_EXCESSES)
     if impostors >= needed:
-        return []
-    return [f"no tail for search --fpir: it needs {needed:,} pairs of different people, and there are {impostors:,}"]
+        return None
+    return f"the tail for search --fpir needs {needed:,} pairs of different people, and there are {impostors:,}"
 
 
 def _listed(cosines: NDArray[np.float64], people: People, kind: Bools) -> PairSample:

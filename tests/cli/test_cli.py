@@ -662,10 +662,13 @@ def test_calibrate_stores_the_thresholds_of_the_people_given(
     left_out, *too_few = outcome.err.splitlines()
     assert left_out.startswith(f"photographs left out: 2, the first: {people}/p00/broken.png: not a picture")
     # 16 people * sqrt(10,000 / 1,080) = 48.7, and * sqrt(100,000 / 1,080) = 153.96.
-    assert too_few == [
+    assert too_few[:2] == [
         "skipped: FAR 0.001 needs 10,000 pairs of different people, and there are 1,080 of 16 people; 49 people with "
         "as many photographs each would do",
         "skipped: FAR 0.0001 needs 100,000 pairs (154 people)",
+    ]
+    assert [line[:40] for line in too_few[2:]] == [
+        "skipped: the tail for search --fpir need",
     ]
     assert outcome.json["weights"] == str(out)
     (stored,) = outcome.json["thresholds"]

@@ -12,9 +12,9 @@ from gallery_samples import dataset, random_faces, table, unit
 from facever.errors import DataError, SettingError, WeightsError
 from facever.gallery import Gallery
 from facever.gallery.faces import FaceTable
-from facever.gallery.gallery import fmr_of
 from facever.gallery.people import names_by_folder, names_by_list, templates
 from facever.gallery.queries import Query
+from facever.gallery.rates import fmr_of
 from facever.gallery.search import Search
 from facever.weights.file import read_info
 from facever.weights.records import Likelihood

@@ -67,15 +67,13 @@ def test_calibrations_learn_it_and_few_pairs_are_told_how_many_it_takes() -> Non
     found = calibration_of_people(embeddings, names, "some people", (1e-2,), replicates=50)
     _, impostor = pairwise_cosines(embeddings, who)
     assert found.tail is not None
-    assert not found.notes
+    assert found.no_tail is None
     assert np.mean(impostor >= found.tail.start) == pytest.approx(found.tail.rate, rel=0.02)
     for rate in (5e-3, 1e-3):
         assert np.mean(impostor >= found.tail.cosine(rate)) == pytest.approx(rate, rel=0.2)
     few = calibration_of_people(embeddings[:100], names[:100], "few", (0.1,), replicates=10)
     assert few.tail is None
-    assert few.notes[0].startswith(
-        "no tail for search --fpir: it needs 10,000 pairs of different people, and there are 4,"
-    )
+    assert few.no_tail.startswith("the tail for search --fpir needs 10,000 pairs of different people, and there are 4,")
 
 
 def test_a_list_of_pairs_gives_one_too() -> None:
@@ -87,4 +85,4 @@ def test_a_list_of_pairs_gives_one_too() -> None:
     assert np.mean(cosines[a != b] >= found.tail.cosine(2e-3)) == pytest.approx(2e-3, rel=0.4)
     same = calibration_of_pairs(np.where(a == b, 0.8, 0.1), a == b, People(a, b, 400), "a list", (), replicates=5)
     assert same.tail is None
-    assert "all the same" in same.notes[0]
+    assert "all the same" in same.no_tail
