@@ -5,8 +5,8 @@
       part-000002.parquet
       .facever.json         what all rows were made with
 
-A part appears whole, every so many photographs, so a run that is killed loses little; the next one embeds what is new
-or changed. Where a photograph was embedded again, its rows leave the older part once the newer one is there.
+A part appears whole, every so many photographs, so that a kill loses little; the next run embeds what is new or changed.
+Where a photograph was embedded again, its rows leave the older part once the newer one is there.
 """
 
 from __future__ import annotations
