@@ -5,7 +5,7 @@
       part-000002.parquet
       .facever.json         what all rows were made with
 
-A part appears whole, every so many photographs, so that a kill loses little; the next run embeds what is new or changed.
+A part appears whole, every so many photographs: a kill loses little, and the next run embeds what is new or changed.
 Where a photograph was embedded again, its rows leave the older part once the newer one is there.
 """
 
@@ -296,6 +296,5 @@ def _check_made(path: Path, made: dict[str, Any]) -> None:
     with reading(path, "remove the dataset, or choose another --out"):
         was = dict(json.loads(path.read_text(encoding="utf-8")))
     changed = [key for key in {**was, **made} if was.get(key) != made.get(key)]
-    if changed:
-        what = " and ".join(changed)
+    if what := " and ".join(changed):
         raise DataError(f"{path.parent}: its rows were made with another {what}; choose another --out, or remove it")

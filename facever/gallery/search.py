@@ -15,6 +15,7 @@ from facever.gallery.queries import Query, matrix, own_rows
 from facever.gallery.results import RESIZED, By, FaceMatches, Match
 from facever.scoring import decide
 from facever.weights.metadata import WeightsInfo
+from facever.weights.records import posterior
 
 _COLUMNS = ["path", "face", "face_id", "box", "file_sha256"]
 
@@ -124,13 +125,13 @@ class Search:
 
     def _match(self, query: Query, hit: Hit, there: dict[str, Any]) -> Match:
         row, cosine, alike, photographs = hit
-        line = None if self.info is None else self.info.likelihood
+        ratio = None if self.info is None else self.info.search_log_ratio(cosine)
         person = None if self.names is None else int(self.names.of_row[row])
         return Match(
             cosine=cosine,
             same=None if self.threshold is None else bool(decide(np.array([cosine]), self.threshold)[0]),
-            log_likelihood_ratio=None if line is None else line.log_ratio(cosine),
-            probability=None if line is None else line.probability(cosine, self.prior),
+            log_likelihood_ratio=ratio,
+            probability=None if ratio is None else posterior(ratio, self.prior),
             path=there["path"],
             face=there["face"],
             face_id=there["face_id"],

@@ -120,6 +120,24 @@ class WeightsInfo:
             )
         return self.tail.cosine(fmr)
 
+    def search_log_ratio(self, cosine: float) -> float | None:
+        """The natural logarithm of the likelihood ratio at a cosine that decides a search; None without a calibration.
+
+        The line is fitted to all pairs, and understates at high cosines. There the impostors' density is the tail's,
+        and that of genuine pairs what lies between the two rarest thresholds; the larger ratio counts.
+        """
+        if self.likelihood is None:
+            return None
+        line = self.likelihood.log_ratio(cosine)
+        rarest = sorted(self.thresholds, key=lambda threshold: threshold.far)[:2]
+        if self.tail is None or cosine < self.tail.start or len(rarest) < 2:
+            return line
+        upper, lower = rarest
+        if not (upper.cosine > lower.cosine and lower.tar > upper.tar):
+            return line
+        genuine = (lower.tar - upper.tar) / (upper.cosine - lower.cosine)
+        return max(line, math.log(genuine / self.tail.density(cosine)))
+
     def likelihood_for_prior(self) -> Likelihood:
         """The line that turns a prior into a probability. Raises WeightsError where there is none."""
         if self.likelihood is None:

@@ -74,9 +74,18 @@ class Likelihood:
 
     def probability(self, cosine: float, prior: float) -> float:
         """Posterior probability of the same person, for a prior in (0, 1). Raises ValueError outside."""
-        if not 0 < prior < 1:
-            raise ValueError(f"a prior is a probability between 0 and 1, not {prior}")
-        return 1 / (1 + math.exp(-min(700.0, max(-700.0, self.log_ratio(cosine) + math.log(prior / (1 - prior))))))
+        return posterior(self.log_ratio(cosine), prior)
+
+
+def posterior(log_ratio: float, prior: float) -> float:
+    """The probability after a log likelihood ratio, for a prior in (0, 1). Raises ValueError outside.
+
+    >>> round(posterior(math.log(9), 0.5), 6)
+    0.9
+    """
+    if not 0 < prior < 1:
+        raise ValueError(f"a prior is a probability between 0 and 1, not {prior}")
+    return 1 / (1 + math.exp(-min(700.0, max(-700.0, log_ratio + math.log(prior / (1 - prior))))))
 
 
 DISCARD_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3)  # of the photographs

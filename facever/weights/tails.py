@@ -14,6 +14,8 @@ from facever.weights.thresholds import CosineThreshold, Count, PromisedRate, Rat
 
 # The interval of a rate may reach up to so many times the promised one.
 MAX_EXCESS = 10.0
+# Cosines beyond the one with this false match rate are as unlikely among impostors as that one.
+LAST = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,20 @@ class Tail:
         depth = math.log(max(1.0, self.rate / fmr))
         steps = depth if abs(self.shape) < 1e-9 else math.expm1(self.shape * depth) / self.shape
         return self.start + self.scale * steps
+
+    def density(self, cosine: float) -> float:
+        """Impostor pairs, as a share, per unit of cosine; for a cosine from `start` up, and never below that at `LAST`.
+
+        Examples
+        --------
+        >>> tail = Tail(0.4, 0.01, 0.0, 0.05, "them", 10**6, 500, ((1e-4, 5e-5, 2e-4),))
+        >>> round(tail.density(0.4), 4)  # 0.01 / 0.05
+        0.2
+        """
+        depth = (min(cosine, self.cosine(LAST)) - self.start) / self.scale
+        if abs(self.shape) < 1e-9:
+            return self.rate / self.scale * math.exp(-depth)
+        return self.rate / self.scale * (1 + self.shape * depth) ** (-1 / self.shape - 1)
 
     def why_unsupported(self, fmr: float) -> str | None:
         """Why these people don't support a rate, with how many would; None where they do.

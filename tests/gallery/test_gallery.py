@@ -81,7 +81,7 @@ def test_a_rate_for_embeddings_made_elsewhere_is_refused_when_asked_for(tmp_path
 def test_the_threshold_keeps_the_rate_among_so_many_and_the_prior_follows_from_them() -> None:
     assert 1 - (1 - fmr_of(0.01, 500)) ** 500 == pytest.approx(0.01)
     line = Likelihood(20.0, -7.0, 0.1, 0.1, "them", 100, 100)
-    info = replace(read_info("default"), tail=TAIL, likelihood=line)
+    info = replace(read_info("default"), tail=TAIL, likelihood=line, thresholds=[])
     vectors = random_faces(500)
     faces = FaceTable(Path("here"), [table([f"{i}.jpg" for i in range(500)], vectors)])
     threshold = info.search_threshold(fmr_of(0.01, 500))

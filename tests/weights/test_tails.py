@@ -12,8 +12,10 @@ from scipy.stats import genpareto
 
 from facever.errors import DataError, WeightsError
 from facever.weights.file import read_info
+from facever.weights.records import Likelihood
 from facever.weights.shipped import find_weights
 from facever.weights.tails import Tail
+from facever.weights.thresholds import Threshold
 from facever.weights.thresholds_json import read_thresholds, write_thresholds
 
 INTERVALS = ((1e-2, 5e-3, 2e-2), (1e-4, 5e-5, 2e-4), (1e-6, 1e-8, 1e-5), (1e-8, 0.0, 1e-5))
@@ -80,3 +82,18 @@ def test_weights_without_one_or_with_too_few_people_say_what_to_do() -> None:
     with pytest.raises(WeightsError, match="no tail of impostor cosines; calibrate"):
         replace(info, tail=None).search_threshold(1e-3)
     assert np.isfinite(info.search_threshold(0.1))
+
+
+def test_the_ratio_in_a_search_is_that_of_two_densities_where_it_says_more_than_the_line() -> None:
+    tail = Tail(0.4, 0.01, 0.0, 0.05, "them", 10**6, 500, ((1e-4, 5e-5, 2e-4),))
+    line = Likelihood(10.0, -4.0, 0.1, 0.1, "them", 100, 100)
+    thresholds = [Threshold(1e-3, 0.5, "them", 10**6, 0.9), Threshold(1e-4, 0.6, "them", 10**6, 0.8)]
+    info = replace(read_info("dlib"), thresholds=thresholds, likelihood=line, tail=tail)
+    # Genuine pairs: (0.9 - 0.8) / (0.6 - 0.5) = 1 per unit of cosine. Impostors at 0.6: 0.01 / 0.05 * exp(-4).
+    assert info.search_log_ratio(0.6) == pytest.approx(math.log(1 / (0.2 * math.exp(-4))))
+    assert info.search_log_ratio(0.3) == pytest.approx(-1.0)  # the line, below the tail
+    # Beyond the cosine with a rate of 1e-8, 0.4 + 0.05 log(1e6) = 1.09, it grows no more than the line does.
+    assert info.search_log_ratio(1.1) == pytest.approx(math.log(1 / (0.2 * 1e-6)))
+    for less in ({"tail": None}, {"thresholds": thresholds[:1]}):
+        assert replace(info, **less).search_log_ratio(0.6) == pytest.approx(2.0)
+    assert replace(info, likelihood=None).search_log_ratio(0.6) is None
