@@ -25,18 +25,20 @@ def inspect(
 ) -> None:
     """Draw the detected faces: boxes, landmarks, scores, norms, crops.
 
+    A JPEG of more than 80 megapixels is drawn at a reduced size, and boxes are in pixels of that.
+
     Exit code 3 if no face was found; the picture is written anyway.
     """
     check_inputs([photo], weights)
     from facever.errors import NoFaceError
     from facever.faces.detector_settings import DetectorSettings
-    from facever.faces.images import load_image
+    from facever.faces.images import load_photograph
     from facever.files import check_output, write_bytes
     from facever.reports.drawing import draw_faces, png
     from facever.verifier import Verifier
 
     check_output(out, "picture", [photo], force)
-    image = load_image(photo)
+    image = load_photograph(photo).pixels
     faces = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face, try_rotations)).faces(image)
     write_bytes(out, png(draw_faces(image, faces)), private=True)
     if json_:
