@@ -1,6 +1,7 @@
 """Faces to people: facever's one setting against other methods, each at its best setting on each set.
 
-    python benchmarks/clusters.py celeba=held.parquet:celeba_* families=held.parquet:kin_* both=held.parquet lfw=lfw.parquet
+    python benchmarks/clusters.py celeba=held.parquet:celeba_* families=held.parquet:kin_* both=held.parquet \\
+        lfw=lfw.parquet
 
 A set is a dataset of `facever embed` whose folders are people, and optionally a pattern of their names. Of several
 faces in a photograph the one nearest to its center counts. Rivals are swept with the labels, by BCubed F; then each
@@ -166,7 +167,9 @@ def main() -> None:
             cost = {} if arguments.no_time else alone(method, vectors, setting)
             values = {kind: vars_of(getattr(figures, kind)) for kind in ("bcubed", "pairwise")}
             methods[method] = {"setting": setting, "people": figures.clusters, **values, **cost}
-            print(name, method, setting, f"F {figures.bcubed.f:.4f}", figures.clusters, cost, file=sys.stderr, flush=True)
+            print(
+                name, method, setting, f"F {figures.bcubed.f:.4f}", figures.clusters, cost, file=sys.stderr, flush=True
+            )
         result[name] = {"faces": len(people), "people": len(np.unique(people)), "methods": methods}
     write("clusters", result)
 

@@ -26,6 +26,7 @@ from facever.cli import (
     cache,
     calibrate,
     card,
+    cluster,
     embed,
     eval_all,
     eval_lfw,
@@ -137,7 +138,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = {
-    "Faces": {"verify": verify, "embed": embed, "search": search, "inspect": inspect},
+    "Faces": {"verify": verify, "embed": embed, "search": search, "cluster": cluster, "inspect": inspect},
     "Evaluate": {
         "eval-lfw": eval_lfw,
         "eval-pairs": eval_pairs,

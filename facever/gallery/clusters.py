@@ -154,14 +154,18 @@ def group(
     fixed = np.zeros(n, bool) if fixed is None else fixed
     shared = _shared(photographs, n)
     facts = [Known(set(), set(), set()) for _ in range(n)] if known is None else list(known)
-    before = _moved(vectors, found, rule, before, fixed, facts)
+    kept = _kept(vectors, found, rule, before, fixed, facts)
+    facts = [
+        Known(set(), set(), fact.others) if was >= 0 and now < 0 else fact
+        for fact, was, now in zip(facts, before.tolist(), kept.tolist(), strict=True)
+    ]
     near = found.faces[:, :LINKS]
     graph = symmetric(near, found.cosines[:, :LINKS] >= rule.large - rule.together)
 
     def link(levels: Floats) -> Linkage:
         copies = [Known(set(shared[i]), set(fact.people), set(fact.others), fact.name) for i, fact in enumerate(facts)]
         linkage = Linkage(vectors, levels, graph, copies, rule, rule.together)
-        _keep(linkage, before)
+        _keep(linkage, kept)
         waiting = poor & (linkage.sizes[linkage.labels()] == 1) & ~fixed
         linkage.merge(~waiting)
         choices = [(i, linkage.best(i, ~waiting)) for i in np.flatnonzero(waiting).tolist()]
@@ -186,7 +190,7 @@ def _keep(linkage: Linkage, before: RowNumbers) -> None:
             first[who] = linkage.join(first[who], i) if who in first else i
 
 
-def _moved(
+def _kept(
     vectors: Vectors,
     found: Neighbors,
     rule: Rule,
@@ -194,17 +198,20 @@ def _moved(
     fixed: NDArray[np.bool_],
     known: Sequence[Known],
 ) -> RowNumbers:
-    """`before`, with -1 for faces that were put to the wrong person, as far as the others tell."""
-    if not (before >= 0).any():
+    """`before`, with -1 for faces to which another earlier person is clearly more alike."""
+    there = before >= 0
+    if not there.any():
         return before
-    alone = np.where(before >= 0, before, before.max() + 1 + np.arange(len(before)))
-    _, labels = np.unique(alone, return_inverse=True)
-    cosines, rivals, rival_cosines = _compared(vectors, found, labels)
+    labels = np.where(there, before, before.max() + 1 + np.arange(len(before)))
+    cosines, rivals, rival_cosines = _compared(vectors, found, labels, there)
     sizes = np.bincount(labels)
-    wrong = (before >= 0) & ~fixed & (rivals >= 0) & (rival_cosines >= cosines + rule.move)
-    for i in np.flatnonzero(wrong).tolist():
-        wrong[i] = sizes[labels[i]] > 1 and rival_cosines[i] >= float(rule(1, sizes[rivals[i : i + 1]])[0])
-    return np.where(wrong, -1, before)
+    kept = before.copy()
+    for i in np.flatnonzero(there & ~fixed & (rivals >= 0) & (rival_cosines >= cosines + rule.move)).tolist():
+        if sizes[labels[i]] == 1 or rival_cosines[i] < float(rule(1, sizes[rivals[i : i + 1]])[0]):
+            continue
+        if all(known[i].others.isdisjoint(known[j].people) for j in np.flatnonzero(labels == rivals[i]).tolist()):
+            kept[i] = -1
+    return kept
 
 
 def _levels(found: Neighbors, labels: RowNumbers) -> Floats:
@@ -219,8 +226,10 @@ def _levels(found: Neighbors, labels: RowNumbers) -> Floats:
     return np.where(enough, means - means[enough].mean(), 0.0) if enough.any() else np.zeros(len(labels))
 
 
-def _compared(vectors: Vectors, found: Neighbors, labels: RowNumbers) -> tuple[Floats, RowNumbers, Floats]:
-    """The mean cosine of each face to the rest of its cluster, and to the most alike other one."""
+def _compared(
+    vectors: Vectors, found: Neighbors, labels: RowNumbers, among: NDArray[np.bool_] | None = None
+) -> tuple[Floats, RowNumbers, Floats]:
+    """The mean cosine of each face to the rest of its cluster, and to the most alike other one, by some neighbors."""
     names, at = np.unique(labels, return_inverse=True)
     sizes = np.bincount(at)
     sums = np.zeros((len(names), vectors.shape[1]), np.float32)
@@ -230,7 +239,8 @@ def _compared(vectors: Vectors, found: Neighbors, labels: RowNumbers) -> tuple[F
     for i in range(len(labels)):
         if sizes[at[i]] > 1:
             own[i] = (float(sums[at[i]] @ vectors[i]) - 1) / (sizes[at[i]] - 1)
-        others = np.unique(at[found.faces[i, :LINKS]])
+        near = found.faces[i, :LINKS]
+        others = np.unique(at[near if among is None else near[among[near]]])
         others = others[others != at[i]]
         if len(others):
             cosines = (sums[others] @ vectors[i]) / sizes[others]

@@ -118,7 +118,7 @@ def cluster_figures(
     of_cluster, of_person = np.bincount(c), np.bincount(p)
     both = counts[cell]
     faces = of_person.astype(np.float64)
-    precision = np.bincount(p, both / of_cluster[c])  # sums over each person's faces
+    precision = np.bincount(p, weights=both / of_cluster[c])  # sums over each person's faces
     recall = np.bincount(p, both / of_person[p])
     right = np.bincount(cell_p, _pairs(counts))
     wrong = np.bincount(cell_p, counts * (of_cluster[cell_c] - counts) / 2)  # half of a pair to each of its two people
@@ -144,7 +144,7 @@ def alone(clusters: Integers) -> Integers:
     return found
 
 
-def _agreement(right: Floats, said: Floats, also_right: Floats, there: Floats, replicates: int) -> Agreement:
+def _agreement(right: Any, said: Any, also_right: Any, there: Any, replicates: int) -> Agreement:
     """Of sums per person, (people,): right among what was said, and right among what is there."""
 
     def values(drawn: Floats) -> tuple[float, float, float]:
@@ -161,7 +161,7 @@ def _agreement(right: Floats, said: Floats, also_right: Floats, there: Floats, r
 
 
 def _mistakes(
-    pairs: Floats, what: Integers, part: Integers, counts: Integers, names: Integers, parts: Integers, worst: int
+    pairs: Any, what: Integers, part: Integers, counts: Integers, names: Integers, parts: Integers, worst: int
 ) -> list[Mistake]:
     order = np.argsort(-pairs, kind="stable")[:worst]
     found = []
