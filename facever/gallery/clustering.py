@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facever.errors import SettingError, WeightsError
 from facever.faces.detection import CERTAIN
-from facever.faces.doubts import LEAST_QUALITY, LEAST_SHARPNESS, LEAST_SIZE, MOST_OUTSIDE, poor_norm
+from facever.faces.doubts import LEAST_SHARPNESS, LEAST_SIZE, MOST_OUTSIDE
 from facever.gallery.clusters import Groups, Rule, group, nearest_faces
 from facever.gallery.decisions import Earlier, People
 from facever.gallery.faces import FaceTable, RowNumbers, Vectors
@@ -131,7 +131,7 @@ def cluster_faces(
         )
     rows, vectors = _all(faces)
     listed = _listed(faces, rows)
-    poor = _poor(faces, rows, info)
+    poor = _poor(faces, rows)
     earlier = [before.faces.get(face.face_id) for face in listed]
     used = np.array([each is None or each.is_face for each in earlier], bool)
     chosen = np.flatnonzero(used)
@@ -213,13 +213,15 @@ def _listed(faces: FaceTable, rows: RowNumbers) -> list[ClusteredFace]:
     ]
 
 
-def _poor(faces: FaceTable, rows: RowNumbers, info: WeightsInfo | None) -> NDArray[np.bool_]:
-    """Faces that `facever verify` would give no answer for."""
+def _poor(faces: FaceTable, rows: RowNumbers) -> NDArray[np.bool_]:
+    """Faces that `facever verify` would give no answer for, whatever their norm.
+
+    Low norms are left out: a fifth of old family photographs is below nearly all of the calibration, and is grouped as
+    well as others.
+    """
     poor = _column(faces, "score", rows) < CERTAIN
     poor |= _column(faces, "face_size", rows) < LEAST_SIZE
     poor |= _column(faces, "sharpness", rows) < LEAST_SHARPNESS
-    if info is not None and poor_norm(info, 0.0):
-        poor |= _column(faces, "quality", rows) < LEAST_QUALITY
     if {"landmarks", "width", "height"} <= faces.columns:
         there = faces.column("landmarks").take(rows)
         points = np.full((len(rows), 10), np.nan)

@@ -87,6 +87,11 @@ class Rule:
         """One cosine for all."""
         return cls(threshold, threshold, 0.0, (1 - threshold) / 2, (1 - threshold) / 4)
 
+    @property
+    def lowest(self) -> float:
+        """What the threshold of large clusters comes down to."""
+        return self.single - (self.single - self.large) * self.weight
+
     def __call__(self, a: int, b: NDArray[np.int64]) -> Floats:
         """The threshold for clusters of a and of b faces, (n,)."""
         share = 1 - 1 / (a * b.astype(np.float64))

@@ -81,6 +81,59 @@ class ClusterFigures:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class NamedFigures:
+    """Figures, with the names of people and photographs.
+
+    Attributes
+    ----------
+    figures : ClusterFigures
+    people : list of str
+        By their number.
+    photographs : list of str
+        Of each face.
+    clusters, labels : int64 ndarray of shape (n,)
+        Of each face: the cluster, none negative, and the person.
+    without_face : list of str
+        Photographs whose center crop counts.
+    thresholds : dict
+        The mean cosine for two faces and for large clusters.
+    """
+
+    figures: ClusterFigures
+    people: list[str]
+    photographs: list[str]
+    clusters: Integers
+    labels: Integers
+    without_face: list[str]
+    thresholds: dict[str, float]
+
+    def merged(self, mistake: Mistake) -> str:
+        """Who is in one cluster, in words."""
+        return ", ".join(f"{self.people[person]} {count}" for person, count in mistake.parts)
+
+    def split(self, mistake: Mistake) -> str:
+        """Into what a person falls, in words."""
+        return f"{self.people[mistake.what]}: {' + '.join(str(count) for _, count in mistake.parts)} faces"
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, the mistakes with names, and the thresholds."""
+        found = self.figures.to_json()
+        found["merges"] = [
+            {
+                "pairs": each.pairs,
+                "people": {self.people[person]: count for person, count in each.parts},
+                "photographs": [self.photographs[i] for i in np.flatnonzero(self.clusters == each.what).tolist()],
+            }
+            for each in self.figures.merges
+        ]
+        found["splits"] = [
+            {"pairs": each.pairs, "person": self.people[each.what], "faces": [count for _, count in each.parts]}
+            for each in self.figures.splits
+        ]
+        return {**found, "without_face": self.without_face, "thresholds": self.thresholds}
+
+
 def cluster_figures(
     clusters: Sequence[int] | Integers, people: Sequence[int] | Integers, worst: int = 10, replicates: int = REPLICATES
 ) -> ClusterFigures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from facever.faces.lines import WRITERS
 from facever.files import atomic_write, printable
 from facever.gallery.clustering import ClusteredFace, Clustering
+from facever.metrics.clusterings import NamedFigures
 
 _WRITERS: dict[str, Any] = {**WRITERS, ".parquet": pq.ParquetWriter}
 _TEXT, _REAL = pa.string(), pa.float32()
@@ -28,7 +30,7 @@ COLUMNS = pa.schema(
         ("decision", _TEXT),
     ]
 )
-SHOWN = 10
+SHOWN, MISTAKES, LONGEST = 10, 5, 100
 
 
 def people_rows(clustering: Clustering) -> list[dict[str, Any]]:
@@ -81,8 +83,8 @@ def people_summary(clustering: Clustering) -> str:
     nobody = sum(face.person is None for face in clustering.faces)
     rule = clustering.rule
     limits = f"at a mean cosine of {rule.single:.4f}"
-    if rule.large < rule.single and rule.weight:
-        limits += f", large ones from {rule.single - (rule.single - rule.large) * rule.weight:.4f}"
+    if rule.lowest < rule.single:
+        limits += f", large ones from {rule.lowest:.4f}"
     text = f"{len(clustering.faces):,} faces: {len(people):,} people, {alone:,} of one face"
     text += f"; {nobody:,} faces are nobody's (too poor, or not a face)" if nobody else ""
     return f"{text}; merged {limits}"
@@ -108,7 +110,7 @@ def to_json(clustering: Clustering) -> dict[str, Any]:
             for person, faces in clustering.people().items()
         ],
         "nobody": sum(face.person is None for face in clustering.faces),
-        "thresholds": {"two_faces": rule.single, "large": rule.single - (rule.single - rule.large) * rule.weight},
+        "thresholds": {"two_faces": rule.single, "large": rule.lowest},
         "conflicts": [
             {"path": one.path, "faces": [one.face, other.face], "person": one.person}
             for one, other in clustering.conflicts
@@ -116,3 +118,33 @@ def to_json(clustering: Clustering) -> dict[str, Any]:
         "moves": clustering.moves,
         "notes": clustering.notes,
     }
+
+
+def figure_rows(result: NamedFigures, weights: str) -> list[tuple[str, str]]:
+    """The figures of an evaluation and its largest mistakes, a row each."""
+    figures = result.figures
+    rows = [
+        ("weights", weights),
+        ("photographs", f"{figures.faces:,}, {len(result.without_face)} without a detected face"),
+        ("people", f"{figures.people:,}; clusters {figures.clusters:,}, {figures.singletons:,} of one face"),
+        ("merged at", f"{result.thresholds['two_faces']:.4f}; large clusters {result.thresholds['large']:.4f}"),
+    ]
+    for name, found in (("BCubed", figures.bcubed), ("pairwise", figures.pairwise)):
+        rows += [
+            (f"{name} precision", _rate(found.precision, found.precision_interval)),
+            (f"{name} recall", _rate(found.recall, found.recall_interval)),
+            (f"{name} F", _rate(found.f, found.f_interval)),
+        ]
+    rows += [("wrongly merged", shortened(result.merged(each))) for each in figures.merges[:MISTAKES]]
+    return rows + [("split", shortened(result.split(each))) for each in figures.splits[:MISTAKES]]
+
+
+def shortened(text: str) -> str:
+    """On one line of a table."""
+    return printable(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
+
+
+def _rate(value: float, ends: tuple[float, float]) -> str:
+    if not math.isfinite(value):
+        return "no pairs"
+    return f"{value:.4f}" + (f" ({ends[0]:.4f} to {ends[1]:.4f})" if math.isfinite(ends[0]) else "")
