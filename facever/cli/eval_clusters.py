@@ -47,8 +47,8 @@ def eval_clusters(
     """Evaluate how well cluster finds the people of a folder.
 
     BCubed precision and recall ask of each face what share of its cluster is the same person, and what share of its
-    person is in the cluster; pairwise figures ask the same of pairs. The intervals are 95 %, by a bootstrap over people.
-    The largest wrong merges and splits are listed.
+    person is in the cluster; pairwise figures ask the same of pairs. The intervals are 95 %, by a bootstrap over
+    people. The largest wrong merges and splits are listed.
     """
     from facever.cli.evaluating import say_missing, through
     from facever.evaluation import ModelOptions, evaluate_clusters

@@ -94,17 +94,15 @@ def _earlier(where: str, face: str, person: str | None, name: str, decision: str
         return Earlier(None, is_face=False, decision=decision)
     if decision == NOT_SAME and person:
         return Earlier(None, others=(person,), decision=f"{NOT_SAME} {person}")
-    if decision in (SAME, NAMED) and person and (name or decision == SAME):
-        return Earlier(person, fixed=True, decision=decision)
     parts = [part.strip() for part in decision.split(";")]
     fixed = SAME in parts or NAMED in parts
     others = tuple(part.removeprefix(NOT_SAME).strip() for part in parts if part.startswith(f"{NOT_SAME} "))
-    if len(others) + fixed != len(parts) or (fixed and not person):
-        missing = f"{decision!r} without a {'name' if decision == NAMED and person else 'person'}"
-        known = decision in (SAME, NAMED, NOT_SAME)
+    lacking = "name" if NAMED in parts and person and not name else "person" if fixed and not person else ""
+    if lacking or len(others) + fixed != len(parts):
+        lacking = lacking or ("person" if decision == NOT_SAME else "")
+        without = f" without a {lacking}" if lacking else ""
         raise DataError(
-            f"{where}: {missing if known else f'the decision {decision!r}'} says nothing of face {face}; a decision is "
-            f"empty, {DECISIONS}"
+            f"{where}: the decision {decision!r}{without} says nothing of face {face}; a decision is empty, {DECISIONS}"
         )
     if person in others and fixed:
         raise DataError(f"{where}: the face {face} is decided to be {person}, and not to be {person}; keep one of both")
