@@ -123,7 +123,7 @@ def read(text: str) -> tuple[Any, Labels]:
 
 
 def alone(method: str, vectors: Any, setting: dict[str, Any]) -> dict[str, float]:
-    """Time and peak memory of one run in a process of its own, less what the libraries and the vectors need."""
+    """Time and peak memory of one run in a process of its own, libraries and vectors included."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "vectors.npy"
         np.save(file, vectors)
@@ -135,11 +135,10 @@ def alone(method: str, vectors: Any, setting: dict[str, Any]) -> dict[str, float
 
 def one(method: str, file: str, setting: str) -> None:
     vectors = np.load(file)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     METHODS[method](vectors, **json.loads(setting))
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"seconds": round(seconds, 2), "megabytes": round(peak / 1024, 1)}))
 
 
@@ -149,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", metavar="NAME=DATASET[:PATTERN]")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--no-time", action="store_true", help="leave out time and memory: the machine is not idle")
+    parser.add_argument("--no-time", action="store_true", help="leave out times: the machine is not idle")
     arguments = parser.parse_args()
     if arguments.one:
         one(*arguments.one)
@@ -164,7 +163,9 @@ def main() -> None:
                      enumerate(swept(method, vectors))]  # fmt: skip
             _, _, setting, found = max(tried, key=lambda each: each[:2])
             figures = cluster_figures(found, people, 0)
-            cost = {} if arguments.no_time else alone(method, vectors, setting)
+            cost = alone(method, vectors, setting)
+            if arguments.no_time:
+                del cost["seconds"]
             values = {kind: vars_of(getattr(figures, kind)) for kind in ("bcubed", "pairwise")}
             methods[method] = {"setting": setting, "people": figures.clusters, **values, **cost}
             print(

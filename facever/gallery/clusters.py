@@ -182,8 +182,9 @@ def group(
     linkage = link(np.zeros(n))
     linkage = link(_levels(found, linkage.labels()))
     labels = linkage.labels()
-    cosines, rivals, rival_cosines = _compared(vectors, found, labels)
-    labels[poor & ~fixed & (linkage.sizes[labels] == 1)] = -1
+    nobody = poor & ~fixed & (linkage.sizes[labels] == 1)
+    cosines, rivals, rival_cosines = _compared(vectors, found, labels, ~nobody)
+    labels[nobody] = -1
     return Groups(labels, cosines, rivals, rival_cosines)
 
 
