@@ -49,3 +49,11 @@ def dataset(folder: Path, *parts: pa.Table, weights: dict | None = None) -> Path
     for i, part in enumerate(parts, 1):
         pq.write_table(part, folder / f"part-{i:06d}.parquet", row_group_size=5)
     return folder
+
+
+def crowd(counts: list[int], seed: int = 0, size: int = 64, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of people with so many faces each, cosines of about 1 / (1 + spread ** 2) within; and who is who."""
+    generator = np.random.default_rng(seed)
+    who = np.repeat(np.arange(len(counts)), counts)
+    centers = unit(generator.normal(size=(len(counts), size)))
+    return unit(centers[who] + spread * generator.normal(size=(len(who), size)) / np.sqrt(size)), who

@@ -26,8 +26,10 @@ from facever.cli import (
     cache,
     calibrate,
     card,
+    cluster,
     embed,
     eval_all,
+    eval_clusters,
     eval_lfw,
     eval_pairs,
     eval_search,
@@ -137,12 +139,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = {
-    "Faces": {"verify": verify, "embed": embed, "search": search, "inspect": inspect},
+    "Faces": {"verify": verify, "embed": embed, "search": search, "cluster": cluster, "inspect": inspect},
     "Evaluate": {
         "eval-lfw": eval_lfw,
         "eval-pairs": eval_pairs,
         "eval-all": eval_all,
         "eval-search": eval_search,
+        "eval-clusters": eval_clusters,
         "calibrate": calibrate,
     },
     "Train": {"train": train, "study": study},

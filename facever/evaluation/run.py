@@ -26,6 +26,7 @@ from facever.faces.parallel import process_files
 from facever.faces.pipeline import FaceRule, Job, Through, check_rule
 from facever.faces.sources import Source
 from facever.files import sha256_of
+from facever.metrics.clusterings import NamedFigures
 from facever.metrics.identification import SearchFigures
 from facever.metrics.look_alikes import LookAlikes
 from facever.question import default_bounds
@@ -38,7 +39,7 @@ from facever.weights.thresholds import Threshold
 
 CROPS_AT_ONCE = 1024
 
-Result = TypeVar("Result", PairsResult, AllPairsResult, SearchFigures)
+Result = TypeVar("Result", PairsResult, AllPairsResult, SearchFigures, NamedFigures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

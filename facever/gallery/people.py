@@ -82,6 +82,12 @@ def names_by_list(faces: FaceTable, file: Path) -> Names:
     listed: dict[str, str] = {}
     for line, row in enumerate(rows, 2):
         face, person = row[key], (row[value] or "").strip()
+        if (
+            "decision" in columns
+        ):  # what facever cluster wrote: names where there are some; nobody's faces have no person
+            person = (row.get("name") or "").strip() or person
+            if not person:
+                continue
         if not face or not person:
             raise DataError(f"{file}, line {line}: an empty {value if face else key}; {LISTED}")
         if listed.setdefault(face, person) != person:

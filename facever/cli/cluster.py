@@ -1,0 +1,132 @@
+"""`facever cluster`: faces -> people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facever.cli.common import UNCHECKED, Device, Force, Json, MinFace, Thresholds, Workers, print_json, say
+
+EXAMPLE = "Example: facever cluster photographs.parquet -o people.csv --report people/"
+
+
+def cluster(
+    faces: Annotated[
+        Path,
+        typer.Argument(
+            help="What `facever embed` wrote, a folder of photographs, or embeddings made elsewhere.",
+            metavar="FACES",
+            show_default=False,
+            **UNCHECKED,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write, a row a face: .csv, .jsonl or .parquet.", show_default=False),
+    ] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            help="What this command or its page wrote before: ids stay, and decisions hold.",
+            show_default=False,
+            **UNCHECKED,
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a page of people, to name, merge and correct them.", show_default=False),
+    ] = None,
+    folders: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write: one folder of links to photographs per person.", show_default=False),
+    ] = None,
+    fpir: Annotated[
+        float | None,
+        typer.Option(
+            help="False positive identification rate: how often a stranger's face may be linked to anybody.",
+            show_default="as the data allow: one false link in 16",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Merge at this mean cosine instead.", show_default=False)
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            "-w",
+            help="Weights that made FACES, by name, or a file.",
+            metavar="NAME|FILE",
+            show_default="those that FACES names",
+        ),
+    ] = None,
+    thresholds: Thresholds = None,
+    min_face: MinFace = "3%",
+    device: Device = "auto",
+    workers: Workers = None,
+    force: Force = False,
+    json_: Json = False,
+) -> None:
+    """Group faces into people.
+
+    How alike two faces must be follows the data: it is estimated from the cosines how many pairs are of one person.
+    Two faces of one photograph count against being one person. Poor faces (small, blurred, cut off) join a person, and
+    found none.
+
+    Name people on the page of --report, correct them there, and give the file it saves to --people: a person keeps the
+    id and the name, decisions hold, and whoever moves is listed.
+
+    Exit codes: 0 grouped, 2 usage error or bad input.
+    """
+    from facever.cli.evaluating import through
+    from facever.faces.detector_settings import DetectorSettings
+    from facever.files import check_output, check_output_folder
+    from facever.gallery import Gallery
+    from facever.gallery.clustering import check_settings, cluster_faces
+    from facever.gallery.decisions import People
+    from facever.reports.matches import check_matches_file
+    from facever.reports.people import conflict_text, people_summary, people_text, to_json, write_people
+    from facever.reports.people_folders import check_folders, write_folders
+    from facever.reports.people_page import write_people_page
+
+    check_settings(fpir, threshold)
+    inputs = [path for path in (faces, people, thresholds) if path is not None]
+    if out is not None:
+        check_matches_file(out, inputs, force)
+    if report is not None:
+        check_output_folder(report)
+        check_output(report / "index.html", "page", inputs, force)
+    if folders is not None:
+        check_folders(folders, inputs)
+    before = People() if people is None else People.read(people)
+    gallery = Gallery.open(
+        faces,
+        weights=weights,
+        calibration=thresholds,
+        device=device,
+        detector=DetectorSettings.parse(min_face),
+        workers=workers,
+        through=through,
+    )
+    info = None if gallery.verifier is None else gallery.verifier.info
+    found = cluster_faces(gallery.faces, info, before, fpir, threshold)
+    if out is not None:
+        write_people(out, found)
+    if report is not None:
+        page = write_people_page(report / "index.html", f"People in {faces.name}", found, gallery.root)
+        say(f"report: {page}; it shows photographs, so take care whom you share it with")
+    if folders is not None:
+        say(f"folders: {write_folders(folders, found, gallery.root)} links below {folders}")
+    for line in [*found.notes, *(f"moved: {move}" for move in found.moves)]:
+        say(line)
+    for one, other in found.conflicts[:20]:
+        say(conflict_text(one, other))
+    if len(found.conflicts) > 20:
+        say(f"and {len(found.conflicts) - 20} more photographs that show somebody twice")
+    if json_:
+        print_json(to_json(found))
+    elif out is None:
+        print(people_text(found))
+    say(people_summary(found))
