@@ -102,7 +102,7 @@ def swept(method: str, vectors: Any) -> Iterator[tuple[dict[str, Any], Labels]]:
         # converted to Python scalars).
         for size, samples in ((2, 1), (2, 2), (3, 1), (3, 2), (5, 1), (5, 3)):
             for way in ("eom", "leaf"):
-                setting = {"size": size, "samples": samples, "method": way}
+                setting: dict[str, Any] = {"size": size, "samples": samples, "method": way}
                 yield setting, hdbscan(vectors, **setting)
     elif method == "DBSCAN":
         for samples in (2, 3, 4):

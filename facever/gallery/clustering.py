@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from facever.errors import SettingError, WeightsError
-from facever.faces.detection import CERTAIN
-from facever.faces.doubts import LEAST_SHARPNESS, LEAST_SIZE, MOST_OUTSIDE
 from facever.gallery.clusters import Groups, Rule, group, nearest_faces
 from facever.gallery.decisions import Earlier, People
 from facever.gallery.faces import FaceTable, RowNumbers, Vectors
 from facever.gallery.linkage import Known
+from facever.gallery.poor import column_of, poor_faces
 from facever.gallery.rates import fmr_of
 from facever.weights.metadata import WeightsInfo
 
@@ -131,7 +128,7 @@ def cluster_faces(
         )
     rows, vectors = _all(faces)
     listed = _listed(faces, rows)
-    poor = _poor(faces, rows)
+    poor = poor_faces(faces, rows)
     earlier = [before.faces.get(face.face_id) for face in listed]
     used = np.array([each is None or each.is_face for each in earlier], bool)
     chosen = np.flatnonzero(used)
@@ -185,23 +182,16 @@ def _all(faces: FaceTable) -> tuple[RowNumbers, Vectors]:
     return np.concatenate([rows for rows, _ in blocks]), np.concatenate([vectors for _, vectors in blocks])
 
 
-def _column(faces: FaceTable, name: str, rows: RowNumbers) -> NDArray[Any]:
-    """A column of numbers, NaN where it is unknown."""
-    if name not in faces.columns:
-        return np.full(len(rows), np.nan)
-    return np.asarray(faces.column(name).to_numpy(zero_copy_only=False), np.float64)[rows]
-
-
 def _listed(faces: FaceTable, rows: RowNumbers) -> list[ClusteredFace]:
     paths = faces.column("path").take(rows).to_pylist()
-    numbers = _column(faces, "face", rows)
+    numbers = column_of(faces, "face", rows)
     if np.isnan(numbers).any():  # in the order of the file
         seen: Counter[str] = Counter()
         for i, path in enumerate(paths):
             numbers[i] = seen[path]
             seen[path] += 1
     names = faces.column("face_id").take(rows).to_pylist() if "face_id" in faces.columns else [None] * len(rows)
-    boxes = np.stack([_column(faces, side, rows) for side in _BOX], axis=1)
+    boxes = np.stack([column_of(faces, side, rows) for side in _BOX], axis=1)
     return [
         ClusteredFace(
             name or hashlib.sha256(f"{path}\n{int(number)}".encode()).hexdigest()[:16],
@@ -211,25 +201,6 @@ def _listed(faces: FaceTable, rows: RowNumbers) -> list[ClusteredFace]:
         )
         for name, path, number, box in zip(names, paths, numbers, boxes, strict=True)
     ]
-
-
-def _poor(faces: FaceTable, rows: RowNumbers) -> NDArray[np.bool_]:
-    """Faces that `facever verify` would give no answer for, whatever their norm.
-
-    Low norms are left out: a fifth of old family photographs is below nearly all of the calibration, and is grouped as
-    well as others.
-    """
-    poor = _column(faces, "score", rows) < CERTAIN
-    poor |= _column(faces, "face_size", rows) < LEAST_SIZE
-    poor |= _column(faces, "sharpness", rows) < LEAST_SHARPNESS
-    if {"landmarks", "width", "height"} <= faces.columns:
-        there = faces.column("landmarks").take(rows)
-        points = np.full((len(rows), 10), np.nan)
-        points[there.is_valid().to_numpy()] = pc.list_flatten(there).to_numpy().reshape(-1, 10)
-        x, y = points[:, ::2], points[:, 1::2]
-        width, height = (_column(faces, side, rows)[:, None] for side in ("width", "height"))
-        poor |= ((x < 0) | (x >= width) | (y < 0) | (y >= height)).sum(axis=1) > MOST_OUTSIDE
-    return poor
 
 
 def _constraints(earlier: list[Earlier | None], before: People) -> tuple[RowNumbers, NDArray[np.bool_], list[Known]]:

@@ -82,9 +82,7 @@ def names_by_list(faces: FaceTable, file: Path) -> Names:
     listed: dict[str, str] = {}
     for line, row in enumerate(rows, 2):
         face, person = row[key], (row[value] or "").strip()
-        if (
-            "decision" in columns
-        ):  # what facever cluster wrote: names where there are some; nobody's faces have no person
+        if "decision" in columns:  # what facever cluster wrote; nobody's faces have no person
             person = (row.get("name") or "").strip() or person
             if not person:
                 continue

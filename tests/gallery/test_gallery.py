@@ -211,3 +211,12 @@ def test_a_table_for_pandas_has_a_row_per_match(tmp_path: Path) -> None:
     frame = gallery(tmp_path, [f"{i}.jpg" for i in range(4)], vectors).search(vectors[:2], k=2).to_pandas()
     assert frame["rank"].tolist() == [1, 2, 1, 2]
     assert frame["path"].tolist()[::2] == ["0.jpg", "1.jpg"]
+
+
+def test_what_facever_cluster_wrote_names_people(tmp_path: Path) -> None:
+    people = tmp_path / "people.csv"
+    known = ["p1,Ann", "p1,Ann", "p2,", ","]
+    rows = [f"{i:016x},{each}," for i, each in enumerate(known)]
+    people.write_text("\n".join(["face_id,person,name,decision", *rows]) + "\n")
+    found = gallery(tmp_path, list("abcd"), random_faces(4), people).people()
+    assert found == {"Ann": 2, "p2": 1}
