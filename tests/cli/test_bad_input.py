@@ -285,7 +285,7 @@ def test_verify_takes_any_file_name(name: bytes, place: Path, tmp_path: Path) ->
     path = named(tmp_path, name, (place / "face.jpg").read_bytes())
     outcome = facever("verify", path, path)
     assert (outcome.code, outcome.err) == (0, "")
-    assert len(outcome.out.splitlines()) == 5  # a line break in a name is shown as \n
+    assert len(outcome.out.splitlines()) == 6  # a line break in a name is shown as \n
     missing = facever("verify", path, tmp_path / "gone" / path.name)
     assert missing.code == 2
     assert missing.err.startswith(f"facever: {tmp_path}/gone/")

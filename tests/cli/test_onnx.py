@@ -166,7 +166,7 @@ def test_onnx_runtime_does_not_talk_to_the_terminal(tmp_path: Path) -> None:
 def test_imported_weights_verify_embed_and_calibrate(weights: Path, face: Path, portrait: Path, tmp_path: Path) -> None:
     assert "w.safetensors: no thresholds; give --threshold" in facever("verify", face, face, "-w", weights).err
     same = facever("verify", face, face, "-w", weights, "--threshold", "0.9", "--json")
-    assert (same.code, same.json["same"]) == (0, True)
+    assert (same.code, same.json["decision"]) == (0, "same")
     assert same.json["cosine"] == pytest.approx(1, abs=1e-5)
     tinted_people(tmp_path / "people", portrait, 8, 2)
     done = facever("embed", tmp_path / "people", "-w", weights, "-o", tmp_path / "faces.jsonl")

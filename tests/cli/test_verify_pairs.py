@@ -77,7 +77,10 @@ def test_without_any_answer_the_exit_code_is_3_and_the_rows_tell_why(folder: Pat
         (["--pairs", "pairs.csv", "-o", "pairs.csv"], "pairs.csv is what is read here"),
         (["--pairs", "pairs.txt"], "pairs.txt: no table"),
         (["--pairs", "gone.csv"], "gone.csv: can't be read"),
-        (["--pairs", "named.csv"], "named.csv: has no column path_a, path_b; rename its columns to path_a and path_b"),
+        (
+            ["--pairs", "named.csv"],
+            "named.csv: has no column path_a, path_b; a pair list has path_a and path_b: rename",
+        ),
         (["--pairs", "empty.csv"], "empty.csv: holds no pairs"),
     ],
 )

@@ -102,7 +102,7 @@ def test_results_come_in_the_order_of_the_paths_and_a_broken_one_does_not_stop_t
     assert [Path(p.source).name for p in done] == names
     assert [len(p.faces) for p in done] == [1, 0, 1, 0, 0, 1]
     assert [p.readable for p in done] == [True, False, True, True, False, True]
-    for photograph, reason in ((done[1], "damaged or cut off"), (done[3], "no face found"), (done[4], "no such file")):
+    for photograph, reason in ((done[1], "cut off"), (done[3], "no face found"), (done[4], "no such file")):
         (problem,) = photograph.problems
         assert problem.startswith(photograph.source)
         assert reason in problem

@@ -60,5 +60,5 @@ def test_the_command_draws_and_says_what_it_found(
     with pytest.raises(SystemExit) as end:
         main()
     assert not end.value.code
-    assert "1 faces" in capsys.readouterr().out
+    assert "1 face; " in capsys.readouterr().out
     assert Image.open(out).height > 600
