@@ -229,9 +229,11 @@ def _ids(labels: RowNumbers, earlier: list[Earlier | None], before: People) -> d
         if was is not None and was.person is not None and label >= 0:
             common[label, was.person] += len(earlier) if was.fixed else 1
     ids: dict[int, str] = {}
+    taken: set[str] = set()
     for label, person in sorted(common, key=lambda key: (-common[key], key[1])):
-        if label not in ids and person not in ids.values():
+        if label not in ids and person not in taken:
             ids[label] = person
+            taken.add(person)
     sizes = Counter(label for label in labels.tolist() if label >= 0)
     number = before.next_id()
     for label, _ in sorted(sizes.items(), key=lambda each: (-each[1], each[0])):
