@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import random
+import socket
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ SECONDS = 2.0  # of processor time: what else the machine does is not counted
 HANGS = 60.0  # on the clock
 MEMORY = 1 << 30
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, (1 << 63) - 1, (1 << 64) - 1)
+SPECIAL = ("fifo", "socket", "device", "loop", "folder", "missing")
 WAYS = ("bits", "bytes", "cut", "spliced", "doubled", "sizes")
 
 
@@ -123,10 +125,12 @@ class Reader:
     ----------
     prepare : callable
         What makes the valid files in a folder, and returns how to read each kind there. It runs in the process.
+    hangs : float
+        Seconds on the clock after which a case counts as one that never ends.
     """
 
-    def __init__(self, prepare: Callable[[Path], dict[str, Callable[[], object]]]) -> None:
-        self._prepare = prepare
+    def __init__(self, prepare: Callable[[Path], dict[str, Callable[[], object]]], hangs: float = HANGS) -> None:
+        self._prepare, self._hangs = prepare, hangs
         self._process: Any = None
         self._line: Connection | None = None
 
@@ -134,9 +138,9 @@ class Reader:
         line = self._line or self._start()
         line.send(case)
         try:
-            if line.poll(HANGS):
+            if line.poll(self._hangs):
                 return line.recv()
-            how = f"hangs for {HANGS:g} s"
+            how = f"hangs for {self._hangs:g} s"
         except EOFError:
             self._process.join(10)
             how = f"kills the process ({self._process.exitcode})"
@@ -163,8 +167,8 @@ class Reader:
 
 
 @contextmanager
-def reading_by(prepare: Callable[[Path], dict[str, Callable[[], object]]]) -> Iterator[Reader]:
-    reader = Reader(prepare)
+def reading_by(prepare: Callable[[Path], dict[str, Callable[[], object]]], hangs: float = HANGS) -> Iterator[Reader]:
+    reader = Reader(prepare, hangs)
     try:
         yield reader
     finally:
@@ -187,7 +191,7 @@ def _read_all(line: Connection, prepare: Callable[[Path], dict[str, Callable[[],
         with suppress(EOFError):
             while True:
                 case = line.recv()
-                (place / case.file).write_bytes(case.content)
+                _put(place / case.file, case)
                 end = _measured(readers[case.kind], case.seconds)
                 sys.stdout.flush()
                 sys.stderr.flush()
@@ -202,10 +206,34 @@ def _contents(place: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
 
 
+def _put(path: Path, case: Case) -> None:
+    """Write the content, or put something in the file's place that is no file."""
+    if case.way not in SPECIAL:
+        path.write_bytes(case.content)
+        return
+    path.unlink()
+    if case.way == "fifo":
+        os.mkfifo(path)
+    elif case.way == "socket":
+        was = Path.cwd()
+        os.chdir(path.parent)  # the path of a socket is short
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(path.name)
+        os.chdir(was)
+    elif case.way == "device":
+        path.symlink_to("/dev/zero")
+    elif case.way == "loop":
+        path.symlink_to(path.name)
+    elif case.way == "folder":
+        path.mkdir()
+
+
 def _restore(place: Path, whole: dict[Path, bytes]) -> None:
     """Put back what a reader or a case changed."""
     for path in place.rglob("*"):
-        if path.is_file() and path not in whole:
+        if path.is_dir() and path in whole:
+            path.rmdir()
+        elif path.is_symlink() or not (path.is_dir() or path in whole) or not (path.is_dir() or path.is_file()):
             path.unlink()
     for path, content in whole.items():
         if not path.is_file() or path.read_bytes() != content:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hostile import Case, damaged
+from hostile import SPECIAL, Case, damaged
 
 Read = Callable[[], object]
 
@@ -399,6 +399,14 @@ def file_cases(count: int, folder: Path, seed: int = 0) -> Iterator[tuple[str, C
         if sealed is not None and rng.random() < 0.6:
             content, way = sealed(content), f"{way}, sums made to fit"
         yield f"{name}: {file} {seed}/{i} ({way})", Case(name, way, file, content)
+
+
+def special_cases() -> Iterator[tuple[str, Case]]:
+    """Each file replaced by a pipe, a socket, a device, a link to itself, a folder, nothing."""
+    for name, kind in kinds().items():
+        for file in [each for each in kind.files if "/" not in each]:  # what a user names
+            for way in SPECIAL:
+                yield f"{name}: {file} ({way})", Case(name, way, file, b"")
 
 
 SUMMED = ("weights", "thresholds", "checkpoint", "embedding cache")

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from facever.errors import DataError, reading
 from facever.faces.face import Face
-from facever.faces.parquet import name_below
+from facever.faces.names import name_below
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.records import WeightsId
 

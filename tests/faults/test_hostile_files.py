@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hostile import Case, Tally, reading_by, tallied
-from hostile_files import SUMMED, bit_cases, file_cases, make_files, prepare_files
+from hostile_files import SUMMED, bit_cases, file_cases, make_files, prepare_files, special_cases
 from hostile_pictures import FILE, large_pictures, picture_cases, prepare_pictures
 
 from facever.faces.formats import decodable_formats
@@ -57,6 +57,18 @@ def test_every_flipped_bit_of_a_file_with_a_sum_is_noticed(tmp_path: Path) -> No
     assert [name for name in SUMMED[:3] if tallies[name].read] == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes, sockets and devices of POSIX")
+def test_what_is_no_file_is_refused_and_not_waited_for() -> None:
+    with reading_by(prepare_files, hangs=20) as reader:
+        tallies = tallied(special_cases(), reader)
+    assert losses(tallies) == []
+    # The caches are made anew, and a data folder needs no sources.csv.
+    assert {name for name, tally in tallies.items() if tally.read} <= {"crop cache", "embedding cache", "sources"}
+
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux counts the memory")
+
+
 def prepare_faults(folder: Path) -> dict:
     (folder / FILE).touch()
 
@@ -80,7 +92,7 @@ def prepare_faults(folder: Path) -> dict:
         (b"dies", "kills the process (3)"),
         (b"raises", "raises KeyError ('x')"),
         (b"prints", "prints b'psst'"),
-        pytest.param(b"takes", "takes 1", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux counts memory")),
+        pytest.param(b"takes", "takes 1", marks=LINUX),
     ],
 )
 def test_the_reader_notices_what_must_not_be_and_goes_on(content: bytes, how: str) -> None:
