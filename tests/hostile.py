@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import random
@@ -132,6 +131,7 @@ class Reader:
     def __init__(self, prepare: Callable[[Path], dict[str, Callable[[], object]]], hangs: float = HANGS) -> None:
         self._prepare, self._hangs = prepare, hangs
         self._process: Any = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._line: Connection | None = None
 
     def __call__(self, case: Case) -> End:
@@ -148,9 +148,12 @@ class Reader:
         return End(how)
 
     def _start(self) -> Connection:
+        self._folder = tempfile.TemporaryDirectory()  # here, since a process that is killed removes nothing
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
-        self._process = context.Process(target=_read_all, args=(theirs, self._prepare), daemon=True)
+        self._process = context.Process(
+            target=_read_all, args=(theirs, self._prepare, Path(self._folder.name)), daemon=True
+        )
         self._process.start()
         theirs.close()
         self._line.recv()  # all is prepared
@@ -164,6 +167,9 @@ class Reader:
         if self._line is not None:
             self._line.close()
             self._line = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
 
 @contextmanager
@@ -175,31 +181,30 @@ def reading_by(prepare: Callable[[Path], dict[str, Callable[[], object]]], hangs
         reader.close()
 
 
-def _read_all(line: Connection, prepare: Callable[[Path], dict[str, Callable[[], object]]]) -> None:
+def _read_all(line: Connection, prepare: Callable[[Path], dict[str, Callable[[], object]]], folder: Path) -> None:
     """What the process does: read cases until the line is closed."""
-    with tempfile.TemporaryDirectory() as folder:
-        place, printed = Path(folder, "files"), Path(folder, "printed")
-        place.mkdir()
-        readers = prepare(place)
-        whole = _contents(place)
-        output = os.open(printed, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        for read in readers.values():  # imports, and what is allocated once, are no case's
-            read()
-        line.send(True)
-        with suppress(EOFError):
-            while True:
-                case = line.recv()
-                _put(place / case.file, case)
-                end = _measured(readers[case.kind], case.seconds)
-                sys.stdout.flush()
-                sys.stderr.flush()
-                if printed.stat().st_size:
-                    end = End(f"prints {printed.read_bytes()[:200]!r}", end.seconds, end.bytes)
-                    os.truncate(printed, 0)
-                _restore(place, whole)
-                line.send(end)
+    place, printed = folder / "files", folder / "printed"
+    place.mkdir()
+    readers = prepare(place)
+    whole = _contents(place)
+    output = os.open(printed, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    for read in readers.values():  # imports, and what is allocated once, are no case's
+        read()
+    line.send(True)
+    with suppress(EOFError):
+        while True:
+            case = line.recv()
+            _put(place / case.file, case)
+            end = _measured(readers[case.kind], case.seconds)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            if printed.stat().st_size:
+                end = End(f"prints {printed.read_bytes()[:200]!r}", end.seconds, end.bytes)
+                os.truncate(printed, 0)
+            _restore(place, whole)
+            line.send(end)
 
 
 def _contents(place: Path) -> dict[Path, bytes]:
@@ -260,7 +265,6 @@ def _measured(read: Callable[[], object], most: float) -> End:
         how = f"takes {seconds:.1f} s"
     if how in ("read", "refused") and memory > MEMORY:
         how = f"takes {memory / 1e6:.0f} MB"
-    gc.collect()
     return End(how, seconds, memory)
 
 

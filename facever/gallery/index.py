@@ -25,7 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from facever.caches import private_folder
-from facever.errors import DataError, OutputError, SettingError, reading
+from facever.errors import DataError, OutputError, SettingError, reading, reason_of
 from facever.files import sha256_of, write_json
 from facever.gallery.faces import BLOCK, FaceTable, RowNumbers, Vectors
 from facever.gallery.nearest import nearest
@@ -174,8 +174,8 @@ def _write(folder: Path, graph: Any, keys: Keys, made: dict[str, Any]) -> None:
         write_json(temporary / "made.json", {**made, **sums})
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: can't be written ({error.strerror or error}); free its place") from error
+    except (OSError, RuntimeError) as error:  # the latter is usearch's
+        raise OutputError(f"{folder}: can't be written ({reason_of(error)}); free its place") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
