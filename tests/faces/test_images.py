@@ -1137,6 +1137,15 @@ def test_the_header_gives_the_pixels_without_decoding(tmp_path: Path) -> None:
     assert header_pixels(tmp_path / "none.png") == header_pixels(b"no picture") == 0
 
 
+def test_what_pillow_logs_is_not_printed(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff(1, 1, 8, 2, bytes(2048), channels=2048))
+    program = "import sys; from facever.faces.sources import *; print(type(read(Path(sys.argv[1])).image).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a.tif"], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("ImageError\n", "")
+
+
 def test_libtiff_writes_nothing_on_stderr(tmp_path: Path) -> None:
     data = bytearray(encode(Image.effect_noise((64, 64), 80), "TIFF", compression="tiff_lzw"))
     data[200:2000] = bytes(1800)
