@@ -62,8 +62,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for() -> None:
     with reading_by(prepare_files, hangs=20) as reader:
         tallies = tallied(special_cases(), reader)
     assert losses(tallies) == []
-    # The caches are made anew, and a data folder needs no sources.csv.
-    assert {name for name, tally in tallies.items() if tally.read} <= {"crop cache", "embedding cache", "sources"}
+    assert {name for name, tally in tallies.items() if tally.read} <= {"sources"}  # a data folder needs no sources.csv
 
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux counts the memory")
