@@ -11,7 +11,7 @@ WEIGHTS := $(basename $(notdir $(wildcard models/*.safetensors)))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check quick lint types tests format docs wheel bench choices picture figures cards clean
+.PHONY: demo test check quick lint types tests torture format docs wheel bench choices picture figures cards clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py demo
@@ -33,6 +33,11 @@ tests: $(VENV)/dev.stamp
 # Everything but slow tests: under a minute.
 quick: lint types
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not data"
+
+# The long form of tests/faults, which `make test` runs in a short one: hours. Fewer by the variables.
+torture: $(VENV)/dev.stamp
+	FACEVER_MOMENTS=$${FACEVER_MOMENTS:-10} FACEVER_KILLS=$${FACEVER_KILLS:-20} $(BIN)/python -m pytest tests/faults
+	$(BIN)/python benchmarks/torture.py
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

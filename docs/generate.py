@@ -2,7 +2,8 @@
 
 - `command-line.md`, from the help of every command;
 - `model-table.md`, from the weights files and the records of their evaluations;
-- `scale-table.md`, from `scale.toml` and `benchmarks/results/scale.json`.
+- `scale-table.md`, from `scale.toml` and `benchmarks/results/scale.json`;
+- `torture-table.md`, from `benchmarks/results/torture.json`.
 
 `tests/test_docs.py` makes them again and compares.
 """
@@ -166,7 +167,24 @@ def scale_table() -> str:
     return "\n".join(["| given | |", "| --- | --- |", *inputs, "", *table, ""])
 
 
-PAGES = {"command-line.md": command_line, "model-table.md": model_table, "scale-table.md": scale_table}
+def torture_table() -> str:
+    """How reading damaged files ended."""
+    result = json.loads((ROOT / "benchmarks" / "results" / "torture.json").read_text(encoding="utf-8"))
+    columns = ("tried", "read", "refused", "lost")
+    rows = []
+    for name, row in result["total"].items():
+        counts = " | ".join(f"{row[key]:,}" for key in columns)
+        rows.append(f"| {name} | {counts} | {row['slowest']:.2f} s | {row['largest']:.0f} MB |")
+    head = f"| damaged | {' | '.join(columns)} | slowest | most memory |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *rows, ""])
+
+
+PAGES = {
+    "command-line.md": command_line,
+    "model-table.md": model_table,
+    "scale-table.md": scale_table,
+    "torture-table.md": torture_table,
+}
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ stderr and the exit code given here.
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 import warnings
 from collections.abc import Iterator
 
@@ -67,13 +69,18 @@ class OutputError(FaceverError):
 
 @contextlib.contextmanager
 def reading(
-    path: object, remedy: str, kind: type[FaceverError] = DataError, what: str = "can't be read"
+    path: object,
+    remedy: str,
+    kind: type[FaceverError] = DataError,
+    what: str = "can't be read",
+    piped: bool = False,
 ) -> Iterator[None]:
     """Turn whatever goes wrong while a file is read into an error that names it.
 
     A damaged file makes libraries raise nearly anything, RecursionError and MemoryError included, and warn without
-    naming it.
+    naming it. `piped`: the file may be a pipe.
     """
+    check_regular(path, remedy, kind, piped)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -82,6 +89,16 @@ def reading(
         raise
     except Exception as error:
         raise kind(f"{path}: {what} ({reason_of(error)}); {remedy}") from error
+
+
+def check_regular(path: object, remedy: str, kind: type[FaceverError] = DataError, piped: bool = False) -> None:
+    """Raise an error for a device, a socket or, unless `piped`, a pipe: it may never open, or never end."""
+    try:
+        mode = os.stat(str(path)).st_mode  # noqa: PTH116 (a name that no file can have)
+    except (OSError, ValueError):  # whoever opens it finds out more
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (piped and stat.S_ISFIFO(mode))):
+        raise kind(f"{path}: a device or pipe, not a file; {remedy}")
 
 
 def reason_of(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -51,6 +52,10 @@ EXIT_CODES = """Exit codes: 0 success (verify: same person), 1 different people 
 141 broken pipe, 143 terminated."""
 
 
+# What libraries say that raise no MemoryError: torch, the linker, Python's threads.
+_NO_MEMORY = re.compile(r"(can.t|cannot) allocate|out of memory|bad_alloc|failed to map segment|start new thread", re.I)
+
+
 class _Terminated(SystemExit):
     """SIGTERM: an exit like others, so that temporary files go, workers end, and what is done is kept."""
 
@@ -89,7 +94,9 @@ def _plain_errors() -> Iterator[None]:
         _mute_stdout()
         subject = f"{error.filename}: " if error.filename else ""
         _leave(2, f"{subject}{error.strerror or error}; check its name, permissions and the disk space")
-    except MemoryError:
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if not (isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))):
+            raise
         _leave(2, "not enough memory; use fewer --workers or smaller photographs")
 
 

@@ -72,6 +72,13 @@ def embed(
     strict: Strict = False,
     device: Device = "auto",
     workers: Workers = None,
+    no_path: Annotated[
+        bool, typer.Option("--no-path", help="Store keyed hashes of paths instead of paths; needs --path-key.")
+    ] = False,
+    path_key: Annotated[
+        Path | None,
+        typer.Option("--path-key", help="File of the key for --no-path; written if missing.", show_default=False),
+    ] = None,
     follow_symlinks: Annotated[
         bool, typer.Option("--follow-symlinks", help="Search folders that symbolic links lead to, too, each once.")
     ] = False,
@@ -112,13 +119,17 @@ def embed(
     if kind is None and path.suffix.lower() != ".parquet":
         check_output_folder(path)
     if kind is not None:
-        check_output(path, kind, named, force)
+        check_output(path, kind, named if path_key is None else [*named, path_key], force)
         if engine != "local":
             raise SettingError("ray writes a dataset; leave out --one-file, and .csv or .jsonl in --out", "engine")
         if prune or repair:
             raise SettingError("is for a dataset; a single file is written anew", "prune" if prune else "repair")
     if is_url(path):
         raise OutputError(f"{path}: a URL, and a dataset is written to this machine's file system; copy it there")
+    if no_path != (path_key is not None):
+        raise SettingError("go together: the key makes the hashes", "no_path and --path-key")
+    if no_path and engine != "local":
+        raise SettingError("hashes paths on this machine; leave out --engine ray", "no_path")
     if engine == "local" and device in ("auto", "cpu") and (workers or len(found.paths)) >= (2 if workers else FEW):
         warm_up()  # while this process imports the same
 
@@ -130,6 +141,7 @@ def embed(
     from facever.faces.dataset import Update, open_dataset
     from facever.faces.detector_settings import DetectorSettings
     from facever.faces.formats import HEIC_REMEDY
+    from facever.faces.names import HashedNames, name_below, read_key
     from facever.faces.parallel import left_out, process_files
     from facever.faces.parquet import schema, write_embeddings
     from facever.faces.sources import Remote
@@ -143,6 +155,8 @@ def embed(
     start = time.monotonic()
     if not (found.paths or found.uris or found.all_errors()):  # a disk that isn't mounted: nothing to prune by
         raise DataError(f"{folder}: no photographs in it; name a folder that holds some")
+    hashed = None if path_key is None else HashedNames(read_key(path_key))
+    naming = hashed or name_below
     job = replace(verifier.job(faces, hashes=True), mirrored=mirror)  # type: ignore[arg-type]
 
     columns = schema(verifier.size, made_with(verifier.info, verifier.weights))
@@ -162,12 +176,14 @@ def embed(
 
     if kind is not None:
         results = chain(left_out(found), process([*found.paths, *found.uris]))
-        counts = write_embeddings(path, results, folder, verifier.info, verifier.weights, verifier.size)
+        counts = write_embeddings(path, results, folder, verifier.info, verifier.weights, verifier.size, naming)
         update = Update(len(found.paths), 0, [])
     else:
         used = {"weights": asdict(verifier.weights), "folder": str(folder.resolve())}
+        if hashed is not None:
+            used |= {"folder": hashed.of(str(folder.resolve())), "path_key": hashed.key_id}
         made = {**used, "faces": faces, "min_face": min_face, "mirror": mirror, "try_rotations": try_rotations}
-        with open_dataset(path, folder, columns, verifier.info.quality, made, repair) as dataset:
+        with open_dataset(path, folder, columns, verifier.info.quality, made, repair, naming) as dataset:
             if dataset.repaired:
                 say(f"damaged and removed: {', '.join(dataset.repaired)}")
             update = dataset.update(found, process)

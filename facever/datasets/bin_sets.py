@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from facever.datasets.pairs import Pair
-from facever.errors import DataError, reason_of
+from facever.errors import DataError, check_regular, reason_of
 from facever.faces.sources import ImageBytes
 
 
@@ -46,6 +46,7 @@ def read_bin(file: Path) -> list[Pair]:
     DataError
         If the file can't be read, holds anything but lists of bytes and booleans, or the two lists don't fit.
     """
+    check_regular(file, "name a pair set")
     try:
         data = file.read_bytes()
     except OSError as error:

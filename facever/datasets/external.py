@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from facever.errors import DataError, reading
+from facever.errors import DataError, check_regular, reading
 from facever.faces.sources import Source
 
 
@@ -78,8 +78,14 @@ def _below(photograph: Source, root: Path) -> str:
 
 def _read_npy(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     vectors = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header may declare any size
-    names = path.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
-    return names, vectors.astype(np.float32)
+    return names_beside(path), vectors.astype(np.float32)
+
+
+def names_beside(path: Path) -> list[str]:
+    """The lines of the `.txt` beside a `.npy`."""
+    file = path.with_suffix(".txt")
+    check_regular(file, "write a text file of names, one a line")
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 def _read_csv(path: Path) -> tuple[list[str], NDArray[np.float32]]:

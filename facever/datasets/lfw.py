@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from facever.datasets.pairs import Pair
-from facever.errors import DataError, reason_of
+from facever.errors import DataError, check_regular, reason_of
 from facever.faces.formats import photograph_suffixes
 
 # Kaggle's header.
@@ -95,6 +95,7 @@ def read_lfw_pairs(file: Path, root: Path) -> list[Pair]:
 
 def is_lfw_table(file: Path) -> bool:
     """Whether a CSV file lists pairs by name and number of picture."""
+    check_regular(file, "give the path of a pair list")
     with contextlib.suppress(OSError), file.open("rb") as opened:
         return _TABLE.match(opened.read(64).decode("utf-8", "replace").lstrip("\ufeff")) is not None
     return False
@@ -128,6 +129,7 @@ def _fail(file: Path, line: int, cause: str) -> NoReturn:
 
 def _read_lines(file: Path) -> list[str]:
     """Return the lines of a text file without the blank ones at its end; at least one."""
+    check_regular(file, "give the path of a pair list")
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

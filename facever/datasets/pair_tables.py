@@ -79,7 +79,8 @@ def _read_table(file: Path, suffix: str, needed: Sequence[str] = ("path_a", "pat
             options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys((*_COLUMNS, *_AS_TEXT), pa.string()))
             parse = pyarrow.csv.ParseOptions(delimiter=DELIMITERS[suffix])
             table = pyarrow.csv.read_csv(file, parse_options=parse, convert_options=options)
-    table = table.rename_columns([_OTHER_NAMES.get(name.strip().lower(), name) for name in table.column_names])
+        # In here, since names may be no text, which shows when they are asked for.
+        table = table.rename_columns([_OTHER_NAMES.get(name.strip().lower(), name) for name in table.column_names])
     repeated = [name for name in _COLUMNS if table.column_names.count(name) > 1]
     if repeated:
         raise DataError(f"{file}: has the column {repeated[0]} more than once; leave out all but one")

@@ -12,27 +12,26 @@ Where a photograph was embedded again, its rows leave the older part once the ne
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 from facever.caches import private_folder
-from facever.errors import DataError, OutputError, reading
+from facever.errors import DataError, OutputError
 from facever.faces.folders import Folder, is_undecodable
+from facever.faces.names import Naming, name_below
 from facever.faces.parallel import left_out
-from facever.faces.parquet import EmbeddingCounts, name_below, photograph_rows, write_table
+from facever.faces.parquet import EmbeddingCounts, photograph_rows, write_table
 from facever.faces.parts import Stamp, drop, merge, photographs_of, read_part, restamp, stamp_of
 from facever.faces.pipeline import PhotoResult
 from facever.faces.sources import content_sha256
-from facever.files import write_json
+from facever.faces.writer import MADE, check_made, sole_writer
 from facever.weights.records import Quality
 
 # A part ends after so many photographs, or so many seconds, and small parts are merged when they are so many.
@@ -43,7 +42,6 @@ SMALL_PARTS, SMALL_ROWS = 16, 16_000
 Process = Callable[[list[Any]], Iterable[PhotoResult | pa.Table]]
 
 _PART = "part-{:06d}.parquet"
-_MADE = ".facever.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +67,15 @@ class EmbeddingDataset:
     """A dataset that is open for writing; see `open_dataset`."""
 
     def __init__(
-        self, folder: Path, root: Path, columns: pa.Schema, quality: Quality | None, repair: bool = False
+        self,
+        folder: Path,
+        root: Path,
+        columns: pa.Schema,
+        quality: Quality | None,
+        repair: bool = False,
+        naming: Naming = name_below,
     ) -> None:
-        self.folder, self.root, self.columns, self.quality = folder, root, columns, quality
+        self.folder, self.root, self.columns, self.quality, self._naming = folder, root, columns, quality, naming
         self.entries: dict[str, _Entry] = {}
         self._rows_of: dict[int, int] = {}  # by part
         self.repaired: list[str] = []
@@ -121,12 +125,12 @@ class EmbeddingDataset:
             If a part can't be written.
         """
         broken = left_out(found)
-        seen = {name_below(each.source, self.root) for each in broken}
-        unknown = [each for each in broken if self._stamp_of(name_below(each.source, self.root)) is not None]
+        seen = {self._name(each.source) for each in broken}
+        unknown = [each for each in broken if self._stamp_of(self._name(each.source)) is not None]
         wanted: list[Path | str] = []
         stamps, touched = {}, {}
         for path in found.paths:
-            name, stamp = name_below(str(path), self.root), stamp_of(path)
+            name, stamp = self._name(path), stamp_of(path)
             seen.add(name)
             if stamp is not None and self._stamp_of(name) == stamp:
                 continue
@@ -135,13 +139,19 @@ class EmbeddingDataset:
             else:
                 wanted.append(path)
                 stamps[name] = stamp  # from before it is read: a change meanwhile is seen by the next run
-        seen.update(found.uris)
-        wanted += [uri for uri in found.uris if uri not in self.entries or self.entries[uri].sha256 is None]
+        uris = {self._name(uri): uri for uri in found.uris}
+        seen.update(uris)
+        wanted += [uri for name, uri in uris.items() if name not in self.entries or self.entries[name].sha256 is None]
         self._restamp(touched)
         self._add(chain(unknown, process(wanted)), stamps)
-        unseen = tuple(f"{name_below(each.source, self.root)}/" for each in found.errors)  # folders that can't be read
+        unseen = tuple(f"{self._name(each.source)}/" for each in found.errors)  # folders that can't be read
         vanished = sorted(name for name in self.entries.keys() - seen if not name.startswith(unseen))
+        if unseen and self._naming is not name_below:  # a hash does not tell what lies in them
+            vanished = []
         return Update(len(wanted), len(found.paths) + len(found.uris) - len(wanted), vanished)
+
+    def _name(self, source: Path | str) -> str:
+        return self._naming(str(source), self.root)
 
     def _stamp_of(self, name: str) -> Stamp | None:
         """Of a photograph in the dataset; (-1, -1), which is none, where it is not there."""
@@ -167,8 +177,10 @@ class EmbeddingDataset:
                 if isinstance(result, pa.Table):
                     self._write(result)
                     continue
-                stamp = stamps.pop(name_below(result.source, self.root), None) if result.readable else None
-                self._pending.append(photograph_rows(result, self.root, self.quality, stamp or (None, None)))
+                stamp = stamps.pop(self._name(result.source), None) if result.readable else None
+                self._pending.append(
+                    photograph_rows(result, self.root, self.quality, stamp or (None, None), self._naming)
+                )
                 late = time.monotonic() - self._flushed > SECONDS_A_PART
                 if late or len(self._pending) >= PHOTOGRAPHS_A_PART:
                     self._flush()
@@ -239,6 +251,7 @@ def open_dataset(
     quality: Quality | None,
     made: Mapping[str, Any],
     repair: bool = False,
+    naming: Naming = name_below,
 ) -> Iterator[EmbeddingDataset]:
     """Open or create a dataset; one process at a time.
 
@@ -254,6 +267,8 @@ def open_dataset(
         What the rows depend on besides the photographs; the same for all of a dataset, as JSON.
     repair : bool
         Remove damaged parts, which `repaired` then names, so that their photographs are embedded again.
+    naming : callable
+        What the column `path` holds; the same for all of a dataset.
 
     Raises
     ------
@@ -265,36 +280,11 @@ def open_dataset(
     try:
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder} is a file; name a folder to write, or use --one-file")
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / _MADE).exists():
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / MADE).exists():
             raise OutputError(f"{folder} holds other files; name a new folder")
         private_folder(folder)
     except OSError as error:
         raise OutputError(f"{folder}: can't be written ({error.strerror}); choose another place") from error
-    lock = FileLock(folder / ".lock", timeout=0, mode=0o600)
-    writer = folder / ".writer"
-    try:
-        lock.acquire()
-    except Timeout:
-        process = writer.read_text() if writer.exists() else "unknown"
-        raise OutputError(f"{folder}: another facever writes to it (process {process}); wait for its end") from None
-    except OSError as error:
-        raise OutputError(f"{folder}: can't be written ({error.strerror}); choose another place") from error
-    try:
-        writer.write_text(str(os.getpid()))
-        _check_made(folder / _MADE, json.loads(json.dumps(made)))
-        yield EmbeddingDataset(folder, root, columns, quality, repair)
-    finally:
-        with suppress(OSError):
-            writer.unlink()
-        lock.release()
-
-
-def _check_made(path: Path, made: dict[str, Any]) -> None:
-    if not path.exists():
-        write_json(path, made)
-        return
-    with reading(path, "remove the dataset, or choose another --out"):
-        was = dict(json.loads(path.read_text(encoding="utf-8")))
-    changed = [key for key in {**was, **made} if was.get(key) != made.get(key)]
-    if what := " and ".join(changed):
-        raise DataError(f"{path.parent}: its rows were made with another {what}; choose another --out, or remove it")
+    with sole_writer(folder):
+        check_made(folder / MADE, json.loads(json.dumps(made)))
+        yield EmbeddingDataset(folder, root, columns, quality, repair, naming)

@@ -86,7 +86,7 @@ def listed_paths(file: Path) -> list[Path]:
     if file == Path("-"):
         content = sys.stdin.buffer.read()
     else:
-        with reading(file, "name a text file of paths, one a line"):
+        with reading(file, "name a text file of paths, one a line", piped=True):
             content = file.read_bytes()
     paths = [Path(os.fsdecode(line.rstrip(b"\r"))) for line in content.split(b"\n") if line.strip()]
     if not paths:

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from facever.errors import DataError
 from facever.faces.folders import is_undecodable
 from facever.faces.lines import WRITERS
+from facever.faces.names import Naming, name_below
 from facever.faces.pipeline import PhotoResult
-from facever.faces.sources import is_uri
 from facever.files import as_text, atomic_write
 from facever.weights.metadata import WeightsInfo, made_with
 from facever.weights.records import Quality, WeightsId
@@ -89,6 +89,7 @@ def write_embeddings(
     info: WeightsInfo,
     weights: WeightsId,
     embedding_size: int,
+    naming: Naming = name_below,
 ) -> EmbeddingCounts:
     """Stream results into a file, whole or not at all: CSV or JSON lines by its suffix, else Parquet.
 
@@ -98,6 +99,8 @@ def write_embeddings(
         The folder that the paths in the file are relative to.
     info, weights : WeightsInfo, WeightsId
         Of the weights that made the embeddings; they go into a Parquet file's metadata under "facever".
+    naming : callable
+        What the column `path` holds.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def write_embeddings(
     ):
         rows: list[dict[str, Any]] = []
         for photograph in chain([first], photographs):
-            rows += photograph_rows(photograph, root, info.quality)
+            rows += photograph_rows(photograph, root, info.quality, naming=naming)
             _count(photograph, counts)
             if len(rows) >= ROWS_A_GROUP:
                 writer.write_table(pa.Table.from_pylist(rows, columns))
@@ -141,13 +144,21 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def photograph_rows(
-    photograph: PhotoResult, root: Path, quality: Quality | None, stamp: tuple[int | None, int | None] = (None, None)
+    photograph: PhotoResult,
+    root: Path,
+    quality: Quality | None,
+    stamp: tuple[int | None, int | None] = (None, None),
+    naming: Naming = name_below,
 ) -> list[dict[str, Any]]:
     """The rows of one photograph, by column; columns that are null are left out. `stamp`: `file_size`, `file_time`."""
-    path = name_below(photograph.source, root)
+    path = naming(photograph.source, root)
+
+    def told(text: str) -> str:
+        return as_text(text if naming is name_below else text.replace(photograph.source, path))
+
     width, height = photograph.size or (None, None)
     common = {"path": path, "width": width, "height": height, "taken": photograph.taken}
-    common["warning"] = as_text("; ".join(photograph.warnings)) if photograph.warnings else None
+    common["warning"] = told("; ".join(photograph.warnings)) if photograph.warnings else None
     common |= {"file_sha256": photograph.sha256, "file_size": stamp[0], "file_time": stamp[1]}
     rows: list[dict[str, Any]] = [
         {
@@ -167,20 +178,11 @@ def photograph_rows(
         }
         for index, found in enumerate(photograph.faces)
     ]
-    return rows + [{**common, "error": as_text(problem)} for problem in photograph.problems]
+    return rows + [{**common, "error": told(problem)} for problem in photograph.problems]
 
 
 def _face_id(path: str, sha256: str | None, index: int) -> str:
     return hashlib.sha256(f"{path}\n{sha256}\n{index}".encode()).hexdigest()[:16]
-
-
-def name_below(source: str, root: Path) -> str:
-    """The name of a photograph in the table: its path below the root, or its URI."""
-    if is_uri(source):
-        return source
-    path = Path(source)
-    relative = path.relative_to(root) if path.is_relative_to(root) else path
-    return as_text(relative.as_posix())
 
 
 def _count(photograph: PhotoResult, counts: EmbeddingCounts) -> None:

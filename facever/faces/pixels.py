@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image
 from facever.errors import ImageError
 
 FILL, MOST_MISSING = 128, 0.75
+# Large pictures are converted piece by piece: several copies of one would take gigabytes.
+_STRIP = 1 << 22  # pixels
 _WHITES = (1023, 4095, 16383, 65535)
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF
 
@@ -19,6 +22,22 @@ def to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
     """Convert a loaded picture of any Pillow mode into an array of shape (H, W, 3)."""
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         picture = _reduce_to_8_bits(picture, name)
+    if picture.width * picture.height <= _STRIP:
+        return _piece_to_rgb(picture)
+    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+    for rows in _strips(*pixels.shape[:2]):
+        pixels[rows] = _piece_to_rgb(picture.crop((0, rows.start, picture.width, rows.stop)))
+    return pixels
+
+
+def _strips(height: int, width: int) -> Iterator[slice]:
+    """Slices of rows, of some `_STRIP` pixels each."""
+    count = max(_STRIP // max(width, 1), 1)
+    for start in range(0, height, count):
+        yield slice(start, min(start + count, height))
+
+
+def _piece_to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
     if picture.has_transparency_data:
         return over_white(picture.convert("RGBA"))
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
@@ -40,7 +59,7 @@ def _reduce_to_8_bits(picture: Image.Image, name: str) -> Image.Image:
         raise ImageError(name, "grayscale with 32 bits or signed; save it with 8 or 16 bits a channel")
     white = min(white, white_of(levels))
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        levels = white - levels
+        np.subtract(white, levels, out=levels)
     if "transparency" in picture.info:
         levels[levels == picture.info["transparency"]] = white
     return Image.fromarray(scale_to_8_bits(levels, white))
@@ -53,7 +72,10 @@ def white_of(levels: NDArray[Any]) -> int:
 
 def scale_to_8_bits(levels: NDArray[Any], white: int) -> NDArray[np.uint8]:
     """Map 0 … `white` to 0 … 255, rounded to the nearest; `white` is at most 65535."""
-    return ((levels.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    scaled = np.empty(levels.shape, np.uint8)
+    for rows in _strips(len(levels), levels[0].size if len(levels) else 0):
+        scaled[rows] = (levels[rows].astype(np.uint32) * 255 + white // 2) // white
+    return scaled
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import warnings
 from pathlib import Path
 from types import TracebackType
+
+# Else Python prints what Pillow logs on a strange TIFF wherever a program has set up no logging.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class _QuietPillow:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from facever.errors import DataError, reading
 from facever.faces.face import Face
-from facever.faces.parquet import name_below
+from facever.faces.names import name_below
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.records import WeightsId
 
@@ -84,7 +84,7 @@ class StoredFaces:
                 table = pq.read_table(part, columns=_COLUMNS, filters=pc.field("path").isin(wanted))
                 for row in table.to_pylist():
                     rows.setdefault(names[row["path"]], []).append(row)
-        return {photograph: _result(photograph, of_one) for photograph, of_one in rows.items()}
+            return {photograph: _result(photograph, of_one) for photograph, of_one in rows.items()}
 
 
 def _result(photograph: Path, rows: list[dict[str, Any]]) -> PhotoResult:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facever.datasets.external import ExternalEmbeddings
+from facever.datasets.external import ExternalEmbeddings, names_beside
 from facever.errors import DataError, reading
 from facever.faces.parquet import photograph_rows, schema
 from facever.faces.pipeline import PhotoResult
@@ -88,9 +88,8 @@ class FaceTable:
                 parts = sorted(path.glob("part-*.parquet"))
                 return cls(path, parts, Made(WeightsId(**settings["weights"]), settings))
             if path.suffix == ".npy":
-                names = path.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
                 vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-                return cls(path, [_table(path, names, vectors)])
+                return cls(path, [_table(path, names_beside(path), vectors)])
             if path.suffix == ".csv":
                 external = ExternalEmbeddings.read(path)
                 return cls(path, [_table(path, external.names, external.vectors)])

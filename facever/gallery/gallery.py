@@ -18,8 +18,9 @@ from facever.faces.dataset import EmbeddingDataset, Update, open_dataset
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.folders import Folder, find_photographs
 from facever.faces.images import ImageInput
+from facever.faces.names import name_below
 from facever.faces.parallel import left_out, process_files
-from facever.faces.parquet import name_below, schema
+from facever.faces.parquet import schema
 from facever.faces.pipeline import PhotoResult, Through
 from facever.gallery.faces import REMEDY, FaceTable, is_dataset
 from facever.gallery.index import FaceIndex, open_index
@@ -241,8 +242,10 @@ class Gallery:
         OutputError
             If it can't be written, or another process writes to it.
         DataError
-            If it is no dataset of `facever embed`.
+            If it is no dataset of `facever embed`, or one whose paths are hashed.
         """
+        if (self.faces.made.settings or {}).get("path_key"):
+            raise DataError(f"{self.faces.source}: its paths are hashed; add to it by facever embed --no-path")
         paths = [Path(os.path.abspath(path)) for path in photographs]  # noqa: PTH100  (links stay)
         with self._writing() as (dataset, job):
             return dataset.update(Folder(sorted(set(paths)), [], []), lambda wanted: process_files(wanted, job, 1))

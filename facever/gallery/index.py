@@ -3,7 +3,7 @@
     faces.parquet.index/
       vectors.usearch   HNSW graph of the embeddings, memory-mapped; a face's key is its `face_id`
       keys.npy          the key of each row of the dataset, 0 in rows without a face
-      made.json         weights, state of the dataset, recall
+      made.json         weights, state of the dataset, recall, SHA-256 of the other two: usearch trusts its file
 
 Candidates are compared exactly by the dataset's own vectors, so cosines are those of an exact search; a face that the
 graph misses is missing.
@@ -25,12 +25,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from facever.caches import private_folder
-from facever.errors import DataError, OutputError, SettingError, reading
-from facever.files import write_json
+from facever.errors import DataError, OutputError, SettingError, reading, reason_of
+from facever.files import sha256_of, write_json
 from facever.gallery.faces import BLOCK, FaceTable, RowNumbers, Vectors
 from facever.gallery.nearest import nearest
 
-FORMAT = 1
+FORMAT = 2
+GRAPH, KEYS = "vectors.usearch", "keys.npy"
 # Candidates of each query, for every match that is asked for; and at the least.
 CANDIDATES, LEAST = 8, 64
 RECALL_FACES, RECALL_AT = 100, 10
@@ -101,11 +102,13 @@ def open_index(faces: FaceTable) -> tuple[FaceIndex, str | None]:
             if was["weights"] != weights.sha256 or was["size"] != faces.size:
                 raise DataError(f"{folder}: of other weights than {faces.source}; remove it, and it is built anew")
             current = was["dataset"] == made["dataset"]
-            graph = usearch.Index.restore(str(folder / "vectors.usearch"), view=current)
+            if any(sha256_of(folder / name) != was[name] for name in (GRAPH, KEYS)):
+                raise DataError(f"{folder}: damaged; remove it, and it is built anew")
+            graph = usearch.Index.restore(str(folder / GRAPH), view=current)
             if graph is None:
                 raise DataError(f"{folder}: no index; remove it, and it is built anew")
             if current:
-                return FaceIndex(faces, graph, np.load(folder / "keys.npy", mmap_mode="r"), was["recall"]), None
+                return FaceIndex(faces, graph, np.load(folder / KEYS, mmap_mode="r"), was["recall"]), None
     if graph is None:
         graph = usearch.Index(ndim=faces.size, metric="ip", dtype="f16")
     added, removed, keys = _update(graph, faces)
@@ -165,13 +168,14 @@ def _write(folder: Path, graph: Any, keys: Keys, made: dict[str, Any]) -> None:
     temporary = None
     try:
         temporary = private_folder(Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)))
-        graph.save(str(temporary / "vectors.usearch"))
-        np.save(temporary / "keys.npy", keys)
-        write_json(temporary / "made.json", made)
+        graph.save(str(temporary / GRAPH))
+        np.save(temporary / KEYS, keys)
+        sums = {name: sha256_of(temporary / name) for name in (GRAPH, KEYS)}
+        write_json(temporary / "made.json", {**made, **sums})
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: can't be written ({error.strerror or error}); free its place") from error
+    except (OSError, RuntimeError) as error:  # the latter is usearch's
+        raise OutputError(f"{folder}: can't be written ({reason_of(error)}); free its place") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from facever.errors import DataError
-from facever.faces.parquet import name_below
+from facever.faces.names import name_below
 from facever.faces.pipeline import PhotoResult
 from facever.gallery.faces import FaceTable, RowNumbers, Vectors
 

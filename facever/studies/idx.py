@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.errors import DataError, reason_of
+from facever.errors import DataError, check_regular, reason_of
 
 PARTS = {"train": "train", "test": "t10k"}
 
@@ -51,6 +51,7 @@ def read_mnist(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.i
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """An IDX file of unsigned bytes. Raises DataError."""
+    check_regular(path, "fetch it again")
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":

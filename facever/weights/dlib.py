@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facever.errors import WeightsError
+from facever.errors import WeightsError, check_regular
 from facever.networks import ResNet29
 from facever.weights.alignment import DLIB_150
 from facever.weights.metadata import WeightsInfo, versions
@@ -91,6 +91,7 @@ def read_network(path: Path) -> ResNet29:
     WeightsError
         If the file can't be read, or holds another network than dlib's face network.
     """
+    check_regular(path, "name dlib's .dat file", WeightsError)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from facever.errors import DataError, reason_of
+from facever.errors import DataError, check_regular, reason_of
 from facever.files import sha256_of, write_json
 from facever.weights.metadata import WeightsInfo, versions, with_thresholds
 from facever.weights.records import Likelihood, Quality, WeightsId
@@ -68,6 +68,7 @@ def read_thresholds(path: Path, weights: Path, info: WeightsInfo) -> WeightsInfo
         If the file can't be read, is no calibration, or belongs to other weights: cosines of one network say nothing
         about another's.
     """
+    check_regular(path, "give what facever calibrate wrote")
     try:
         fields = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         if fields.get("format") != FORMAT:

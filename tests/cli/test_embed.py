@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hmac
 import io
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,3 +109,66 @@ def test_photographs_elsewhere_are_downloaded_and_what_is_not_there_is_a_row(
     assert errors[uris[0]] == ""
     assert all("can't be downloaded" in errors[uri] for uri in uris[1:])
     assert next(row for row in rows if row["path"] == uris[0])["file_sha256"] == sha256_of(portrait)
+
+
+def test_without_paths_nothing_in_the_dataset_tells_one_and_it_can_be_continued(folder: Path) -> None:
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    asked = ("embed", folder, "-o", folder / "out", "-w", "dlib", "--no-path", "--path-key", folder / "keys" / "key")
+    assert facever(*asked).code == 0
+    key = folder / "keys" / "key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert len(key.read_text().strip()) == 64
+    first = pq.read_table(folder / "out").to_pylist()
+    expected = {
+        name: hmac.new(key.read_bytes().strip(), name.encode(), "sha256").hexdigest()
+        for name in ("a.jpg", "b.jpg", "new\\line é.jpg", "broken.jpg")
+    }
+    assert {row["path"] for row in first} == set(expected.values())
+    (error,) = [row["error"] for row in first if row["error"]]
+    assert error.startswith(f"{expected['broken.jpg']}: ")
+    told = json.dumps([{**row, "taken": None, "file_time": None} for row in first])
+    told += (folder / "out" / ".facever.json").read_text()
+    assert not [name for name in ("a.jpg", "b.jpg", "line", "broken", folder.name, str(folder)) if name in told]
+
+    Image.open(folder / "a.jpg").resize((200, 234)).save(folder / "later.jpg")
+    (folder / "b.jpg").unlink()
+    again = facever(*asked, "--prune", "--json")
+    assert (again.json["embedded"], again.json["unchanged"], again.json["vanished"]) == (2, 2, 1)  # broken, later
+    rows = {row["path"]: row for row in pq.read_table(folder / "out").to_pylist()}
+    assert expected["b.jpg"] not in rows
+    assert len(rows) == 4
+    old = {row["path"]: row["face_id"] for row in first}
+    assert rows[expected["a.jpg"]]["face_id"] == old[expected["a.jpg"]]
+    other = facever(*asked[:-1], folder / "other")
+    assert other.code == 2
+    assert "made with another" in other.err and "path_key" in other.err
+    plain = facever("embed", folder, "-o", folder / "plain.jsonl", "-w", "dlib")
+    assert plain.code == 0
+    known = {json.loads(line)["face_id"] for line in (folder / "plain.jsonl").read_text().splitlines()} - {None}
+    assert not known & {row["face_id"] for row in rows.values()}
+
+
+def test_paths_are_hashed_in_a_single_file_too(folder: Path) -> None:
+    (folder / "key").write_text("k" * 40)
+    asked = ("embed", folder, "-o", folder / "o.csv", "-w", "dlib", "--no-path", "--path-key", folder / "key")
+    assert facever(*asked).code == 0
+    assert "a.jpg" not in (folder / "o.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--no-path",), "--no-path and --path-key go together"),
+        (("--path-key", "@key"), "--no-path and --path-key go together"),
+        (("--no-path", "--path-key", "@short"), "3 bytes are no key; name a file that is not there"),
+        (("--no-path", "--path-key", "@a.jpg/key"), "can't be written"),
+        (("--no-path", "--path-key", "@key", "--engine", "ray"), "leave out --engine ray"),
+    ],
+)
+def test_a_key_that_can_not_be_used_is_refused(options: tuple[str, ...], says: str, folder: Path) -> None:
+    (folder / "short").write_text("abc")
+    options = tuple(option.replace("@", f"{folder}/") for option in options)
+    outcome = facever("embed", folder, "-o", folder / "out", "-w", "dlib", *options)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert says in outcome.err
+    assert not (folder / "out").exists()

@@ -182,6 +182,12 @@ def test_lfws_official_folds_share_nobody(data_folder: Path) -> None:
     assert json.dumps(read_pairs(data_folder / "pairs.txt", data_folder / "lfw").notes) == "[]"
 
 
+def test_a_column_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_bytes(b"pa\xffth_a,path_b,same\na.jpg,b.jpg,1\n")
+    with pytest.raises(DataError, match=r"pairs\.csv: can't be read .*; give a table with path_a, path_b, same"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
 def test_a_column_that_comes_twice_is_named(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("path_a,path_b,same,same\na.jpg,b.jpg,1,0\n")
     with pytest.raises(DataError, match=r"pairs\.csv: has the column same more than once"):

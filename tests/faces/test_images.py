@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 import pickle
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from heic_sample import HEIC
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -384,20 +384,6 @@ def test_broken_exif_is_ignored_in_silence(format: str, broken: bytes) -> None:
 
 
 # ---- HEIC ----------------------------------------------------------------------------------------
-
-# Written once by pillow-heif 1.8 (x265): each value of `STORED` a block of 16 × 16 with the color (value, 255 - value,
-# 40), orientation 6 both as a rotation of the container (irot), as telephones write it, and in the EXIF block.
-HEIC = base64.b64decode("""
-AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAchtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAADRpbG9jAAAAAERA
-AAIAAQAAAAAB7AABAAAAAAAAANYAAgAAAAACwgABAAAAAAAAACQAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQAC
-AABFeGlmAAAAAA5waXRtAAAAAAABAAABB2lwcnAAAADmaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAA
-AAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaA
-AAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAADAAAAABAAAAIAAAAAH////wAAAAAv///+AAAAACAAAAEHBpeGkAAAAAAwgICAAAAAlpcm90AwAA
-ABlpcG1hAAAAAAAAAAEAAQaBAgMFhIYAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAAAQJtZGF0AAAA0igBrw7gNIIMVOfSzf//iWf//zI+n9/2jJpd
-YpN/FxFVL9YTyHgaMf6I8QJLfFx2Hrhn/5e/EHay6HXeGw1VcmkJk3UTpYXIvZPNf+8Z81mx44ZvuOw/7XSMt++OI+mDeAZTWxjn8wzBw+IYpGM045Sx
-YyIJJcvFYeB8MCIcW7Pg+bVzPqM2KT/k3BkKbqxU6bS5ZF29N1bDpp7L9n5qjG0YmqqT8ufX10A9MEW0XYIRl2rqpP4FCVdrzEBRNj2kOQO1Dbi9fPBa
-PFwkCmj2NzjjngAAAAZFeGlmAABNTQAqAAAACAABARIAAwAAAAEABgAAAAAAAA==
-""")
 
 
 @pytest.fixture
@@ -1149,6 +1135,15 @@ def test_the_header_gives_the_pixels_without_decoding(tmp_path: Path) -> None:
     assert header_pixels(tmp_path / "a.png") == 2100
     assert header_pixels((tmp_path / "a.png").read_bytes()[:60]) == 2100
     assert header_pixels(tmp_path / "none.png") == header_pixels(b"no picture") == 0
+
+
+def test_what_pillow_logs_is_not_printed(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff(1, 1, 8, 2, bytes(2048), channels=2048))
+    program = "import sys; from facever.faces.sources import *; print(type(read(Path(sys.argv[1])).image).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a.tif"], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("ImageError\n", "")
 
 
 def test_libtiff_writes_nothing_on_stderr(tmp_path: Path) -> None:

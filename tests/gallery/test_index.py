@@ -72,6 +72,20 @@ def test_one_of_other_weights_or_damaged_is_refused_with_what_to_do(folder: Path
         Gallery(FaceTable.open(folder), index=True)
 
 
+def test_a_damaged_graph_never_reaches_usearch(folder: Path) -> None:
+    """It would follow a broken link out of its memory, and take the process with it."""
+    Gallery(FaceTable.open(folder), index=True)
+    for name in ("vectors.usearch", "keys.npy"):
+        file = folder.with_name("faces.parquet.index") / name
+        whole = file.read_bytes()
+        for at in (len(whole) // 2, len(whole) - 1):
+            file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            with pytest.raises(DataError, match="damaged; remove it, and it is built anew"):
+                Gallery(FaceTable.open(folder), index=True)
+        file.write_bytes(whole)
+    assert Gallery(FaceTable.open(folder), index=True).index_note is None
+
+
 def test_what_can_not_be_indexed_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "e.npy", random_faces(3))
     (tmp_path / "e.txt").write_text("a\nb\nc")
