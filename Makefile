@@ -34,7 +34,7 @@ tests: $(VENV)/dev.stamp
 quick: lint types
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not data"
 
-# The long form of tests/faults, which `make test` runs in a short one: hours. Fewer by the variables.
+# The long form of tests/faults, which `make test` runs in a short one. The variables set how many.
 torture: $(VENV)/dev.stamp
 	FACEVER_MOMENTS=$${FACEVER_MOMENTS:-10} FACEVER_KILLS=$${FACEVER_KILLS:-20} $(BIN)/python -m pytest tests/faults
 	$(BIN)/python benchmarks/torture.py

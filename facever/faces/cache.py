@@ -123,7 +123,7 @@ class EmbeddingCache:
             )
             rows.append((key, *values, _sum(key, *values), e.crop, _sum(key, e.crop)))
         for _ in range(2):  # a broken file is removed, and then there is a new one
-            with self._forgiving():
+            with self._forgiving(writing=True):
                 private_folder(self.file.parent)
                 with closing(self._open()) as database, database:
                     database.execute(f"CREATE TABLE IF NOT EXISTS e4 ({_COLUMNS})")
@@ -145,17 +145,21 @@ class EmbeddingCache:
                 database.execute("VACUUM")
 
     @contextmanager
-    def _forgiving(self) -> Iterator[None]:
+    def _forgiving(self, writing: bool = False) -> Iterator[None]:
         """Errors of SQLite end the block; a file that is damaged, or not SQLite's, is removed."""
         try:
             yield
-        except sqlite3.OperationalError:  # in use, read-only, full, or without the table
-            pass
-        except sqlite3.DatabaseError:
-            with suppress(OSError):
-                self.file.unlink()
+        except sqlite3.OperationalError as error:  # in use, read-only, full, or, for readers, without the table
+            if writing and error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # its header, or its table is another
+                self._remove()
+        except (sqlite3.DatabaseError, UnicodeError):
+            self._remove()
         except OSError:
             pass
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            self.file.unlink()
 
     def _open(self) -> sqlite3.Connection:
         with suppress(OSError):

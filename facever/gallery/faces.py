@@ -181,7 +181,7 @@ class FaceTable:
     def column(self, name: str) -> pa.ChunkedArray:
         """A column of all rows, in memory. Raises DataError if it can't be read."""
         with reading(self.source, REMEDY):
-            return pa.chunked_array(
+            found = pa.chunked_array(
                 [
                     chunk
                     for part in self.parts
@@ -189,6 +189,8 @@ class FaceTable:
                 ],
                 _schema(self.parts[0]).field(name).type,
             )
+            found.validate(full=True)  # text that is none would show anywhere
+            return found
 
     def take(self, rows: RowNumbers, names: Sequence[str]) -> list[dict[str, Any]]:
         """Some columns of some rows, in their order; None where there is no such column."""

@@ -39,6 +39,18 @@ def test_a_broken_cache_is_made_anew(tmp_path: Path) -> None:
     assert cache.get(["a"]).keys() == {"a"}
 
 
+@pytest.mark.parametrize("at", [18, 44])  # versions of the file, of its schema
+def test_a_cache_whose_header_is_damaged_is_made_anew(at: int, tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "cache.sqlite")
+    assert cache.put({"a": embedded(1)})
+    content = bytearray(cache.file.read_bytes())
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    cache.file.write_bytes(content)
+    assert cache.get(["a"]) == {}
+    assert cache.put({"a": embedded(1)})
+    assert cache.get(["a"]).keys() == {"a"}
+
+
 def test_no_damaged_bit_gives_another_embedding(tmp_path: Path) -> None:
     """200 bits of the file, one at a time: every row is as it was put, or missing; and the file serves again."""
     cache = EmbeddingCache(tmp_path / "cache.sqlite")

@@ -15,7 +15,7 @@ from facever.faces.formats import decodable_formats
 
 pytestmark = pytest.mark.slow
 
-# FACEVER_PICTURES=20000 FACEVER_FILES=5000 FACEVER_BITS=2000 take an hour: `make torture`.
+# How many of each; `make torture` runs benchmarks/torture.py, with thousands.
 PICTURES = int(os.environ.get("FACEVER_PICTURES", "400"))
 FILES = int(os.environ.get("FACEVER_FILES", "210"))
 BITS = int(os.environ.get("FACEVER_BITS", "80"))

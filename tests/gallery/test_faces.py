@@ -99,3 +99,11 @@ def test_no_face_no_dataset_and_damage_are_errors_that_say_what_to_do(tmp_path: 
     part.write_bytes(bytes(content))
     with pytest.raises(DataError, match="whole"):
         all_of(FaceTable.open(whole))
+
+
+def test_a_path_that_is_no_text_any_more_is_damage(tmp_path: Path) -> None:
+    pq.write_table(table(["a/1.jpg", "b/1.jpg"], random_faces(2)), tmp_path / "f.parquet", compression="none")
+    content = (tmp_path / "f.parquet").read_bytes()
+    (tmp_path / "f.parquet").write_bytes(content.replace(b"a/1.jpg", b"\x84/1.jpg"))
+    with pytest.raises(DataError, match=r"f\.parquet: can't be read"):
+        FaceTable.open(tmp_path / "f.parquet").column("path")
