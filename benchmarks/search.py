@@ -1,7 +1,8 @@
 """Exact search of a Parquet dataset, and of an index beside it, against faiss's exact flat index.
 
 The stored vectors are real ones with noise: `--vectors` of them, around those of a dataset that `facever embed`
-wrote. Times are of a batch of queries; peak memory is that of a process of its own, by its resident set.
+wrote. Times are of a batch of queries once the vectors are read or the index is open, which `seconds_to_open` tells
+(building the index included); peak memory is that of a process of its own, by its resident set.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main() -> None:
             result[name] = {
                 "seconds": round(seconds, 3),
                 "peak_megabytes": round(memory),
-                "seconds_to_make": round(made, 1),
+                "seconds_to_open": round(made, 1),
             }
         for name in ("exact", "index"):
             same = [np.isin(a, b).mean() for a, b in zip(rows["faiss"], rows[name], strict=True)]
@@ -86,8 +87,12 @@ def store(path: Path, real: FaceTable, count: int, queries: int) -> NDArray[np.f
 
 def exact(path: Path, queries: NDArray[np.float32]) -> Found:
     start = time.perf_counter()
-    rows, _ = nearest(queries, FaceTable.open(path).blocks(), AT)
-    return rows, time.perf_counter() - start, 0.0
+    faces = FaceTable.open(path)
+    nearest(queries[:1], faces.blocks(), AT)  # reads the vectors, which stay in memory
+    made = time.perf_counter() - start
+    start = time.perf_counter()
+    rows, _ = nearest(queries, faces.blocks(), AT)
+    return rows, time.perf_counter() - start, made
 
 
 def indexed(path: Path, queries: NDArray[np.float32]) -> Found:
@@ -96,8 +101,11 @@ def indexed(path: Path, queries: NDArray[np.float32]) -> Found:
     if not path.with_name(f"{path.name}.index").exists():
         open_index(faces)
         return np.empty((0, AT), np.int64), 0.0, time.perf_counter() - start
-    rows, _ = open_index(faces)[0].nearest(queries, AT)
-    return rows, time.perf_counter() - start, 0.0
+    index = open_index(faces)[0]
+    made = time.perf_counter() - start
+    start = time.perf_counter()
+    rows, _ = index.nearest(queries, AT)
+    return rows, time.perf_counter() - start, made
 
 
 def flat(path: Path, queries: NDArray[np.float32]) -> Found:

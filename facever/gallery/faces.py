@@ -26,7 +26,7 @@ from facever.weights.records import WeightsId
 
 BLOCK = 16_384
 # Decoded vectors of a small dataset stay in memory between passes.
-KEEP_BYTES = 1 << 29
+KEEP_BYTES = 1 << 31
 REMEDY = "name what facever embed wrote, a folder of photographs, or a .npy, .csv or .parquet file of embeddings"
 
 Vectors = NDArray[np.float32]
