@@ -14,6 +14,7 @@ import matplotlib
 matplotlib.use("svg")
 
 import numpy as np
+from drawing import GRAY, STYLE
 from matplotlib.figure import Figure
 
 DOCS = Path(__file__).resolve().parent
@@ -21,23 +22,12 @@ RESULT = DOCS.parent / "benchmarks" / "results" / "answers.json"
 SHOWN = "celeba"
 COLORS = {"strangers": "#e8590c", "genuine": "#0a7cff"}
 NAMES = {"strangers": "different people", "genuine": "one person"}
-GRAY = "#808080"  # readable on a light and on a dark page
 
 
 def draw(file: Path) -> None:
     result: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))
     lower, upper = result["lower_threshold"], result["threshold"]
-    style = {
-        "svg.hashsalt": "facever",  # the same file each time
-        "svg.fonttype": "none",
-        "font.size": 11,
-        "text.color": GRAY,
-        "axes.edgecolor": GRAY,
-        "axes.labelcolor": GRAY,
-        "xtick.color": GRAY,
-        "ytick.color": GRAY,
-    }
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context(STYLE):
         figure = Figure((7.5, 3.8))
         axes = figure.add_subplot()
         for kind, color in COLORS.items():

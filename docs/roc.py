@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("svg")
 
+from drawing import STYLE
 from matplotlib.figure import Figure
 
 DOCS = Path(__file__).resolve().parent
@@ -21,21 +22,10 @@ WEIGHTS = {
     "face-resnet": "#2f9e44",
     "scratch": "#9c36b5",
 }
-GRAY = "#808080"  # readable on a light and on a dark page
 
 
 def draw(file: Path) -> None:
-    style = {
-        "svg.hashsalt": "facever",  # the same file each time
-        "svg.fonttype": "none",
-        "font.size": 11,
-        "text.color": GRAY,
-        "axes.edgecolor": GRAY,
-        "axes.labelcolor": GRAY,
-        "xtick.color": GRAY,
-        "ytick.color": GRAY,
-    }
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context(STYLE):
         figure = Figure((7.5, 4.6))
         axes = figure.add_subplot()
         for name, color in WEIGHTS.items():

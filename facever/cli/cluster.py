@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.common import UNCHECKED, Device, Force, Json, MinFace, Thresholds, Workers, print_json, say
+from facever.cli.common import (
+    UNCHECKED,
+    Device,
+    Force,
+    GalleryWeights,
+    Json,
+    MinFace,
+    Thresholds,
+    Workers,
+    print_json,
+    say,
+)
 
 EXAMPLE = "Example: facever cluster photographs.parquet -o people.csv --report people/"
 
@@ -52,16 +63,7 @@ def cluster(
     threshold: Annotated[
         float | None, typer.Option(help="Merge at this mean cosine instead.", show_default=False)
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights",
-            "-w",
-            help="Weights that made FACES, by name, or a file.",
-            metavar="NAME|FILE",
-            show_default="those that FACES names",
-        ),
-    ] = None,
+    weights: GalleryWeights = None,
     thresholds: Thresholds = None,
     min_face: MinFace = "3%",
     device: Device = "auto",

@@ -68,6 +68,16 @@ Compare = Annotated[
 ]
 Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Cache embeddings between runs.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite a file of another kind.")]
+GalleryWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        "-w",
+        help="Weights that made FACES, by name, or a file.",
+        metavar="NAME|FILE",
+        show_default="those that FACES names",
+    ),
+]
 MinFace = Annotated[
     str,
     typer.Option(
