@@ -42,6 +42,9 @@ def study(
             "norm 2, alpha 5, losses 5.",
         ),
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="losses: also in the paper's own network at full size; for a GPU.")
+    ] = False,
     seeds: Annotated[
         int | None, typer.Option("--seeds", help="Number of seeds.", show_default="the study's own number")
     ] = None,
@@ -62,7 +65,7 @@ def study(
     from facever.studies.page import write_study
     from facever.studies.runs import Options
 
-    options = Options(out, data, lfw, pairs, mnist, quick, seeds, device, workers, cache)
+    options = Options(out, data, lfw, pairs, mnist, quick, full, seeds, device, workers, cache)
     with TrainingBars() as callback:
         outcome = run_study(name, options, callback)
     note = "; it shows photographs, so take care whom you share it with" if name == "norm" else ""

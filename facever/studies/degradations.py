@@ -1,4 +1,4 @@
-"""Crops degraded in steps: blur, noise, down-scaling, low light."""
+"""Crops degraded in steps: blur, noise, down-scaling, low light, JPEG."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def shrunk(crops: Crops, share: float) -> Crops:
 def dimmed(crops: Crops, share: float) -> Crops:
     """This fraction of the light, rounded to whole gray levels as by a camera."""
     return np.asarray(np.round(crops * share), np.uint8)
+
+
+def recompressed(crops: Crops, quality: float) -> Crops:
+    """Through a JPEG of this quality, 1 to 100."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, round(quality)]
+    files = (cv2.imencode(".jpg", crop[..., ::-1], options)[1] for crop in crops)
+    return np.stack([np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8)[..., ::-1] for file in files])
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,18 @@ from facever.errors import DataError, reading
 from facever.faces.device import choose_device
 from facever.faces.embedder import Embedder
 from facever.files import atomic_write
+from facever.studies.gradients import GradientShares, read_shares
 from facever.studies.runs import Options, Runs
+from facever.studies.strata import (
+    Contrast,
+    Floats,
+    Looks,
+    Stratum,
+    figures_of,
+    looks_of,
+    strata_of_lfw,
+    strata_of_people,
+)
 from facever.studies.testing import TestSet, drawn_pairs, lfw_set, tested
 from facever.training import TrainingSettings, train
 from facever.training.callbacks import Callback
@@ -47,7 +58,7 @@ NETWORK_IN_WORDS = (
 
 @dataclass(slots=True)
 class Faces:
-    """The trainings of a study and their tests.
+    """The trainings of a study and their tests, all by one alignment.
 
     Raises
     ------
@@ -58,6 +69,7 @@ class Faces:
     options: Options
     callback: Callback
     runs: Runs
+    alignment: str = FACE_SETTINGS["alignment"]
     lfw: TestSet | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,7 +77,7 @@ class Faces:
             raise DataError(
                 "this study trains on faces; name a folder of one folder of photographs per person by --data"
             )
-        self.lfw = lfw_set(self.options, ALIGNMENTS[FACE_SETTINGS["alignment"]], self.callback)
+        self.lfw = lfw_set(self.options, ALIGNMENTS[self.alignment], self.callback)
 
     @property
     def cache(self) -> Path:
@@ -76,18 +88,35 @@ class Faces:
         """The test sets of every run, the most important first."""
         return ["LFW", "held-out people"] if self.lfw is not None else ["held-out people"]
 
-    def __call__(self, name: str, settings: TrainingSettings, may_diverge: bool = False) -> dict[str, Any]:
+    def __call__(
+        self,
+        name: str,
+        settings: TrainingSettings,
+        may_diverge: bool = False,
+        lfw: bool = True,
+        strata: bool = False,
+    ) -> dict[str, Any]:
         """Train and test, unless done before: figures by test set, and the final alpha.
 
         A training that diverges raises Diverged, or returns {"diverged": why} where that is allowed.
+
+        Parameters
+        ----------
+        lfw : bool
+            Test on LFW besides held-out people.
+        strata : bool
+            Test on each stratum of either as well, and look at the gradients after each epoch.
         """
         assert self.options.data is not None
-        tested_on = len(self.lfw.pairs) if self.lfw else 0
+        lfw = lfw and self.lfw is not None
+        tested_on = len(self.lfw.pairs) if self.lfw and lfw else 0
         asked = {**settings.to_json(), "data": self.options.data.name, "lfw_pairs": tested_on}
+        if strata:
+            asked["strata"] = True
 
         def make(folder: Path) -> dict[str, Any]:
             try:
-                return self._make(name, settings, folder)
+                return self._make(name, settings, folder, lfw, strata)
             except Diverged as error:
                 if not may_diverge:
                     raise
@@ -95,25 +124,74 @@ class Faces:
 
         return self.runs(name, asked, make)
 
-    def _make(self, name: str, settings: TrainingSettings, folder: Path) -> dict[str, Any]:
+    def _make(self, name: str, settings: TrainingSettings, folder: Path, lfw: bool, strata: bool) -> dict[str, Any]:
         assert self.options.data is not None
         device = choose_device(self.options.device)
+        shares = folder / "gradients.json"
+        callback = GradientShares(shares, self.callback) if strata else self.callback
         try:
-            make_training(
-                settings, self.options.data, folder, self.cache, str(device), self.options.workers, self.callback
-            )
+            make_training(settings, self.options.data, folder, self.cache, str(device), self.options.workers, callback)
         except Interrupted as error:
             raise Interrupted(f"stopped in run {name}; the same command resumes it") from error
         embedder = Embedder.load(folder / "weights.safetensors", device)
-        sets = [self.lfw] if self.lfw else []
+        sets = [self.lfw] if self.lfw and lfw else []
         result: dict[str, Any] = {}
         correct: dict[str, Any] = {}
         for test in (*sets, self.held_out(settings)):
             result[test.name], correct[test.name] = tested(embedder, test)
         with atomic_write(folder / "correct.npz", private=True) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **correct)
+        if strata:
+            result["strata"] = self._strata(embedder, settings, folder, lfw)
+            result["gradient_shares"] = [share for _, share in sorted(read_shares(shares).items())]
         alpha = embedder.info.loss.get("alpha")
         return {**result, **({} if alpha is None else {"alpha": alpha})}
+
+    def _strata(self, embedder: Embedder, settings: TrainingSettings, folder: Path, lfw: bool) -> dict[str, Any]:
+        """TAR and genuine pairs of each stratum; the replicates go into a file of the run."""
+        found: dict[str, Any] = {}
+        replicates: dict[str, Any] = {}
+        for test, strata, _ in self.strata(settings, lfw):
+            for name, figures in figures_of(lambda crops: embedder(crops)[0], test, strata).items():
+                replicates[name] = np.array(figures.replicates, np.float32)
+                found[name] = {"tar": figures.tar, "genuine": figures.genuine}
+        with atomic_write(folder / "replicates.npz") as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **replicates)
+        return found
+
+    def strata(
+        self, settings: TrainingSettings, lfw: bool = True
+    ) -> list[tuple[TestSet, list[Stratum], list[Contrast]]]:
+        """Test sets with their strata, and which are the harder ones of which."""
+        people = self.held_out(settings)
+        sets = [(people, f"people-seed-{settings.seed}", strata_of_people)]
+        if self.lfw is not None and lfw:
+            sets.insert(0, (self.lfw, "lfw", strata_of_lfw))
+        return [(test, *make(test, self._looks(test, name))) for test, name, make in sets]
+
+    def _looks(self, test: TestSet, name: str) -> Looks:
+        """What is seen of a test set's faces, from a file of the study if it is there."""
+        path = self.runs.out / "runs" / f"looks-{self.alignment}-{name}.npz"
+        if path.exists():
+            with reading(path, "delete it"), np.load(path) as file:
+                return Looks(**{key: np.asarray(file[key], np.float64) for key in file.files})
+        looks = looks_of(test, ALIGNMENTS[self.alignment], self.options, self.callback)
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **asdict(looks))
+        return looks
+
+    def replicates(self, name: str) -> dict[str, Floats]:
+        """The bootstrap replicates of TAR of a run, by stratum."""
+        path = self.runs.folder(name) / "replicates.npz"
+        with reading(path, f"delete {path.parent}.json to repeat it"), np.load(path) as file:
+            return {key: np.asarray(file[key], np.float64) for key in file.files}
+
+    def training_people(self, settings: TrainingSettings) -> list[str]:
+        """The person of each photograph that a training with these settings sees."""
+        assert self.options.data is not None
+        device = choose_device(self.options.device)
+        data = prepare(settings, self.options.data, self.cache, device, self.options.workers, self.callback)
+        return data.training.identities
 
     def held_out(self, settings: TrainingSettings) -> TestSet:
         """The people held out by a training with these settings."""

@@ -51,6 +51,52 @@ def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, 
     return float(np.mean(pairs)), t_interval(pairs)
 
 
+def seeds_and_people(values: NDArray[np.float64], draws: NDArray[np.float64]) -> tuple[float, Interval | None]:
+    """Mean over seeds, with an interval for other seeds and other people.
+
+    Student's over the seeds and the bootstrap's over people, of the mean over seeds, are added in quadrature, as if
+    they were independent. None for a single seed.
+
+    Parameters
+    ----------
+    values : float64 ndarray of shape (s,)
+        A difference for each seed.
+    draws : float64 ndarray of shape (s, r)
+        Its bootstrap replicates over people; a replicate draws the same people for every seed that has the same ones.
+    """
+    mean = float(values.mean())
+    seeds = t_interval([float(each) for each in values])
+    if seeds is None:
+        return mean, None
+    low, high = interval(draws.mean(axis=0))
+    half = [
+        math.hypot(mean - of_seeds, mean - of_people) for of_seeds, of_people in zip(seeds, (low, high), strict=True)
+    ]
+    return mean, (mean - half[0], mean + half[1])
+
+
+def over_seeds_and_people(count: int) -> str:
+    """Describes `seeds_and_people`."""
+    return f"over {count} seeds and over people" if count > 1 else "none: a single seed"
+
+
+def share_interval(hits: int, count: int) -> Interval:
+    """Wilson's 95 % interval for a share of `count`.
+
+    E. B. Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*, 1927.
+
+    Examples
+    --------
+    >>> low, high = share_interval(0, 5)
+    >>> round(low, 3), round(high, 3)
+    (0.0, 0.434)
+    """
+    from scipy.stats import binomtest
+
+    found = binomtest(hits, count).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
+
+
 @dataclass(frozen=True, slots=True)
 class Bootstrapped:
     """A figure, or an array of them, with its bootstrap replicates over identities.

@@ -1,127 +1,115 @@
-"""The paper's comparison of losses at a small scale.
+"""The paper's comparison of losses at a small scale, and its reason: hard photographs.
 
-Ranjan et al. 2017, section 5.1: softmax beside L2-softmax, and center loss joined with either.
+Ranjan et al. 2017, section 5.1: softmax beside L2-softmax, and center loss joined with either. Section 3: softmax
+neglects hard photographs, so L2-softmax should gain most on those.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from facever.errors import DataError
-from facever.studies.faces import FACE_SETTINGS, NETWORK_IN_WORDS, Faces, face_settings
-from facever.studies.intervals import difference, paired_over_seeds, seed_figure
-from facever.studies.outcome import Check, Comparison, Outcome, in_epochs
-from facever.studies.runs import Options, Runs, run_name
-from facever.training.callbacks import Callback
+import numpy as np
 
-SEEDS, QUICK_SEEDS = 3, 1
-EPOCHS, QUICK_EPOCHS = 24, 1
-SWEEP_EPOCHS, SWEEP_SEED = 6, 1000
-# Where the best of these is at an end, the sweep continues beyond it, up to `MOST` rates.
-RATES, QUICK_RATE, STEP, MOST = (0.03, 0.1, 0.3), 0.1, 3.0, 5
-SOFTMAX, FIXED, LEARNED = "softmax", "l2-softmax, alpha 16", "l2-softmax, learned alpha"
-CENTER, JOINED = "center loss", "l2-softmax, alpha 16, with center loss"
-# Center loss counts 0.003 and its centers move by 0.5, the defaults, as Wen et al. 2016 have it.
-LOSSES: dict[str, dict[str, Any]] = {
-    SOFTMAX: {"loss": "softmax"},
-    FIXED: {"loss": "l2-softmax", "alpha": 16.0},
-    LEARNED: {"loss": "l2-softmax", "alpha": 4.0, "alpha_learned": True},
-    CENTER: {"loss": "center"},
-    JOINED: {"loss": "l2-center", "alpha": 16.0},
-}
-# Batch normalization after the dense layer keeps the features' norms similar under any loss, which the paper's network
-# leaves to the loss. So the paper's main losses are trained without it as well, at a finer grid of rates, since there
-# the losses differ in the highest rate that they tolerate.
-PLAIN_RATES, PLAIN_STEP, PLAIN_EPOCHS = (0.1, 0.15, 0.2, 0.3), 1.5, 8
-PLAIN_SOFTMAX, PLAIN_FIXED, PLAIN_CENTER = (f"{loss}, no feature norm" for loss in (SOFTMAX, FIXED, CENTER))
-PLAIN = {PLAIN_SOFTMAX: SOFTMAX, PLAIN_FIXED: FIXED, PLAIN_CENTER: CENTER}
-PLAIN_IN_WORDS = (
-    "This network ends in batch normalization, which keeps the features' norms "
-    f"similar under any loss. Without it, as in the paper's network, {', '.join(PLAIN.values())} are "
-    f"trained once more, under equal conditions, for {in_epochs(PLAIN_EPOCHS)} at the best of "
-    f"{', '.join(f'{rate:g}' for rate in PLAIN_RATES)}, and beyond where the best was at an end. No check depends on "
-    "these."
-)
-METRICS = ("accuracy", "tar_at_far_0.01", "tar_at_far_0.001")
-SWEPT = "tar_at_far_0.01"
+from facever.errors import DataError
+from facever.studies import losses_plan as plan
+from facever.studies.faces import Faces, face_settings
+from facever.studies.losses_outcome import outcome_of
+from facever.studies.losses_plan import Group, Trained, planned, shared
+from facever.studies.outcome import Outcome
+from facever.studies.runs import Options, Runs, run_name
+from facever.studies.strata import family_rows
+from facever.training.callbacks import Callback
 
 
 def run(options: Options, callback: Callback) -> Outcome:
     """As `facever.studies.run_study`."""
     runs = Runs(options.out, callback.say)
     faces = Faces(options, callback, runs)
-    seeds = options.seed_list(QUICK_SEEDS if options.quick else SEEDS)
-    epochs = QUICK_EPOCHS if options.quick else EPOCHS
-    trained = trainings(options.quick)
-    runs.planned = len(trained) * len(seeds)
-    sweep: dict[str, dict[float, float]] = {}
-    if not options.quick:
-        runs.planned += sum(len(PLAIN_RATES if loss in PLAIN else RATES) for loss in trained)
-        sweep = {loss: swept(faces, loss, own) for loss, own in trained.items()}
-    untried = {QUICK_RATE: 1.0}
-    chosen = {
-        loss: trained_through(
-            faces, loss, own, sweep.get(loss, untried), PLAIN_EPOCHS if loss in PLAIN else epochs, seeds
-        )
-        for loss, own in trained.items()
-    }
-    return _outcome(runs, faces.test_names, seeds, epochs, sweep, chosen, options.quick)
+    quick = options.quick
+    trained = Trained(quick, options.full, options.seed_list(plan.QUICK_SEEDS if quick else plan.SEEDS))
+    runs.planned = planned(trained)
+    for group in trained.groups:
+        train_group(faces if group is not plan.FULL else full_faces(faces), trained, group)
+    train_shares(faces, trained)
+    try_rates(faces, trained)
+    return outcome_of(faces, trained)
 
 
-def trainings(quick: bool) -> dict[str, dict[str, Any]]:
-    """From the name of each loss and its network to its settings."""
-    if quick:
-        return LOSSES
-    arguments = {**FACE_SETTINGS["network_arguments"], "feature_norm": False}
-    return {**LOSSES, **{name: {**LOSSES[loss], "network_arguments": arguments} for name, loss in PLAIN.items()}}
+def full_faces(faces: Faces) -> Faces:
+    """The same with the crops of the paper's own network."""
+    return replace(faces, alignment=plan.FULL.own["alignment"])
 
 
-def swept(faces: Faces, loss: str, own: dict[str, Any]) -> dict[float, float]:
+def train_group(faces: Faces, trained: Trained, group: Group) -> None:
+    """Train each loss with every seed at its best rate."""
+    for loss in group.losses:
+        if not trained.quick:
+            trained.sweep[loss] = swept(faces, loss, group)
+        found = trained.sweep.get(loss, {plan.QUICK_RATE: 1.0})
+        own = dict.fromkeys(trained.seeds, group.settings(loss))
+        epochs = trained.epochs_of(group)
+        trained.rates[loss] = trained_through(faces, loss, own, found, epochs, strata=group.strata)
+
+
+def swept(faces: Faces, loss: str, group: Group) -> dict[float, float]:
     """From learning rate to the score of the sweep: TAR at FAR 1e-2 of people held out by a separate seed.
 
     Accuracy where the people are too few for that figure; 0 for a training that diverges.
     """
-    step = PLAIN_STEP if loss in PLAIN else STEP
-    rates = PLAIN_RATES if loss in PLAIN else RATES
     found: dict[float, float] = {}
 
     def measure(rate: float) -> None:
-        settings = face_settings(**own, learning_rate=rate, epochs=SWEEP_EPOCHS, seed=SWEEP_SEED)
-        record = faces(f"sweep-{run_name(loss, SWEEP_SEED, rate)}", settings, may_diverge=True)
-        people = record.get("held-out people", {})
-        found[rate] = people.get(SWEPT, people.get("accuracy", 0.0))
+        settings = face_settings(
+            **group.settings(loss), learning_rate=rate, epochs=group.sweep_epochs, seed=plan.SWEEP_SEED
+        )
+        name = f"sweep-{run_name(loss, plan.SWEEP_SEED, rate)}"
+        found[rate] = _score(faces(name, settings, may_diverge=True, lfw=False))
 
-    for rate in rates:
+    for rate in group.rates:
         measure(rate)
-    while len(found) < MOST and (further := beyond(found, step)) is not None:
+    while len(found) < plan.MOST and (further := beyond(found, group.step)) is not None:
         measure(further)
     return found
 
 
+def _score(record: dict[str, Any]) -> float:
+    people = record.get("held-out people", {})
+    return float(people.get(plan.SWEPT, people.get("accuracy", 0.0)))
+
+
 def trained_through(
-    faces: Faces, loss: str, own: dict[str, Any], found: dict[float, float], epochs: int, seeds: list[int]
+    faces: Faces,
+    loss: str,
+    own: Mapping[int, dict[str, Any]],
+    found: Mapping[float, float],
+    epochs: int,
+    lfw: bool = True,
+    strata: bool = False,
 ) -> float:
     """Train with every seed at the best rate of the sweep, or the next best if a seed diverges there; return the rate.
 
-    Where none of the sweep's is left, at successively lower ones.
+    Where none of the sweep's is left, at successively lower ones. `own`: from each seed to the settings of the loss;
+    `lfw` and `strata` as for `Faces`.
     """
-    lower = [float(f"{min(found) / PLAIN_STEP**step:.2g}") for step in (1, 2, 3)]
+    lower = [float(f"{min(found) / plan.STEP**step:.2g}") for step in (1, 2, 3)]
     for rate in [*by_rank(found), *lower]:
-        for seed in seeds:
-            settings = face_settings(**own, learning_rate=rate, epochs=epochs, seed=seed)
-            if "diverged" in faces(run_name(loss, seed, rate), settings, may_diverge=True):
+        for seed, settings_of_seed in own.items():
+            settings = face_settings(**settings_of_seed, learning_rate=rate, epochs=epochs, seed=seed)
+            if "diverged" in faces(run_name(loss, seed, rate), settings, True, lfw, strata):
                 break
         else:
             return rate
     raise DataError(f"{loss} diverges at every learning rate down to {lower[-1]:g}")
 
 
-def by_rank(found: dict[float, float]) -> list[float]:
+def by_rank(found: Mapping[float, float]) -> list[float]:
     """The rates by descending figure, the lowest of equals first, without those that diverged (a figure of 0)."""
     return sorted((rate for rate in found if found[rate] > 0), key=lambda rate: (-found[rate], rate))
 
 
-def beyond(found: dict[float, float], step: float = STEP) -> float | None:
+def beyond(found: dict[float, float], step: float = plan.STEP) -> float | None:
     """The rate to try next: a step beyond the end at which the best one is; None if it is inside."""
     best = next(iter(by_rank(found)), min(found))
     if best == max(found):
@@ -129,80 +117,58 @@ def beyond(found: dict[float, float], step: float = STEP) -> float | None:
     return float(f"{best / step:.2g}") if best == min(found) else None
 
 
-def metric_name(test: str, metric: str) -> str:
-    """ "LFW, TAR at FAR 0.001" """
-    return f"{test}, {metric.replace('tar_at_far_', 'TAR at FAR ')}"
+def train_shares(faces: Faces, trained: Trained) -> None:
+    """Train softmax and L2-softmax on equally many photographs of which some share shows families."""
+    people = {seed: faces.training_people(face_settings(epochs=1, seed=seed)) for seed in trained.seeds}
+    families = [family_rows(names) for names in people.values()]
+    if not all(rows.any() and not rows.all() for rows in families):
+        return
+    trained.shares.extend(plan.QUICK_HARD_SHARES if trained.quick else plan.HARD_SHARES)
+    epochs = trained.epochs_of(plan.MAIN)
+    for loss in plan.HARD_LOSSES:
+        for share in trained.shares:
+            name, found = shared(loss, share), {trained.rates[loss]: 1.0}
+            own = {s: {**plan.MAIN.settings(loss), "dropped": left_out(people[s], share, s)} for s in trained.seeds}
+            trained.rates[name] = trained_through(faces, name, own, found, epochs, lfw=False, strata=True)
 
 
-def _outcome(
-    runs: Runs,
-    tests: list[str],
-    seeds: list[int],
-    epochs: int,
-    sweep: dict[str, dict[float, float]],
-    chosen: dict[str, float],
-    quick: bool,
-) -> Outcome:
-    def values(loss: str, test: str, metric: str) -> list[float]:
-        return [runs.done[run_name(loss, seed, chosen[loss])][test][metric] for seed in seeds]
+def left_out(identities: list[str], share: float, seed: int) -> list[str]:
+    """Whom to leave out so that `share` of the photographs left show families, whatever the share equally many.
 
-    losses = trainings(quick)
-    trained = [runs.done[run_name(loss, seed, chosen[loss])] for loss in losses for seed in seeds]
-    measured = [(t, metric) for t in tests for metric in METRICS if all(metric in each[t] for each in trained)]
-    how = paired_over_seeds(len(seeds))
-    pairs = [(loss, SOFTMAX) for loss in LOSSES if loss != SOFTMAX] + [(FIXED, CENTER), (JOINED, FIXED)]
-    if not quick:
-        pairs += [(PLAIN_CENTER, PLAIN_SOFTMAX), (PLAIN_FIXED, PLAIN_SOFTMAX), (PLAIN_FIXED, PLAIN_CENTER)]
-    comparisons = [
-        Comparison(loss, base, metric_name(*of), *difference(values(loss, *of), values(base, *of)), how)
-        for loss, base in pairs
-        for of in measured
-    ]
-    # The checks were fixed before any result: accuracy, and the lowest FAR, on the first test set.
-    claimed = [of for of in measured if of[0] == tests[0] and of[1] in ("accuracy", METRICS[-1])]
-    checks = [
-        Check(f"{loss} minus {base}: {metric_name(*of)}", *difference(values(loss, *of), values(base, *of)), how)
-        for loss, base in ((FIXED, SOFTMAX), (FIXED, CENTER), (JOINED, FIXED))
-        for of in claimed
-    ]
-    return Outcome(
-        study="losses",
-        title="Softmax, L2-softmax and center loss under equal conditions",
-        claim=(
-            "L2-softmax verifies better than softmax and than center loss, and center loss joined with it helps "
-            "further (section 5.1)."
-        ),
-        method=[
-            NETWORK_IN_WORDS,
-            f"The same seeds, held-out people, batches, augmentation and schedule for all losses: "
-            f"{in_epochs(epochs)} of SGD with momentum, {len(seeds)} seeds.",
-            f"One learning rate for all, {QUICK_RATE:g}, not tuned."
-            if quick
-            else f"The learning rate of each loss is the best of {', '.join(f'{rate:g}' for rate in RATES)}, and "
-            f"beyond where the best was at an end, by TAR at FAR 1e-2 of held-out people after {SWEEP_EPOCHS} epochs. "
-            "The sweep has another seed, and so other held-out people than the figures. Where a seed diverges at "
-            "the best rate, all take the next best.",
-            "The last network of each training counts, as the schedule ends there; LFW took no part in any choice.",
-            "Accuracy is that of listed pairs at thresholds from other folds, TAR at FAR that of every pair of the "
-            "test photographs.",
-            *(() if quick else (PLAIN_IN_WORDS,)),
-        ],
-        quick=quick,
-        seeds=seeds,
-        settings={
-            **FACE_SETTINGS,
-            "epochs": epochs,
-            "losses": {
-                loss: {**own, "learning_rate": chosen[loss], **({"epochs": PLAIN_EPOCHS} if loss in PLAIN else {})}
-                for loss, own in losses.items()
-            },
-        },
-        figures=[seed_figure(f"{loss}: {metric_name(*of)}", values(loss, *of)) for loss in losses for of in measured],
-        checks=checks,
-        comparisons=comparisons,
-        runs=runs.done,
-        minutes=runs.minutes,
-        data={
-            "sweep": {loss: {f"{rate:g}": value for rate, value in sorted(f.items())} for loss, f in sweep.items()},
-        },
-    )
+    People are drawn in the same order for every share, so that a larger share holds the families of a smaller one.
+
+    Parameters
+    ----------
+    identities : list of str
+        The person of each photograph.
+    """
+    names, counts = np.unique(identities, return_counts=True)
+    family = family_rows(list(names))
+    most = max(plan.HARD_SHARES)
+    total = int(min(counts[~family].sum(), counts[family].sum() / most))
+    order = np.random.default_rng([seed, 2]).permutation(len(names))
+    dropped: list[str] = []
+    for kind, wanted in ((family, share * total), (~family, (1 - share) * total)):
+        own = order[kind[order]]
+        taken = np.cumsum(counts[own]) <= wanted
+        dropped += [str(name) for name in names[own[~taken]]]
+    return sorted(dropped)
+
+
+def try_rates(faces: Faces, trained: Trained) -> None:
+    """Train shortly at each rate with several seeds, and count those that fail."""
+    quick = trained.quick
+    rates = plan.QUICK_BORNE_RATES if quick else plan.BORNE_RATES
+    epochs = 1 if quick else plan.BORNE_EPOCHS
+    trained.borne_seeds.extend(trained.seeds if quick else range(plan.BORNE_SEEDS))
+    warmup = min(0.5, 0.03 * plan.EPOCHS / epochs)
+    for loss in plan.BORNE_LOSSES[:2] if quick else plan.BORNE_LOSSES:
+        failed = trained.failed.setdefault(loss, dict.fromkeys(rates, 0))
+        for rate in rates:
+            for seed in trained.borne_seeds:
+                settings = face_settings(
+                    **plan.MAIN.settings(loss), learning_rate=rate, epochs=epochs, seed=seed, warmup=warmup
+                )
+                name = f"borne-{run_name(loss, seed, rate)}"
+                record = faces(name, settings, may_diverge=True, lfw=False)
+                failed[rate] += _score(record) <= plan.GUESSED

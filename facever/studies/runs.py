@@ -29,6 +29,8 @@ class Options:
         Folder of MNIST's IDX files.
     quick : bool
         A shorter version.
+    full : bool
+        With the paper's own network besides, in the study of losses.
     seeds : int, optional
         How many seeds; by default the study's own number.
     device : str
@@ -45,6 +47,7 @@ class Options:
     pairs: Path | None = None
     mnist: Path | None = None
     quick: bool = False
+    full: bool = False
     seeds: int | None = None
     device: str = "auto"
     workers: int | None = None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from facever.training.validation import Validation
+
+if TYPE_CHECKING:
+    from facever.training.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,9 @@ class Callback:
 
     def progress(self, progress: Progress) -> None:
         """Every few steps."""
+
+    def epoch_ended(self, trainer: Trainer) -> None:
+        """After each epoch, before its validation: what a study looks at inside. The trainer must stay as it is."""
 
     def validated(self, epoch: int, validation: Validation, best: bool) -> None:
         """After each epoch."""

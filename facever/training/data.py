@@ -81,7 +81,7 @@ def prepare(
     training = crops.of(names)
     mixup_pairs = None
     if settings.mixup:
-        mixup_pairs = draw_mixup_pairs(training.identities, training.row_sources(), settings.seed)
+        mixup_pairs = draw_mixup_pairs(training.identities, training.row_sources(), settings.seed, settings.mixup_pairs)
     targets = _targets(settings.teacher, folder, training, mixup_pairs, cache, device, workers, callback)
     initial = None
     if settings.init and (settings.anchor_view == "clean" or settings.head_start == "means"):

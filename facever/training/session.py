@@ -119,6 +119,7 @@ class Session:
             self._report()
         if self.trainer.step % self.trainer.steps_per_epoch == 0:
             self._report()
+            self.callback.epoch_ended(self.trainer)
             self._validate()
         if time.monotonic() - self._saved > 60 * CHECKPOINT_MINUTES:
             self.save()

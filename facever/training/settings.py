@@ -104,6 +104,8 @@ class TrainingSettings:
         Weights of the distillation loss, of the similarities within it, and of the loss over identities beside it.
     mixup : float
         Fraction of each batch that is mixup of two faces, supervised only by the teacher.
+    mixup_pairs : int
+        How many such pairs are drawn for each photograph. Each costs the teacher one pass, once.
     progressive_resizing : float
         Initial fraction of training on crops of half the height and width.
     export_arguments : dict
@@ -168,6 +170,7 @@ class TrainingSettings:
     similarity_weight: float = 10.0
     softmax_weight: float = 1.0
     mixup: float = 0.0
+    mixup_pairs: int = 4
     progressive_resizing: float = 0.0
     export_arguments: dict[str, Any] = field(default_factory=dict)
     gate_on: str = ""
@@ -267,7 +270,7 @@ def _one_cycle(passed: float, whole: float, rise: float) -> float:
 
 def _check_ranges(s: TrainingSettings) -> None:
     require((s.epochs is None) != (s.minutes is None), "give either epochs or minutes")
-    check_positive(s, "epochs", "minutes", "learning_rate", "head_learning_rate", "clip")
+    check_positive(s, "epochs", "minutes", "mixup_pairs", "learning_rate", "head_learning_rate", "clip")
     check_weights(s, "weight_decay", "head_weight_decay", "alpha_decay", "center_weight", "teacher_weight")
     check_weights(s, "similarity_weight", "softmax_weight", "momentum")
     check_fraction(s, "label_smoothing", "ema", "warmup", "head_warmup", "mixup", "held_out")

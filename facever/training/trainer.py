@@ -200,13 +200,17 @@ class Trainer:
         network = self.ema.network.eval()
         parts = []
         for i in range(0, len(crops), batch_size):
-            pixels = torch.from_numpy(crops.inner(slice(i, i + batch_size))).to(self.device)
-            x = self.normalization(pixels.permute(0, 3, 1, 2))
             with self._autocast():
-                features = network(_halved(x) if self._small else x)
+                features = network(self.seen(crops, slice(i, i + batch_size)))
             parts.append(nn.functional.normalize(features.float(), dim=1).cpu())
         network.train()
         return torch.cat(parts).numpy()
+
+    def seen(self, crops: CropSet, positions: NDArray[np.int64] | slice) -> Tensor:
+        """Crops as inference cuts them, as the network's input (k, 3, H, W); at half size as long as training is."""
+        pixels = torch.from_numpy(crops.inner(positions)).to(self.device)
+        x = self.normalization(pixels.permute(0, 3, 1, 2))
+        return _halved(x) if self._small else x
 
     def _head_parameters(self) -> list[tuple[str, nn.Parameter]]:
         return [*self.loss.named_parameters(), *(self.distillation.named_parameters() if self.distillation else ())]

@@ -17,7 +17,7 @@ import pytest
 
 from facever.errors import DataError
 from facever.faces.embedder import Embedder
-from facever.studies import alpha, faces, losses, norm, run_study, testing
+from facever.studies import alpha, faces, losses, losses_outcome, losses_plan, norm, run_study, strata, testing
 from facever.studies import losses_plots as study_losses
 from facever.studies import norm_analysis as norm_judged
 from facever.studies.outcome import Outcome
@@ -44,9 +44,10 @@ def tiny() -> Iterator[None]:
     """Networks that train in no time, and few draws."""
     patch = pytest.MonkeyPatch()
     settings = {**faces.FACE_SETTINGS, **TINY}
-    for module in (faces, alpha, losses, norm):
+    for module in (faces, alpha, losses_plan, losses_outcome, norm):
         patch.setattr(module, "FACE_SETTINGS", settings)
     patch.setattr(testing, "REPLICATES", 20)
+    patch.setattr(strata, "REPLICATES", 20)
     patch.setattr(alpha, "REPLICATES", 20)
     patch.setattr(norm_judged, "REPLICATES", 20)
     patch.setattr(alpha, "QUICK_ALPHAS", (1.0, 8.0))
@@ -97,14 +98,16 @@ def test_the_comparison_of_losses_is_paired_by_seed(compared: tuple[Path, Outcom
     out, _ = compared
     told = json.loads((out / "results.json").read_text())
     assert set(told["comparisons"][0]) == {"loss", "baseline", "metric", "difference", "ci95", "interval"}
-    ours = next(c for c in told["comparisons"] if c["loss"] == losses.FIXED and c["baseline"] == losses.SOFTMAX)
+    ours = next(
+        c for c in told["comparisons"] if c["loss"] == losses_plan.FIXED and c["baseline"] == losses_plan.SOFTMAX
+    )
     test, metric = ours["metric"].split(", ", 1)
     assert (test, metric) == ("LFW", "accuracy")
 
     def accuracy(loss: str, seed: int) -> float:
         return float(told["runs"][losses.run_name(loss, seed, 0.1)]["LFW"]["accuracy"])
 
-    gaps = [accuracy(losses.FIXED, seed) - accuracy(losses.SOFTMAX, seed) for seed in (0, 1)]
+    gaps = [accuracy(losses_plan.FIXED, seed) - accuracy(losses_plan.SOFTMAX, seed) for seed in (0, 1)]
     assert ours["difference"] == pytest.approx(sum(gaps) / 2)
     # t(0.975, 1) = 12.7062; the deviation of two numbers over sqrt(2) is half of their distance.
     half = 12.7062 * abs(gaps[0] - gaps[1]) / 2
@@ -116,7 +119,7 @@ def test_all_losses_were_trained_on_the_same_terms(compared: tuple[Path, Outcome
     out, _ = compared
     records = [
         json.loads((out / "runs" / f"{losses.run_name(loss, 1, 0.1)}.json").read_text())["settings"]
-        for loss in losses.LOSSES
+        for loss in losses_plan.LOSSES
     ]
     own = {"loss", "alpha", "alpha_learned", "learning_rate"}
     common = [{key: value for key, value in record.items() if key not in own} for record in records]
@@ -137,9 +140,9 @@ def test_a_quick_look_sweeps_no_rates(compared: tuple[Path, Outcome]) -> None:
 def test_a_rate_at_which_a_loss_diverges_is_the_worst_and_no_error(
     people: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(losses, "RATES", (0.05, 1e30))
-    monkeypatch.setattr(losses, "SWEEP_EPOCHS", 8)
-    monkeypatch.setattr(losses, "MOST", 2)
+    monkeypatch.setattr(losses_plan, "RATES", (0.05, 1e30))
+    monkeypatch.setattr(losses_plan, "SWEEP_EPOCHS", 8)
+    monkeypatch.setattr(losses_plan, "MOST", 2)
     study = faces.Faces(options(tmp_path, people, cache), Callback(), Runs(tmp_path))
     found = losses.swept(study, "softmax", {"loss": "softmax"})
     assert found[1e30] == 0.0 < found[0.05]
@@ -163,7 +166,7 @@ def test_the_network_without_feature_norm_is_compared_on_the_same_terms(
         plain = settings.network_arguments.get("feature_norm") is False
         if plain and settings.loss == "softmax" and settings.learning_rate > 0.25:
             raise Diverged("the loss is not finite")
-        return {test: dict.fromkeys(losses.METRICS, score(settings)) for test in study.test_names}
+        return {test: dict.fromkeys(losses_plan.METRICS, score(settings)) for test in study.test_names}
 
     monkeypatch.setattr(faces.Faces, "_make", make)
     outcome = run_study("losses", options(tmp_path, people, cache, lfw=lfw, quick=False), Callback())
@@ -179,7 +182,7 @@ def test_the_network_without_feature_norm_is_compared_on_the_same_terms(
     assert losses.PLAIN_FIXED not in texts["lfw-accuracy"]  # another length of training
     assert f"{losses.PLAIN_FIXED} +0.129" in texts["lfw-accuracy-difference-no-feature-norm"]
     assert outcome.settings["losses"][losses.PLAIN_FIXED]["epochs"] == losses.PLAIN_EPOCHS
-    assert not any(c.baseline == losses.SOFTMAX and c.loss in losses.PLAIN for c in outcome.comparisons)
+    assert not any(c.baseline == losses_plan.SOFTMAX and c.loss in losses.PLAIN for c in outcome.comparisons)
     assert f"{losses.PLAIN_FIXED} 0.45" in texts["sweep-no-feature-norm"] and losses.PLAIN_FIXED not in texts["sweep"]
 
 

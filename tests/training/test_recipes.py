@@ -49,7 +49,9 @@ def data_of_noise(
     names = ["celeba_1", "celeba_1", "kin_F0001_MID1", "kin_F0002_MID1"]
     training = noise(names, settings.alignment, settings.sources)
     held_out = noise(["celeba_2"] * 2 + ["celeba_3"] * 2, settings.alignment, settings.sources)
-    pairs = draw_mixup_pairs(names, training.row_sources(), settings.seed) if settings.mixup else None
+    pairs = (
+        draw_mixup_pairs(names, training.row_sources(), settings.seed, settings.mixup_pairs) if settings.mixup else None
+    )
     targets = None
     if settings.teacher:
         shown = noise(names, read_info(settings.teacher).alignment.name, settings.sources)

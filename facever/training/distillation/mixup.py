@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from facever.training.crops import CropSet
 from facever.training.sampler import even_shares
 
-# Pairs per photograph. Each costs the teacher one pass, and is seen more than once in a long training.
-A_PHOTOGRAPH = 4
 # The first face's share; the second has the rest. Near the ends of [0, 1] a mixture is hardly a new face.
 LEAST, MOST = 0.3, 0.7
 
@@ -45,14 +43,14 @@ class MixupPairs:
         return np.rint(second + share * (first.astype(np.float32) - second)).astype(np.uint8)
 
 
-def draw_mixup_pairs(identities: Sequence[str], sources: Sequence[str], seed: int) -> MixupPairs:
-    """Draw `A_PHOTOGRAPH` pairs for each row, both of one source; sources, and identities within each, evenly.
+def draw_mixup_pairs(identities: Sequence[str], sources: Sequence[str], seed: int, a_row: int) -> MixupPairs:
+    """Draw `a_row` pairs for each row, both of one source; sources, and identities within each, evenly.
 
     Two rows of one identity occur as often as chance has it.
     """
     generator = np.random.default_rng([seed, 1])
     shares = even_shares(identities, sources)
-    count = A_PHOTOGRAPH * len(identities)
+    count = a_row * len(identities)
     first = generator.choice(len(identities), count, p=shares)
     second = np.empty_like(first)
     of_row = np.array(sources)

@@ -30,7 +30,7 @@ from facever.weights.shipped import find_weights
 
 # Shifts of the teacher's views, in pixels of its crop, right and down. Each view is averaged with its mirror image.
 VIEWS = ((0, 0), (-4, -4), (4, 4))
-BATCH = 64
+BATCH, CUDA_BATCH = 64, 512
 
 
 class DistillationLoss(nn.Module):
@@ -142,14 +142,15 @@ def _embeddings(
         return load_file(file)["embeddings"]
     embedder = Embedder.load(weights, device)
     height, width, margin = crops.alignment.height, crops.alignment.width, crops.margin
+    batch = CUDA_BATCH if device.type == "cuda" else BATCH
     parts: list[NDArray[np.float32]] = []
-    for i in range(0, look.total, BATCH):
-        pixels = look.pixels(slice(i, i + BATCH))
+    for i in range(0, look.total, batch):
+        pixels = look.pixels(slice(i, i + batch))
         mean = np.zeros((len(pixels), embedder.network.embedding_size), np.float32)
         for x, y in look.views:
             left, top = (margin + min(margin, max(-margin, step)) for step in (x, y))
             view = np.ascontiguousarray(pixels[:, top : top + height, left : left + width])
-            mean += embedder(view, BATCH)[0] / np.float32(len(look.views))
+            mean += embedder(view, batch)[0] / np.float32(len(look.views))
         parts.append(mean)
         progress(i + len(pixels), look.total)
     embeddings = np.concatenate(parts)
