@@ -138,8 +138,8 @@ def planned(trained: Trained) -> int:
 
 
 def shared(loss: str, share: float) -> str:
-    """ "softmax, 25 % hard" """
-    return f"{loss}, {share:.0%} hard".replace("%", " %")
+    """ "softmax, hard share 0.25" """
+    return f"{loss}, hard share {share:g}"
 
 
 def metric_name(test: str, metric: str) -> str:
