@@ -169,8 +169,10 @@ class Faces:
             sets.insert(0, (self.lfw, "lfw", strata_of_lfw))
         return [(test, *make(test, self._looks(test, name))) for test, name, make in sets]
 
-    def _looks(self, test: TestSet, name: str) -> Looks:
-        """What is seen of a test set's faces, from a file of the study if it is there."""
+    def _looks(self, test: TestSet, name: str) -> Looks | None:
+        """What is seen of a test set's faces, from a file of the study if it is there; nothing in a quick one."""
+        if self.options.quick:
+            return None
         path = self.runs.out / "runs" / f"looks-{self.alignment}-{name}.npz"
         if path.exists():
             with reading(path, "delete it"), np.load(path) as file:

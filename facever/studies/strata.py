@@ -110,11 +110,13 @@ def family_rows(identities: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([group_of(name) != name for name in identities], bool)
 
 
-def strata_of_lfw(test: TestSet, looks: Looks) -> tuple[list[Stratum], list[Contrast]]:
+def strata_of_lfw(test: TestSet, looks: Looks | None) -> tuple[list[Stratum], list[Contrast]]:
     """LFW as it is, degraded, and in thirds by what the detector and the pixels tell."""
     every = np.arange(len(test.paths))
     strata, contrasts = _degraded(test.name, every)
-    measures = {"detector's score": looks.score, "sharpness": looks.sharpness, "frontality": looks.frontal}
+    measures: dict[str, Floats] = {}
+    if looks is not None:
+        measures = {"detector's score": looks.score, "sharpness": looks.sharpness, "frontality": looks.frontal}
     for measure, values in measures.items():
         parts, contrast = _thirds(test.name, measure, every, values)
         strata += parts
@@ -122,7 +124,7 @@ def strata_of_lfw(test: TestSet, looks: Looks) -> tuple[list[Stratum], list[Cont
     return strata, contrasts
 
 
-def strata_of_people(test: TestSet, looks: Looks) -> tuple[list[Stratum], list[Contrast]]:
+def strata_of_people(test: TestSet, looks: Looks | None) -> tuple[list[Stratum], list[Contrast]]:
     """Held-out families beside the other held-out people; these also degraded, and in thirds by the face's size.
 
     All of them, where no name tells a family.
@@ -130,8 +132,9 @@ def strata_of_people(test: TestSet, looks: Looks) -> tuple[list[Stratum], list[C
     family = family_rows(test.identities)
     others = np.flatnonzero(~family)
     strata, contrasts = _degraded(OTHERS, others)
-    parts, contrast = _thirds(OTHERS, "size of the face", others, looks.size)
-    strata, contrasts = strata + parts, [*contrasts, contrast]
+    if looks is not None:
+        parts, contrast = _thirds(OTHERS, "size of the face", others, looks.size)
+        strata, contrasts = strata + parts, [*contrasts, contrast]
     if family.any():
         strata.append(Stratum(FAMILIES, np.flatnonzero(family)))
         contrasts.insert(0, Contrast("families", FAMILIES, OTHERS))
