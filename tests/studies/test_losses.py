@@ -109,7 +109,7 @@ def test_families_are_the_hard_people_where_names_tell_them() -> None:
 
 
 def test_tar_of_a_stratum_is_at_its_own_threshold() -> None:
-    """Two components: who it is, by angle. All of the first ten people look alike, and every second one of the others."""
+    """Who it is, by angle. Photographs of the first ten people look alike, and of every second one of the others."""
     identities = people(0, 40, 2)
     angles = np.repeat(np.linspace(0, 1.4, 40), 2)
     angles[21::4] += 0.8
