@@ -58,22 +58,12 @@ def eval_all(
     Lists the most similar pairs of different people: label errors, relatives, or the same photograph twice. A
     photograph without a detected face counts with its center crop.
     """
-    from facever.cli.evaluating import check_report, say_missing, through
-    from facever.evaluation import ModelOptions, evaluate_folder
-    from facever.faces.detector_settings import DetectorSettings
+    from facever.cli.evaluating import check_report, model_options, say_missing, through
+    from facever.evaluation import evaluate_folder
     from facever.reports.all_pairs_page import wanted_names, write_all_pairs_report
     from facever.reports.tables import all_pairs_rows, print_roc, print_table, provenance_rows
 
-    options = ModelOptions(
-        weights=weights,
-        embeddings=embeddings,
-        thresholds=thresholds,
-        cache=cache,
-        detector=DetectorSettings.parse(min_face),
-        device=device,
-        precision=precision,  # type: ignore[arg-type]
-        workers=workers,
-    )
+    options = model_options(weights, embeddings, thresholds, cache, min_face, device, precision, workers)
     if report is not None:
         check_report(report, [path for path in (embeddings, thresholds) if path is not None], force)
     evaluation, paths = evaluate_folder(

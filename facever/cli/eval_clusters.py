@@ -50,24 +50,14 @@ def eval_clusters(
     person is in the cluster; pairwise figures ask the same of pairs. The intervals are 95 %, by a bootstrap over
     people. The largest wrong merges and splits are listed.
     """
-    from facever.cli.evaluating import say_missing, through
-    from facever.evaluation import ModelOptions, evaluate_clusters
-    from facever.faces.detector_settings import DetectorSettings
+    from facever.cli.evaluating import model_options, say_missing, through
+    from facever.evaluation import evaluate_clusters
     from facever.gallery.clustering import check_settings
     from facever.reports.people import figure_rows
     from facever.reports.tables import print_table
 
     check_settings(None, threshold)
-    options = ModelOptions(
-        weights=weights,
-        embeddings=embeddings,
-        thresholds=thresholds,
-        cache=cache,
-        detector=DetectorSettings.parse(min_face),
-        device=device,
-        precision=precision,  # type: ignore[arg-type]
-        workers=workers,
-    )
+    options = model_options(weights, embeddings, thresholds, cache, min_face, device, precision, workers)
     evaluation = evaluate_clusters(folder, options, only, threshold, through)
     say_missing(evaluation.result.without_face, embeddings)
     if json_:

@@ -68,12 +68,10 @@ def eval_lfw(
     Each fold's threshold comes from the nine others. All pairs count: a photograph without a detected face gets its
     center crop and is reported.
     """
-    from facever.cli.evaluating import evaluate
+    from facever.cli.evaluating import evaluate, model_options
     from facever.datasets.lfw import download_lfw, find_pairs_file, found_lfw, lfw_folder, read_lfw_pairs
     from facever.datasets.pairs import noted
     from facever.errors import FaceverError
-    from facever.evaluation import ModelOptions
-    from facever.faces.detector_settings import DetectorSettings
 
     if lfw is not None and download:
         raise FaceverError("--download fetches LFW to where scikit-learn keeps it; drop the folder")
@@ -82,15 +80,5 @@ def eval_lfw(
     folder = lfw or (download_lfw() if download else found_lfw())
     file = pairs or find_pairs_file(folder)
     listed = noted(read_lfw_pairs(file, folder), file)
-    options = ModelOptions(
-        weights=weights,
-        embeddings=embeddings,
-        thresholds=thresholds,
-        faces=faces,  # type: ignore[arg-type]
-        cache=cache,
-        detector=DetectorSettings.parse(min_face),
-        device=device,
-        precision=precision,  # type: ignore[arg-type]
-        workers=workers,
-    )
+    options = model_options(weights, embeddings, thresholds, cache, min_face, device, precision, workers, faces)
     evaluate("LFW", listed, file, folder, options, scores, report, compare, force, json_)

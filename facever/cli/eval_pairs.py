@@ -61,21 +61,9 @@ def eval_pairs(
     a photograph's folder names its person, or, in a single folder, the genuine pairs tell who is the same. All pairs
     count; anomalies in the list are reported.
     """
-    from facever.cli.evaluating import evaluate
+    from facever.cli.evaluating import evaluate, model_options
     from facever.datasets.pair_tables import read_pairs
-    from facever.evaluation import ModelOptions
-    from facever.faces.detector_settings import DetectorSettings
 
     listed = read_pairs(pairs, root)
-    options = ModelOptions(
-        weights=weights,
-        embeddings=embeddings,
-        thresholds=thresholds,
-        faces=faces,  # type: ignore[arg-type]
-        cache=cache,
-        detector=DetectorSettings.parse(min_face),
-        device=device,
-        precision=precision,  # type: ignore[arg-type]
-        workers=workers,
-    )
+    options = model_options(weights, embeddings, thresholds, cache, min_face, device, precision, workers, faces)
     evaluate(pairs.name, listed, pairs, root or pairs.parent, options, scores, report, compare, force, json_)

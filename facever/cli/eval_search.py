@@ -54,22 +54,12 @@ def eval_search(
     negative identification rate (FNIR) at false positive identification rates (FPIR) of 0.1, 0.01 and 0.003. The FPIR
     that search --fpir promises is measured, too.
     """
-    from facever.cli.evaluating import check_report, say_missing, through
-    from facever.evaluation import ModelOptions, evaluate_search
-    from facever.faces.detector_settings import DetectorSettings
+    from facever.cli.evaluating import check_report, model_options, say_missing, through
+    from facever.evaluation import evaluate_search
     from facever.reports.search_page import search_rows, write_search_report
     from facever.reports.tables import print_table, provenance_rows
 
-    options = ModelOptions(
-        weights=weights,
-        embeddings=embeddings,
-        thresholds=thresholds,
-        cache=cache,
-        detector=DetectorSettings.parse(min_face),
-        device=device,
-        precision=precision,  # type: ignore[arg-type]
-        workers=workers,
-    )
+    options = model_options(weights, embeddings, thresholds, cache, min_face, device, precision, workers)
     if report is not None:
         check_report(report, [path for path in (embeddings, thresholds) if path is not None], force)
     evaluation = evaluate_search(folder, options, only, seed, through)

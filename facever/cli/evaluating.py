@@ -19,6 +19,34 @@ def through(results: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]
     return counted(results, total, "embedding")
 
 
+def model_options(
+    weights: str,
+    embeddings: Path | None,
+    thresholds: Path | None,
+    cache: bool,
+    min_face: str,
+    device: str,
+    precision: str,
+    workers: int | None,
+    faces: str = "center",
+) -> ModelOptions:
+    """The model and how it sees photographs, as the options of a command say. Raises SettingError."""
+    from facever.evaluation import ModelOptions
+    from facever.faces.detector_settings import DetectorSettings
+
+    return ModelOptions(
+        weights=weights,
+        embeddings=embeddings,
+        thresholds=thresholds,
+        faces=faces,  # type: ignore[arg-type]
+        cache=cache,
+        detector=DetectorSettings.parse(min_face),
+        device=device,
+        precision=precision,  # type: ignore[arg-type]
+        workers=workers,
+    )
+
+
 def check_report(folder: Path, inputs: list[Path], force: bool) -> None:
     """Check that a report can be written into a folder. Raises OutputError."""
     from facever.files import check_output, check_output_folder
