@@ -39,7 +39,7 @@ def study(
         typer.Option(
             "--quick",
             help="Fewer, shorter trainings; the page says so. digits: 4 of 10 epochs. Of one epoch of your people: "
-            "norm 2, alpha 5, losses 5.",
+            "norm 2, alpha 5, losses 13.",
         ),
     ] = False,
     full: Annotated[
@@ -57,8 +57,8 @@ def study(
 ) -> None:
     """Reproduce a claim of the L2-softmax paper.
 
-    digits: two-dimensional features. losses: the losses compared. alpha: the radius and its lower bound. norm: the
-    feature norm as a quality score. An interrupted study resumes when the command is run again.
+    digits: two-dimensional features. losses: the losses compared, on hard photographs too. alpha: the radius and its
+    lower bound. norm: the feature norm as a quality score. An interrupted study resumes when the command is run again.
     """
     from facever.cli.training_bars import TrainingBars
     from facever.studies import run_study

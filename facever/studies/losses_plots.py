@@ -41,19 +41,19 @@ def _by_stratum(outcome: Outcome) -> list[Drawing]:
     """The gain of L2-softmax over softmax in each stratum, and how it differs between hard and easy ones."""
     strata: dict[str, Any] = outcome.data["strata"]
     gains = {f"{name} ({_percent(own['tar'][SOFTMAX])})": (own["gain"], own["ci95"]) for name, own in strata.items()}
-    interactions = {
-        f"{each['hard']} over {each['easy']}": (each["difference"], each["ci95"])
-        for each in outcome.data["interactions"]
-    }
+    interactions = {each["hard"]: (each["difference"], each["ci95"]) for each in outcome.data["interactions"]}
     over = f"{FIXED} over {SOFTMAX}, log odds of TAR at FAR {FAR:g}"
     found = []
     if gains:
         text = f"Gain of {over}, in each stratum (in parentheses softmax's TAR), with a 95 % interval: {_told(gains)}."
         found.append(points("gain-by-stratum", "Gain by stratum", text, GAIN, gains, zero=True))
     if interactions:
-        text = f"How much more {over} gains on hard photographs than on easy ones: {_told(interactions)}."
+        text = (
+            f"How much more {over} gains on hard photographs than on the same ones undegraded, on the easiest third, "
+            f"or on other people than families: {_told(interactions)}."
+        )
         title = "Gain on hard photographs minus that on easy ones"
-        found.append(points("interaction", title, text, f"difference of {GAIN}", interactions, zero=True))
+        found.append(points("interaction", title, text, "difference of gains", interactions, zero=True))
     return found
 
 
@@ -96,14 +96,14 @@ def _failed(outcome: Outcome) -> list[Drawing]:
     lines = []
     for loss, by_rate in failed.items():
         intervals = [figures[f"{loss} at a rate of {rate}: share of seeds that fail"] for rate in by_rate]
-        rates = [math.log10(float(rate)) for rate in by_rate]
+        rates = [float(rate) for rate in by_rate]
         lines.append(Curve(loss, rates, [hits / count for hits in by_rate.values()], _band(intervals)))
     told = "; ".join(f"{loss} {_first_failure(by_rate)}" for loss, by_rate in failed.items())
     text = (
         f"Share of {count} seeds that diverge or end at a TAR at FAR 1e-2 of {GUESSED:g} or less. Fails from: {told}."
     )
     title = "Learning rates that a loss bears"
-    return [curves("failed", title, text, "log10 of the learning rate", "share that fails", lines, marks=True)]
+    return [curves("failed", title, text, "learning rate", "share of seeds that fail", lines, log_x=True, marks=True)]
 
 
 def _first_failure(by_rate: dict[str, int]) -> str:

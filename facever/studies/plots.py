@@ -74,6 +74,7 @@ def points(
     """A row for each value, with its interval as a bar; `zero` adds a line at 0."""
     figure, axes = new_axes(x_label, "")
     labels = list(values)
+    figure.set_figheight(max(float(figure.get_figheight()), 0.9 + 0.22 * len(labels)))
     for row, (value, interval) in enumerate(values.values()):
         if interval is not None:
             axes.plot(interval, [row, row], color=SERIES[0], linewidth=2, alpha=0.55, solid_capstyle="butt")
