@@ -36,8 +36,9 @@ quick: lint types
 
 # The long form of tests/faults, which `make test` runs in a short one. The variables set how many.
 torture: $(VENV)/dev.stamp
-	FACEVER_MOMENTS=$${FACEVER_MOMENTS:-10} FACEVER_KILLS=$${FACEVER_KILLS:-20} $(BIN)/python -m pytest tests/faults
+	FACEVER_MOMENTS=$${FACEVER_MOMENTS:-10} $(BIN)/python -m pytest tests/faults
 	$(BIN)/python benchmarks/torture.py
+	$(BIN)/python benchmarks/kills.py
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

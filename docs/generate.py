@@ -3,7 +3,7 @@
 - `command-line.md`, from the help of every command;
 - `model-table.md`, from the weights files and the records of their evaluations;
 - `scale-table.md`, from `scale.toml` and `benchmarks/results/scale.json`;
-- `torture-table.md`, from `benchmarks/results/torture.json`.
+- `torture-table.md` and `kills-table.md`, from `benchmarks/results/torture.json` and `kills.json`.
 
 `tests/test_docs.py` makes them again and compares.
 """
@@ -179,11 +179,23 @@ def torture_table() -> str:
     return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *rows, ""])
 
 
+def kills_table() -> str:
+    """What SIGKILL did to commands."""
+    result = json.loads((ROOT / "benchmarks" / "results" / "kills.json").read_text(encoding="utf-8"))
+    columns = ("kills", "ends", "lost", "left")
+    rows = [
+        f"| `{name}` | {' | '.join(f'{row[key]:,}' for key in columns)} |" for name, row in result["commands"].items()
+    ]
+    head = "| command | killed | runs that ended | with another result | with files left behind |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- |", *rows, ""])
+
+
 PAGES = {
     "command-line.md": command_line,
     "model-table.md": model_table,
     "scale-table.md": scale_table,
     "torture-table.md": torture_table,
+    "kills-table.md": kills_table,
 }
 
 
