@@ -188,6 +188,7 @@ class Session:
             "settings": self.settings.to_json(),
             "people": self.data.people(),
             "device": str(self.device),
+            "device_name": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None,
             "cpus": os.cpu_count(),
             "processes": self.processes.size,
             "precision": "bf16" if self.trainer.half else "fp32",
