@@ -1,12 +1,14 @@
 """Long runs: memory and open files of one `embed` over 100,000 photographs, and 200 `verify`, four at a time.
 
-FACEVER_PHOTOGRAPHS and FACEVER_VERIFIES are how many of each; docs/long_run.py draws the first. Its photographs are hard
-links to some of LFW's at half size, and its network the smallest, so that the run ends within the hour.
+FACEVER_PHOTOGRAPHS and FACEVER_VERIFIES are how many of each; names as arguments choose runs: verify, short (1,000
+photographs), long. docs/long_run.py draws the last two. Their photographs are hard links to some of LFW's at half size,
+and their network the smallest, so that a run ends within the hour.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -31,18 +33,20 @@ MEGABYTE = 1e6
 def main() -> None:
     photographs = int(os.environ.get("FACEVER_PHOTOGRAPHS", "100000"))
     verifies = int(os.environ.get("FACEVER_VERIFIES", "200"))
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        originals = sorted((data_folder() / "lfw").glob("*/*.jpg"))[:ORIGINALS]
-        result: dict[str, Any] = {
-            "what": "memory: resident, of all processes of an embed with one worker, in MB; files: open ones",
-            "verify": verified(folder, originals, verifies),
-            "short": embedded(folder / "short", originals, ORIGINALS),
-            "long": embedded(folder / "long", originals, photographs),
-            "versions": versions(),
-        }
-    write_json(RESULTS / "long_run.json", result)
-    print(result["verify"], *({k: v for k, v in result[run].items() if k != "samples"} for run in ("short", "long")))
+    chosen = sys.argv[1:] or ["verify", "short", "long"]
+    path = RESULTS / "long_run.json"
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    what = "memory: resident, of all processes of an embed with one worker, in MB; files: open ones of its first"
+    result |= {"what": what, "versions": versions()}
+    originals = sorted((data_folder() / "lfw").glob("*/*.jpg"))[:ORIGINALS]
+    for name in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            if name == "verify":
+                result[name] = verified(Path(folder), originals, verifies)
+            else:
+                result[name] = embedded(Path(folder), originals, photographs if name == "long" else ORIGINALS)
+        write_json(path, result)
+        print(name, {key: value for key, value in result[name].items() if key != "samples"})
 
 
 def verified(folder: Path, photographs: list[Path], count: int) -> dict[str, int]:
