@@ -300,6 +300,7 @@ def make_files(folder: Path) -> None:
     from facever.networks import build_network
     from facever.training.checkpoint import save_checkpoint
     from facever.weights.alignment import ALIGNMENTS
+    from facever.weights.calibrated import Calibrated
     from facever.weights.file import read_info, save_weights
     from facever.weights.metadata import WeightsInfo
     from facever.weights.records import Likelihood, Normalization
@@ -328,7 +329,7 @@ def make_files(folder: Path) -> None:
     threshold = Threshold(1e-3, 0.5, "friends", 123_456, 0.5, (0.45, 0.55), (5e-4, 2e-3))
     line = Likelihood(90.0, -80.0, 0.2, 0.18, "friends", 900, 123_456)
     name = read_info(folder / "calibrated.safetensors").name
-    write_thresholds(folder / "t.json", folder / "calibrated.safetensors", name, [threshold], line, RECORD)
+    write_thresholds(folder / "t.json", folder / "calibrated.safetensors", name, Calibrated([threshold], line, RECORD))
     state = {"trainer": {"network": network.state_dict(), "step": 3}, "log": [{"loss": 0.5}], "people": ["a", "b"]}
     save_checkpoint(folder / "checkpoint.pt", state)
 

@@ -125,26 +125,16 @@ def calibrate(
         say(f"skipped: {found.no_tail}")
     if found.likelihood is None:
         say("no likelihood ratios: genuine pairs are no more similar than impostor pairs; check the data")
-    calibrated = (found.thresholds, found.likelihood, found.quality, found.tail, found.lower_thresholds)
-    info = with_thresholds(verifier.info, *calibrated)
+    info = with_thresholds(verifier.info, found.calibrated)
     if out is not None:
         info = replace(info, name=out.stem)
         save_weights(out, info, load_weights(verifier.path)[1])
     if thresholds is not None:
-        write_thresholds(thresholds, verifier.path, verifier.info.name, *calibrated)
+        write_thresholds(thresholds, verifier.path, verifier.info.name, found.calibrated)
     written = {"weights": out, "thresholds_file": thresholds}
     if json_:
         files = {name: str(path) for name, path in written.items() if path is not None}
-        line = found.likelihood and asdict(found.likelihood)
-        quality = found.quality and asdict(found.quality)
-        chosen = {
-            "thresholds": [asdict(t) for t in found.thresholds],
-            "lower_thresholds": [asdict(t) for t in found.lower_thresholds],
-            "likelihood": line,
-            "quality": quality,
-            "tail": found.tail and asdict(found.tail),
-        }
-        print_json({**files, **chosen})
+        print_json({**files, **asdict(found.calibrated)})
     else:
         files_written = ", ".join(printable(str(path)) for path in written.values() if path is not None)
         print_table(calibration_rows(info), files_written)

@@ -29,6 +29,7 @@ from facever.scoring import (
     threshold_at_far,
     threshold_at_frr,
 )
+from facever.weights.calibrated import Calibrated
 from facever.weights.records import Likelihood, Quality
 from facever.weights.tails import Tail
 from facever.weights.thresholds import LowerThreshold, Threshold
@@ -70,6 +71,11 @@ class Calibration:
     tail: Tail | None = None
     lower_thresholds: list[LowerThreshold] = field(default_factory=list)
     no_tail: str | None = None
+
+    @property
+    def calibrated(self) -> Calibrated:
+        """What of it goes into a file."""
+        return Calibrated(self.thresholds, self.likelihood, self.quality, self.tail, self.lower_thresholds)
 
 
 def calibration_of_people(

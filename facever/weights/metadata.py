@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from facever.errors import WeightsError
 from facever.scoring import impostors_needed, people_needed
 from facever.weights.alignment import Alignment
+from facever.weights.calibrated import Calibrated
 from facever.weights.records import KnownAnswer, Likelihood, Normalization, Quality, WeightsId
 from facever.weights.tails import Tail
 from facever.weights.thresholds import LowerThreshold, Threshold, check_lower_thresholds, check_thresholds
@@ -178,23 +178,16 @@ def made_with(info: WeightsInfo, weights: WeightsId) -> dict[str, Any]:
     return {"weights": {**info.to_json(), "sha256": weights.sha256}, "versions": versions()}
 
 
-def with_thresholds(
-    info: WeightsInfo,
-    thresholds: list[Threshold],
-    likelihood: Likelihood | None = None,
-    quality: Quality | None = None,
-    tail: Tail | None = None,
-    lower_thresholds: Sequence[LowerThreshold] = (),
-) -> WeightsInfo:
-    """A copy of the metadata with other thresholds, and the likelihood and tail that belong to them.
+def with_thresholds(info: WeightsInfo, calibrated: Calibrated) -> WeightsInfo:
+    """A copy of the metadata with another calibration.
 
     The quality record stays unless another is given: it does not depend on the thresholds.
     """
     return replace(
         info,
-        thresholds=thresholds,
-        likelihood=likelihood,
-        quality=quality or info.quality,
-        tail=tail,
-        lower_thresholds=list(lower_thresholds),
+        thresholds=calibrated.thresholds,
+        likelihood=calibrated.likelihood,
+        quality=calibrated.quality or info.quality,
+        tail=calibrated.tail,
+        lower_thresholds=calibrated.lower_thresholds,
     )

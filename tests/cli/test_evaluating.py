@@ -15,6 +15,7 @@ import pytest
 from command_line import facever, tinted_people
 from PIL import Image
 
+from facever.weights.calibrated import Calibrated
 from facever.weights.shipped import find_weights
 from facever.weights.thresholds import Threshold
 from facever.weights.thresholds_json import write_thresholds
@@ -129,7 +130,9 @@ def test_thresholds_of_a_file_are_measured_in_place_of_the_weights_own(
     command: str, filled: tuple[Path, dict[str, Any]], lfw: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "t.json"
-    write_thresholds(file, find_weights("default"), "default", [Threshold(0.02, -1.0, "all", 500, 1.0)], None)
+    write_thresholds(
+        file, find_weights("default"), "default", Calibrated([Threshold(0.02, -1.0, "all", 500, 1.0)], None)
+    )
     told = facever(command, lfw, "--thresholds", file, "--json", cache=filled[0]).json
     # Every cosine is at least -1.
     whole = {"far": 0.02, "cosine": -1.0, "measured_far": 1.0, "measured_tar": 1.0}
@@ -143,7 +146,9 @@ def test_within_groups_of_look_alikes_a_threshold_is_measured_as_well(
     monkeypatch.setattr("facever.metrics.look_alikes.NUMBERS_OF_GROUPS", (1,))
     monkeypatch.setattr("facever.metrics.look_alikes.MIN_PEOPLE", 9)
     file = tmp_path / "t.json"
-    write_thresholds(file, find_weights("default"), "default", [Threshold(0.1, -1.0, "all", 500, 1.0)], None)
+    write_thresholds(
+        file, find_weights("default"), "default", Calibrated([Threshold(0.1, -1.0, "all", 500, 1.0)], None)
+    )
     options = ["--thresholds", file, "--within-groups"]
     done = facever("eval-all", lfw, *options, "--json", cache=filled[0])
     assert done.code == 0, done.err

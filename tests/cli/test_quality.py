@@ -17,6 +17,7 @@ from PIL import Image
 from samples import CHECK, RECORD
 
 from facever import Verifier
+from facever.weights.calibrated import Calibrated
 from facever.weights.file import load_weights, read_info, save_weights
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import Quality
@@ -51,7 +52,7 @@ def record(photographs: tuple[Path, Path, float, float]) -> Quality:
 @pytest.fixture(scope="module")
 def file(record: Quality, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("thresholds") / "t.json"
-    write_thresholds(path, WEIGHTS, "dlib", [Threshold(1e-3, 0.5, "them", 20_000, 0.9)], None, record)
+    write_thresholds(path, WEIGHTS, "dlib", Calibrated([Threshold(1e-3, 0.5, "them", 20_000, 0.9)], None, record))
     return path
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from samples import Page
 
 from facever import Gallery
+from facever.weights.calibrated import Calibrated
 from facever.weights.shipped import find_weights
 from facever.weights.tails import Tail
 from facever.weights.thresholds_json import write_thresholds
@@ -44,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
         many.paste(picture, (205 * (i % 4), 240 * (i // 4)))
     many.save(root / "twelve.png")
     (root / "broken.jpg").write_bytes(b"\xff\xd8\xff no photograph")
-    write_thresholds(root / "mine.json", find_weights("dlib"), "dlib", [], None, None, TAIL)
+    write_thresholds(root / "mine.json", find_weights("dlib"), "dlib", Calibrated([], None, None, TAIL))
     return root
 
 

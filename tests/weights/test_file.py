@@ -25,6 +25,7 @@ from facever.files import sha256_of
 from facever.networks import EmbeddingNetwork, build_network
 from facever.weights import shipped
 from facever.weights.alignment import Alignment
+from facever.weights.calibrated import Calibrated
 from facever.weights.file import digest, load_weights, read_info, save_weights
 from facever.weights.known_answer import check_known_answer
 from facever.weights.metadata import DIGEST, KEY, WeightsInfo, with_thresholds
@@ -261,18 +262,18 @@ def test_a_file_named_like_shipped_weights_is_found_by_a_path_only(
 def test_intervals_and_the_likelihood_line_are_read_as_they_were_written(network, tmp_path: Path) -> None:
     threshold = replace(INFO.thresholds[0], cosine_interval=(0.4, 0.5), far_interval=(5e-4, 2e-3))
     line = Likelihood(12.5, -3.0, 0.3, 0.25, "three people", 9, 1000)
-    info = with_thresholds(INFO, [threshold], line)
+    info = with_thresholds(INFO, Calibrated([threshold], line))
     save_weights(tmp_path / "w.safetensors", info, network)
     assert plain(read_info(tmp_path / "w.safetensors")) == info
-    assert with_thresholds(info, []).likelihood is None  # it belonged to the old ones
+    assert with_thresholds(info, Calibrated([])).likelihood is None  # it belonged to the old ones
 
 
 @pytest.mark.parametrize("record", [RECORD, replace(RECORD, check=None)])
 def test_the_record_of_quality_is_read_as_it_was_written(network, tmp_path: Path, record: Quality) -> None:
-    info = with_thresholds(INFO, [], None, record)
+    info = with_thresholds(INFO, Calibrated([], None, record))
     save_weights(tmp_path / "w.safetensors", info, network)
     assert plain(read_info(tmp_path / "w.safetensors")) == info
-    assert with_thresholds(info, []).quality == record  # norms do not hang on thresholds
+    assert with_thresholds(info, Calibrated([])).quality == record  # norms do not hang on thresholds
 
 
 def test_photographs_are_declined_only_by_a_record_that_is_of_use() -> None:

@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import genpareto
 
 from facever.errors import DataError, WeightsError
+from facever.weights.calibrated import Calibrated
 from facever.weights.file import read_info
 from facever.weights.records import Likelihood
 from facever.weights.shipped import find_weights
@@ -65,11 +66,11 @@ def test_a_record_out_of_range_is_refused(change: dict) -> None:
 def test_a_calibration_file_carries_it_and_one_without_drops_that_of_the_weights(tmp_path: Path) -> None:
     weights = find_weights("default")
     info = replace(read_info(weights), tail=TAIL)
-    write_thresholds(tmp_path / "t.json", weights, "default", [], None, None, TAIL)
+    write_thresholds(tmp_path / "t.json", weights, "default", Calibrated([], None, None, TAIL))
     assert read_thresholds(tmp_path / "t.json", weights, info).tail == TAIL
-    write_thresholds(tmp_path / "t.json", weights, "default", [], None)
+    write_thresholds(tmp_path / "t.json", weights, "default", Calibrated([], None))
     assert read_thresholds(tmp_path / "t.json", weights, info).tail is None
-    write_thresholds(tmp_path / "t.json", weights, "default", [], None, None, replace(TAIL, scale=-1.0))
+    write_thresholds(tmp_path / "t.json", weights, "default", Calibrated([], None, None, replace(TAIL, scale=-1.0)))
     with pytest.raises(DataError, match="no thresholds"):
         read_thresholds(tmp_path / "t.json", weights, info)
 

@@ -9,6 +9,7 @@ import pytest
 from samples import RECORD
 
 from facever.errors import DataError
+from facever.weights.calibrated import Calibrated
 from facever.weights.file import read_info
 from facever.weights.records import Likelihood
 from facever.weights.shipped import find_weights
@@ -22,7 +23,7 @@ LINE = Likelihood(90.0, -80.0, 0.2, 0.18, "friends", 900, 123_456)
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    write_thresholds(tmp_path / "t.json", WEIGHTS, "default", [THRESHOLD], LINE, RECORD)
+    write_thresholds(tmp_path / "t.json", WEIGHTS, "default", Calibrated([THRESHOLD], LINE, RECORD))
     return tmp_path / "t.json"
 
 
@@ -36,7 +37,7 @@ def test_what_was_written_takes_the_place_of_what_the_weights_hold(file: Path) -
 
 
 def test_a_file_without_a_record_of_quality_leaves_that_of_the_weights(file: Path) -> None:
-    write_thresholds(file, WEIGHTS, "default", [THRESHOLD], LINE)
+    write_thresholds(file, WEIGHTS, "default", Calibrated([THRESHOLD], LINE))
     own = replace(RECORD, source="the weights' own people")
     assert read_thresholds(file, WEIGHTS, replace(read_info(WEIGHTS), quality=own)).quality == own
 
