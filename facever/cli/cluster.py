@@ -55,6 +55,7 @@ def cluster(
         Path | None,
         typer.Option(help="Folder to write: one folder of links to photographs per person.", show_default=False),
     ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy photographs into --folders, instead of links.")] = False,
     read_xmp: Annotated[
         bool,
         typer.Option("--read-xmp", help="Take names from regions in side-cars (.xmp) and in JPEGs, as decisions."),
@@ -96,7 +97,7 @@ def cluster(
     Exit codes: 0 grouped, 2 usage error or bad input, or side-cars that can't be written.
     """
     from facever.cli.evaluating import through
-    from facever.errors import OutputError
+    from facever.errors import OutputError, SettingError
     from facever.faces.detector_settings import DetectorSettings
     from facever.files import check_output, check_output_folder
     from facever.gallery import Gallery
@@ -110,6 +111,8 @@ def cluster(
     from facever.reports.sidecars import Written, write_sidecars
 
     check_settings(fpir, threshold)
+    if copy and folders is None:
+        raise SettingError("copies into --folders; name that folder", "copy")
     inputs = [path for path in (faces, people, thresholds) if path is not None]
     if out is not None:
         check_matches_file(out, inputs, force)
@@ -146,7 +149,9 @@ def cluster(
         page = write_people_page(report / "index.html", f"People in {faces.name}", found, gallery.root)
         say(f"report: {page}; it shows photographs, so take care whom you share it with")
     if folders is not None:
-        say(f"folders: {write_folders(folders, found, gallery.root)} links below {folders}")
+        count, problems = write_folders(folders, found, gallery.root, copy)
+        _say_some(problems, "photographs that can't be copied")
+        say(f"folders: {count:,} {'copies' if copy else 'links'} below {folders}")
     written = write_sidecars(found, gallery.root) if xmp else Written()
     if xmp:
         _say_some(written.problems, "problems with side-cars")
