@@ -288,7 +288,8 @@ def kinds() -> dict[str, Kind]:
     }
     if importlib.util.find_spec("usearch"):
         folder = "indexed.parquet.index/"
-        found["index"] = Kind(tuple(folder + each for each in ("vectors.usearch", "keys.npy", "made.json")), _index)
+        files = ("graph.usearch", "vectors.npy", "keys.npy", "made.json", "checked.json")
+        found["index"] = Kind(tuple(folder + each for each in files), _index)
     if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
         found["ONNX"] = Kind(("m.onnx",), _onnx)
     return found
@@ -397,6 +398,8 @@ def make_files(folder: Path) -> None:
     if "index" in kinds():
         dataset(folder / "indexed.parquet", table([f"a/{i}.jpg" for i in range(60)], random_faces(60)))
         _index(folder)
+        stamps = {name: [60, 1 << 60, 1 << 60, 7] for name in ("graph.usearch", "vectors.npy", "keys.npy")}
+        (folder / "indexed.parquet.index/checked.json").write_text(json.dumps(stamps))
     if "ONNX" in kinds():
         from onnx_models import embedder
 
