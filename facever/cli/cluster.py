@@ -17,6 +17,7 @@ from facever.cli.common import (
     MinFace,
     Thresholds,
     Workers,
+    counted,
     print_json,
     say,
 )
@@ -134,7 +135,12 @@ def cluster(
     if read_xmp or xmp:
         check_places(gallery.faces)
     if read_xmp:
-        names, problems = names_in_xmp(listed_faces(gallery.faces), gallery.root, written=people is None)
+        names, problems = names_in_xmp(
+            listed_faces(gallery.faces),
+            gallery.root,
+            written=people is None,
+            watched=lambda photographs, total: counted(photographs, total, "reading XMP"),
+        )
         before, contradicted = before.named(names)
         _say_some(problems, "photographs and side-cars that can't be read")
         say(
@@ -152,8 +158,11 @@ def cluster(
         count, problems = write_folders(folders, found, gallery.root, copy)
         _say_some(problems, "photographs that can't be copied")
         say(f"folders: {count:,} {'copies' if copy else 'links'} below {folders}")
-    written = write_sidecars(found, gallery.root) if xmp else Written()
+    written = Written()
     if xmp:
+        written = write_sidecars(
+            found, gallery.root, lambda photographs, total: counted(photographs, total, "writing XMP")
+        )
         _say_some(written.problems, "problems with side-cars")
         say(
             f"xmp: {written.files:,} side-cars written, {written.current:,} were up to date, {len(written.problems):,} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from facever.errors import DataError, FaceverError, reading
@@ -13,6 +13,10 @@ from facever.faces.sources import is_uri
 from facever.faces.xmp import Packet
 from facever.gallery.clustering import ClusteredFace
 from facever.gallery.faces import FaceTable
+
+OfPhotograph = tuple[str, list[ClusteredFace]]
+Watched = Callable[[Iterable[OfPhotograph], int], Iterable[OfPhotograph]]
+"""Passes photographs through with their number, as a progress bar does."""
 
 REMEDY = "have the program that wrote it write it again, or move it away"
 
@@ -65,7 +69,9 @@ def header_of(photograph: Path, faces: list[ClusteredFace]) -> Header:
     return header
 
 
-def names_in_xmp(faces: Iterable[ClusteredFace], root: Path, written: bool) -> tuple[dict[str, str], list[str]]:
+def names_in_xmp(
+    faces: Iterable[ClusteredFace], root: Path, written: bool, watched: Watched = lambda photographs, total: photographs
+) -> tuple[dict[str, str], list[str]]:
     """The names of faces by `face_id`, and what could not be read.
 
     Of several names of a face, that in photograph.jpg.xmp counts before that in photograph.xmp, and that in the JPEG
@@ -80,7 +86,8 @@ def names_in_xmp(faces: Iterable[ClusteredFace], root: Path, written: bool) -> t
     """
     names: dict[str, str] = {}
     problems: list[str] = []
-    for path, there in by_photograph(faces).items():
+    photographs = by_photograph(faces)
+    for path, there in watched(photographs.items(), len(photographs)):
         photograph = root / path
         try:
             header = header_of(photograph, there)

@@ -12,7 +12,7 @@ from facever.faces.regions import area_of, box_of, matched
 from facever.faces.xmp import Packet, Region, new_packet
 from facever.files import atomic_write
 from facever.gallery.clustering import ClusteredFace, Clustering
-from facever.gallery.sidecars import by_photograph, header_of, read_sidecar, sidecar_of
+from facever.gallery.sidecars import Watched, by_photograph, header_of, read_sidecar, sidecar_of
 
 
 @dataclass(slots=True)
@@ -24,7 +24,9 @@ class Written:
     problems: list[str] = field(default_factory=list)
 
 
-def write_sidecars(clustering: Clustering, root: Path) -> Written:
+def write_sidecars(
+    clustering: Clustering, root: Path, watched: Watched = lambda photographs, total: photographs
+) -> Written:
     """Write the faces that have a name into `sidecar_of` each photograph, whole or not at all.
 
     What facever wrote there before is replaced. All else stays, others' regions too: a face that one of them names is
@@ -36,7 +38,8 @@ def write_sidecars(clustering: Clustering, root: Path) -> Written:
         What the paths of photographs are relative to.
     """
     found = Written()
-    for path, faces in by_photograph(clustering.faces).items():
+    photographs = by_photograph(clustering.faces)
+    for path, faces in watched(photographs.items(), len(photographs)):
         photograph = root / path
         file = sidecar_of(photograph)
         try:
