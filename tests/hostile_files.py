@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hostile import SPECIAL, Case, damaged
+from xmp_samples import DIGIKAM
 
 Read = Callable[[], object]
 
@@ -147,6 +148,21 @@ def _people(place: Path) -> None:
     names_by_list(FaceTable.open(place / "faces.parquet"), place / "people.csv")
 
 
+def _side_car(place: Path) -> None:
+    """Read, and edited."""
+    from facever.errors import DataError
+    from facever.faces.header import Header
+    from facever.faces.regions import Area
+    from facever.faces.xmp import Packet, Region
+    from facever.gallery.sidecars import read_sidecar
+
+    content = read_sidecar(place / "a.jpg.xmp")
+    if content is None:
+        raise DataError("no side-car")
+    edited = Packet(content, "a").with_regions([Region("Ann", Area(0.5, 0.5, 0.1, 0.1))], Header(400, 300))
+    assert "Ann" in [region.name for region in Packet(edited, "edited").regions]
+
+
 def _sources(place: Path) -> None:
     from facever.datasets.sources import read_sources
 
@@ -261,6 +277,7 @@ def kinds() -> dict[str, Kind]:
         "embeddings, npy": Kind(("e.npy", "e.txt"), _embeddings("e.npy")),
         "recipe": Kind(("recipe.toml",), _recipe),
         "people": Kind(("people.csv",), _people),
+        "side-car": Kind(("a.jpg.xmp",), _side_car),
         "sources": Kind(("sources.csv",), _sources),
         "digits": Kind(
             ("mnist/t10k-images-idx3-ubyte", "mnist/t10k-labels-idx1-ubyte.gz"),
@@ -271,7 +288,8 @@ def kinds() -> dict[str, Kind]:
     }
     if importlib.util.find_spec("usearch"):
         folder = "indexed.parquet.index/"
-        found["index"] = Kind(tuple(folder + each for each in ("vectors.usearch", "keys.npy", "made.json")), _index)
+        files = ("graph.usearch", "vectors.npy", "keys.npy", "made.json", "checked.json")
+        found["index"] = Kind(tuple(folder + each for each in files), _index)
     if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
         found["ONNX"] = Kind(("m.onnx",), _onnx)
     return found
@@ -360,6 +378,7 @@ def make_files(folder: Path) -> None:
     np.save(folder / "e.npy", vectors)
     (folder / "e.txt").write_text("\n".join(names[:4]) + "\n")
     (folder / "people.csv").write_text("path,person\na/1.jpg,Ann\nb/1.jpg,Ben\nb/2.jpg,Ben\n")
+    (folder / "a.jpg.xmp").write_text(DIGIKAM, encoding="utf-8")
     (folder / "sources.csv").write_text("identity,source\na,one\nb,two\n")
     (folder / "recipe.toml").write_text(
         'network = "face_resnet_slim"\nepochs = 2\nlearning_rate = 0.05\nbatch_size = 8\nloss = "l2-softmax"\n'
@@ -380,6 +399,8 @@ def make_files(folder: Path) -> None:
     if "index" in kinds():
         dataset(folder / "indexed.parquet", table([f"a/{i}.jpg" for i in range(60)], random_faces(60)))
         _index(folder)
+        stamps = {name: [60, 1 << 60, 1 << 60, 7] for name in ("graph.usearch", "vectors.npy", "keys.npy")}
+        (folder / "indexed.parquet.index/checked.json").write_text(json.dumps(stamps))
     if "ONNX" in kinds():
         from onnx_models import embedder
 

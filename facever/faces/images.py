@@ -138,7 +138,7 @@ def load_photograph(
         return _decode(io.BytesIO(source), name, settings)
     path = Path(source)
     name = str(path) if name is None else name
-    with _open_file(path, name) as file:
+    with open_photograph(path, name) as file:
         return _decode(file, name, settings)
 
 
@@ -167,17 +167,17 @@ def file_content(file: Any, name: str | None) -> tuple[bytes, str]:
 
 def _from_picture(picture: Image.Image, name: str, max_pixels: int) -> ImageArray:
     _check_pixels(picture.width * picture.height, max_pixels, name)
-    with _damage_named(name), quiet_pillow:
+    with damage_named(name), quiet_pillow:
         picture.load()
-        return turn_upright(to_rgb(picture, name), _orientation(picture))
+        return turn_upright(to_rgb(picture, name), orientation_of(picture))
 
 
 def check_photograph(path: Path) -> None:
     """Raise ImageError unless this is a file that can be opened, and not an empty one; nothing is decoded."""
-    _open_file(path, str(path)).close()
+    open_photograph(path, str(path)).close()
 
 
-def _open_file(path: Path, name: str) -> BinaryIO:
+def open_photograph(path: Path, name: str) -> BinaryIO:
     """Open a regular, non-empty file, or say why that can't be done."""
     try:
         status = path.stat()
@@ -199,7 +199,7 @@ def _open_file(path: Path, name: str) -> BinaryIO:
 def _decode(file: BinaryIO, name: str, settings: _Settings, cut: bool = False) -> Photograph:
     """Decode a file; `cut`: an end marker was put behind what there is of a JPEG."""
     try:
-        with _damage_named(name), quiet_pillow, opened(file) as picture:
+        with damage_named(name), quiet_pillow, opened(file) as picture:
             width, height = picture.size
             reduce(picture, settings.max_pixels, settings.needed, settings.whole)
             _check_pixels(picture.width * picture.height, settings.max_pixels, name)
@@ -216,7 +216,7 @@ def _decode(file: BinaryIO, name: str, settings: _Settings, cut: bool = False) -
                     file.seek(0)
                     return _decode(io.BytesIO(file.read() + END), name, settings, cut=True)
             # Read the orientation afterwards: loading a TIFF applies it and drops the tag.
-            orientation = _orientation(picture)
+            orientation = orientation_of(picture)
             size = (height, width) if orientation >= 5 else (width, height)
             reduction = round(width / picture.width) if picture.format in JPEG else 1
             pixels = to_rgb(picture, name)
@@ -230,7 +230,7 @@ def _decode(file: BinaryIO, name: str, settings: _Settings, cut: bool = False) -
 
 
 @contextlib.contextmanager
-def _damage_named(name: str) -> Iterator[None]:
+def damage_named(name: str) -> Iterator[None]:
     try:
         yield
     except (ImageError, Image.DecompressionBombError, UnidentifiedImageError):
@@ -245,14 +245,14 @@ def _damage_named(name: str) -> Iterator[None]:
 def header_pixels(source: str | Path | bytes, needed: int | None = None) -> int:
     """H · W of what `load_photograph` decodes, by the header, without decoding it; 0 where that can't be read."""
     with contextlib.suppress(Exception), quiet_pillow:
-        file = io.BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), "")
+        file = io.BytesIO(source) if isinstance(source, bytes) else open_photograph(Path(source), "")
         with file, opened(file) as picture:
             reduce(picture, MAX_PIXELS, needed)
             return picture.width * picture.height
     return 0
 
 
-def _orientation(picture: Image.Image) -> int:
+def orientation_of(picture: Image.Image) -> int:
     """Read the EXIF orientation, 1 … 8; 1 (upright) where there's none or the EXIF block is broken."""
     try:
         orientation = int(picture.getexif().get(_ORIENTATION, 1))

@@ -41,6 +41,8 @@ class ClusteredFace:
         The id of the most alike other person among the nearest faces, and the mean cosine to them, `rival_cosine`.
     poor : bool
         Too small, blurred, cut off or uncertain to found a person.
+    size : (int, int) or None
+        Width and height of the upright photograph.
     """
 
     face_id: str
@@ -54,6 +56,7 @@ class ClusteredFace:
     rival: str | None = None
     rival_cosine: float = -1.0
     poor: bool = False
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ def cluster_faces(
             "cosine by --threshold"
         )
     rows, vectors = _all(faces)
-    listed = _listed(faces, rows)
+    listed = listed_faces(faces, rows)
     poor = poor_faces(faces, rows)
     earlier = [before.faces.get(face.face_id) for face in listed]
     used = np.array([each is None or each.is_face for each in earlier], bool)
@@ -182,7 +185,9 @@ def _all(faces: FaceTable) -> tuple[RowNumbers, Vectors]:
     return np.concatenate([rows for rows, _ in blocks]), np.concatenate([vectors for _, vectors in blocks])
 
 
-def _listed(faces: FaceTable, rows: RowNumbers) -> list[ClusteredFace]:
+def listed_faces(faces: FaceTable, rows: RowNumbers | None = None) -> list[ClusteredFace]:
+    """The faces of a dataset, or of some of its rows, with nothing said of who they are. Raises DataError."""
+    rows = np.concatenate([rows for rows, _ in faces.blocks()]) if rows is None else rows
     paths = faces.column("path").take(rows).to_pylist()
     numbers = column_of(faces, "face", rows)
     if np.isnan(numbers).any():  # in the order of the file
@@ -192,14 +197,16 @@ def _listed(faces: FaceTable, rows: RowNumbers) -> list[ClusteredFace]:
             seen[path] += 1
     names = faces.column("face_id").take(rows).to_pylist() if "face_id" in faces.columns else [None] * len(rows)
     boxes = np.stack([column_of(faces, side, rows) for side in _BOX], axis=1)
+    sizes = np.stack([column_of(faces, side, rows) for side in ("width", "height")], axis=1)
     return [
         ClusteredFace(
             name or hashlib.sha256(f"{path}\n{int(number)}".encode()).hexdigest()[:16],
             path,
             int(number),
             None if np.isnan(box).any() else [round(float(x), 1) for x in box],
+            size=None if np.isnan(size).any() else (int(size[0]), int(size[1])),
         )
-        for name, path, number, box in zip(names, paths, numbers, boxes, strict=True)
+        for name, path, number, box, size in zip(names, paths, numbers, boxes, sizes, strict=True)
     ]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,33 @@ class People:
                     "faces another person"
                 )
         return cls(file, faces, names)
+
+    def named(self, names: Mapping[str, str]) -> tuple[People, list[str]]:
+        """These people with names of faces by `face_id`, each as a decision; and the faces where that is contradicted.
+
+        What was decided before holds.
+        """
+        votes: dict[str, Counter[str]] = {}  # for people without a name
+        for face, name in names.items():
+            was = self.faces.get(face)
+            if was is not None and was.person is not None and was.person not in self.names:
+                votes.setdefault(was.person, Counter())[name] += 1
+        found = {**self.names, **{person: counts.most_common(1)[0][0] for person, counts in votes.items()}}
+        ids = {name: person for person, name in reversed(found.items())}
+        number = self.next_id()
+        faces, contradicted = dict(self.faces), []
+        for face, name in names.items():
+            was = faces.get(face, Earlier(None))
+            person = was.person if was.person is not None and found.get(was.person) == name else ids.get(name)
+            if not was.is_face or (was.fixed and person != was.person) or person in was.others:
+                contradicted.append(face)
+            elif not was.fixed:
+                if person is None:
+                    person = ids[name] = f"p{number}"
+                    found[person] = name
+                    number += 1
+                faces[face] = Earlier(person, True, was.others, decision="; ".join(filter(None, [NAMED, was.decision])))
+        return People(self.source, faces, found), contradicted
 
     def next_id(self) -> int:
         """A number above those of all ids such as p12."""

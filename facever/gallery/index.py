@@ -1,21 +1,21 @@
 """An approximate index beside a dataset, for searches that read a part of it only; needs the extra `index` (usearch).
 
     faces.parquet.index/
-      vectors.usearch   HNSW graph of the embeddings, memory-mapped; a face's key is its `face_id`
-      keys.npy          the key of each row of the dataset, 0 in rows without a face
-      made.json         weights, state of the dataset, recall, SHA-256 of the other two: usearch trusts its file
+      graph.usearch   HNSW graph of the embeddings in half precision; a face's key is its `face_id`
+      vectors.npy     the embeddings in single precision, (n, d)
+      keys.npy        (3, n): keys in order, the number of each one's vector, and of its row in the dataset
+      made.json       weights, state of the dataset, recall, expansion, SHA-256 of the other three
+      checked.json    what those files were when their sums were last compared; see `facever.gallery.index_files`
 
-Candidates are compared exactly by the dataset's own vectors, so cosines are those of an exact search; a face that the
-graph misses is missing.
+All three are mapped into memory, and a search touches little of them. Candidates from the graph are compared exactly,
+by the vectors, so cosines are those of an exact search; a face that the graph misses is missing.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,31 +24,43 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from facever.caches import private_folder
-from facever.errors import DataError, OutputError, SettingError, reading, reason_of
-from facever.files import sha256_of, write_json
+from facever.errors import DataError, SettingError, reading
 from facever.gallery.faces import BLOCK, FaceTable, RowNumbers, Vectors
-from facever.gallery.nearest import nearest
+from facever.gallery.index_files import GRAPH, KEYS, REMEDY, VECTORS, check_index, read_made, replacing, write_vectors
+from facever.gallery.nearest import CELLS, nearest
 
-FORMAT = 2
-GRAPH, KEYS = "vectors.usearch", "keys.npy"
-# Candidates of each query, for every match that is asked for; and at the least.
-CANDIDATES, LEAST = 8, 64
-RECALL_FACES, RECALL_AT = 100, 10
+FORMAT = 3
+# Candidates of each query, for every match that is asked for, and at the least: half precision changes their order.
+CANDIDATES, LEAST = 2, 32
+# Nodes of the graph that a search keeps in view: the fewest of these that find so much of the ten most alike faces.
+EXPANSIONS, RECALL, RECALL_AT = (128, 192, 256, 384, 512, 1024), 0.995, 10
+# Queries like other photographs of faces in the dataset: their vectors with noise of this length.
+QUERIES, NOISE = 200, 0.6
 
 Keys = NDArray[np.uint64]
 
 
+@dataclass(slots=True)
 class FaceIndex:
-    """An index that is open for searches; see `open_index`."""
+    """An index that is open for searches; see `open_index`.
 
-    def __init__(self, faces: FaceTable, graph: Any, keys: Keys, recall: float) -> None:
-        self.faces, self.graph, self.recall = faces, graph, recall
-        self._rows = np.argsort(keys, kind="stable")
-        self._keys = keys[self._rows]
+    Attributes
+    ----------
+    graph : usearch.index.Index
+    keys : uint64 ndarray of shape (3, n)
+        The keys in order, and for each the number of its vector and of its row.
+    vectors : float32 ndarray of shape (n, d), of unit length
+    recall : float
+        The share of the ten most alike faces that it finds, as measured when it was built.
+    """
+
+    graph: Any
+    keys: Keys
+    vectors: Vectors
+    recall: float = 0.0
 
     def __len__(self) -> int:
-        return len(self.graph)
+        return len(self.vectors)
 
     def nearest(
         self, queries: Vectors, k: int, excluded: Mapping[int, RowNumbers] | None = None
@@ -56,18 +68,30 @@ class FaceIndex:
         """As `facever.gallery.nearest.nearest`, among the candidates of each query."""
         excluded = excluded or {}
         most = max((len(rows) for rows in excluded.values()), default=0)
-        count = min(max(CANDIDATES * k, LEAST) + most, len(self.graph))
-        found = np.atleast_2d(self.graph.search(queries, count).keys)
-        wanted = np.unique(self._rows[np.searchsorted(self._keys, np.unique(found))])
-        vectors = self.faces.vectors(wanted)
+        count = min(max(CANDIDATES * k, LEAST) + most, len(self))
         rows = np.full((len(queries), k), -1, np.int64)
         cosines = np.full((len(queries), k), -np.inf, np.float32)
-        for i, own in enumerate(found):
-            mine = np.sort(self._rows[np.searchsorted(self._keys, own)])
-            blocks = [(mine, vectors[np.searchsorted(wanted, mine)])]
-            out = {0: excluded[i]} if i in excluded else None
-            rows[i : i + 1], cosines[i : i + 1] = nearest(queries[i : i + 1], blocks, k, out)
+        step = max(1, CELLS // (count * self.vectors.shape[1]))
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            found, alike = self._candidates(queries[part], count)
+            for query, out in excluded.items():
+                if start <= query < start + step:
+                    alike[query - start, np.isin(found[query - start], out)] = -np.inf
+            order = np.lexsort((found, -alike), axis=1)[:, :k]
+            best = np.take_along_axis(alike, order, axis=1)
+            cosines[part, : order.shape[1]] = best
+            rows[part, : order.shape[1]] = np.where(np.isfinite(best), np.take_along_axis(found, order, axis=1), -1)
         return rows, cosines
+
+    def _candidates(self, queries: Vectors, count: int) -> tuple[RowNumbers, NDArray[np.float32]]:
+        """Rows (q, c) and exact cosines of the candidates; -inf where there are fewer."""
+        found = np.asarray(np.atleast_2d(self.graph.search(queries, count).keys), np.uint64)
+        places = np.minimum(np.searchsorted(self.keys[0], found), len(self) - 1)
+        there = self.keys[0][places] == found
+        vectors = self.vectors[self.keys[1][places].astype(np.int64)]  # (q, c, d)
+        cosines = np.clip(np.matmul(vectors, queries[:, :, None])[..., 0], -1.0, 1.0)
+        return self.keys[2][places].astype(np.int64), np.where(there, cosines, np.float32(-np.inf))
 
 
 def open_index(faces: FaceTable) -> tuple[FaceIndex, str | None]:
@@ -93,48 +117,60 @@ def open_index(faces: FaceTable) -> tuple[FaceIndex, str | None]:
         raise SettingError("is for what facever embed wrote as Parquet; embed the photographs first", "index")
     folder = faces.source.with_name(f"{faces.source.name}.index")
     made = {"format": FORMAT, "weights": weights.sha256, "dataset": _state(faces), "size": faces.size}
-    graph, was = None, {}
+    graph = None
     if folder.exists():
-        with reading(folder, "remove it, and it is built anew"):
-            was = dict(json.loads((folder / "made.json").read_text(encoding="utf-8")))
-            if was.get("format") != FORMAT:
-                raise DataError(f"{folder}: of another facever; remove it, and it is built anew")
-            if was["weights"] != weights.sha256 or was["size"] != faces.size:
-                raise DataError(f"{folder}: of other weights than {faces.source}; remove it, and it is built anew")
-            current = was["dataset"] == made["dataset"]
-            if any(sha256_of(folder / name) != was[name] for name in (GRAPH, KEYS)):
-                raise DataError(f"{folder}: damaged; remove it, and it is built anew")
-            graph = usearch.Index.restore(str(folder / GRAPH), view=current)
-            if graph is None:
-                raise DataError(f"{folder}: no index; remove it, and it is built anew")
-            if current:
-                return FaceIndex(faces, graph, np.load(folder / KEYS, mmap_mode="r"), was["recall"]), None
+        was = read_made(folder, FORMAT)
+        if was["weights"] != weights.sha256 or was["size"] != faces.size:
+            raise DataError(f"{folder}: of other weights than {faces.source}; {REMEDY}")
+        check_index(folder, was)
+        if was["dataset"] == made["dataset"]:
+            return _opened(usearch, folder, was), None
+        with reading(folder, REMEDY):
+            graph = usearch.Index.restore(str(folder / GRAPH))
     if graph is None:
         graph = usearch.Index(ndim=faces.size, metric="ip", dtype="f16")
     added, removed, keys = _update(graph, faces)
-    recall = _recall(FaceIndex(faces, graph, keys, 0.0), faces)
-    _write(folder, graph, keys, {**made, "recall": recall})
+    with replacing(folder, graph, keys) as (place, finish):
+        write_vectors(place / VECTORS, faces, int(keys.shape[1]))
+        index = FaceIndex(graph, keys, np.load(place / VECTORS, mmap_mode="r"))
+        expansion, recall = _expansion(index, faces)
+        del index
+        finish({**made, "recall": recall, "expansion": expansion})
     done = f"{folder}: {added:,} faces added, {removed:,} removed; recall@{RECALL_AT} {recall:.3f}"
-    return FaceIndex(faces, graph, keys, recall), done
+    return _opened(usearch, folder, {"recall": recall, "expansion": expansion}), done
+
+
+def _opened(usearch: Any, folder: Path, made: Mapping[str, Any]) -> FaceIndex:
+    with reading(folder, REMEDY):
+        graph = usearch.Index.restore(str(folder / GRAPH), view=True, enable_key_lookups=False)
+        keys, vectors = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (KEYS, VECTORS))
+        if graph is None or keys.shape != (3, len(vectors)) or len(graph) != len(vectors):
+            raise DataError(f"{folder}: its files are not of one index; {REMEDY}")
+        graph.expansion_search = min(max(int(made["expansion"]), 1), EXPANSIONS[-1])
+        return FaceIndex(graph, keys, vectors, float(made["recall"]))
 
 
 def _update(graph: Any, faces: FaceTable) -> tuple[int, int, Keys]:
-    """Add the faces that the graph lacks, remove those that are gone; the key of each row."""
-    keys = _keys(faces)
+    """Add the faces that the graph lacks, remove those that are gone; the keys as in `FaceIndex`."""
+    ids = _ids(faces)
     there = np.asarray(graph.keys, np.uint64) if len(graph) else np.empty(0, np.uint64)
-    gone = np.setdiff1d(there, keys)
+    gone = np.setdiff1d(there, ids)
     if len(gone):
         graph.remove(gone)
     added = 0
+    numbers = []
     for rows, vectors in faces.blocks():
-        new = ~np.isin(keys[rows], there)
+        numbers.append(rows)
+        new = ~np.isin(ids[rows], there)
         for start in range(0, int(new.sum()), BLOCK):
-            graph.add(keys[rows][new][start : start + BLOCK], vectors[new][start : start + BLOCK])
+            graph.add(ids[rows][new][start : start + BLOCK], vectors[new][start : start + BLOCK])
         added += int(new.sum())
-    return added, len(gone), keys
+    rows = np.concatenate(numbers)
+    order = np.argsort(ids[rows], kind="stable")
+    return added, len(gone), np.stack([ids[rows][order], order.astype(np.uint64), rows[order].astype(np.uint64)])
 
 
-def _keys(faces: FaceTable) -> Keys:
+def _ids(faces: FaceTable) -> Keys:
     """The `face_id` of each row as a number; 0 where there is none. Raises DataError if two faces share one."""
     ids = faces.column("face_id").fill_null("0" * 16).to_pylist()
     keys = np.frombuffer(bytes.fromhex("".join(ids)), ">u8").astype(np.uint64)
@@ -144,13 +180,23 @@ def _keys(faces: FaceTable) -> Keys:
     return keys
 
 
-def _recall(index: FaceIndex, faces: FaceTable) -> float:
-    """The share of the ten most alike faces that the index finds, for faces of the dataset."""
-    rows = np.concatenate([rows for rows, _ in faces.blocks()])
-    asked = faces.vectors(np.sort(np.random.default_rng(0).choice(rows, min(RECALL_FACES, len(rows)), replace=False)))
-    k = min(RECALL_AT, len(rows))
-    exact, found = nearest(asked, faces.blocks(), k)[0], index.nearest(asked, k)[0]
-    return float(np.mean([np.isin(own, there).mean() for own, there in zip(exact, found, strict=True)]))
+def _expansion(index: FaceIndex, faces: FaceTable) -> tuple[int, float]:
+    """The least expansion that finds enough of the most alike faces, and the share that it finds."""
+    generator = np.random.default_rng(0)
+    chosen = np.sort(generator.choice(len(index), min(QUERIES, len(index)), replace=False))
+    noise = generator.standard_normal((len(chosen), index.vectors.shape[1]))
+    asked = index.vectors[chosen] + NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    asked = (asked / np.linalg.norm(asked, axis=1, keepdims=True)).astype(np.float32)
+    k = min(RECALL_AT, len(index))
+    exact = nearest(asked, faces.blocks(), k)[0]
+    recall = 0.0
+    for expansion in EXPANSIONS:
+        index.graph.expansion_search = expansion
+        found = index.nearest(asked, k)[0]
+        recall = float(np.mean([np.isin(own, there).mean() for own, there in zip(exact, found, strict=True)]))
+        if recall >= RECALL:
+            break
+    return expansion, recall
 
 
 def _state(faces: FaceTable) -> str:
@@ -161,21 +207,3 @@ def _state(faces: FaceTable) -> str:
         status = part.stat()
         found.update(f"{part.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return found.hexdigest()
-
-
-def _write(folder: Path, graph: Any, keys: Keys, made: dict[str, Any]) -> None:
-    """Write the folder, whole or not at all."""
-    temporary = None
-    try:
-        temporary = private_folder(Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)))
-        graph.save(str(temporary / GRAPH))
-        np.save(temporary / KEYS, keys)
-        sums = {name: sha256_of(temporary / name) for name in (GRAPH, KEYS)}
-        write_json(temporary / "made.json", {**made, **sums})
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except (OSError, RuntimeError) as error:  # the latter is usearch's
-        raise OutputError(f"{folder}: can't be written ({reason_of(error)}); free its place") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)

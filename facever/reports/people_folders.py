@@ -1,4 +1,4 @@
-"""A folder of links to photographs for each person."""
+"""A folder of photographs for each person: links, or copies."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from facever.errors import OutputError
+from facever.errors import ImageError, OutputError
+from facever.faces.images import check_photograph
 from facever.files import check_output_folder
 from facever.gallery.clustering import Clustering
 
-LONGEST = 80
+LONGEST = 200  # bytes of a name; file systems take 255
 
 
 def check_folders(folder: Path, inputs: Iterable[Path]) -> None:
@@ -25,23 +26,30 @@ def check_folders(folder: Path, inputs: Iterable[Path]) -> None:
         raise OutputError(f"{folder}: lies in what is read here; name a folder elsewhere")
 
 
-def write_folders(folder: Path, clustering: Clustering, root: Path) -> int:
+def write_folders(folder: Path, clustering: Clustering, root: Path, copy: bool = False) -> tuple[int, list[str]]:
     """Write all folders, or none, for their owner only: a symbolic link per photograph of a person.
 
     A folder has the person's name, as far as files may have it, or else the id; those of one face are left out, unless
     they have a name.
 
+    Parameters
+    ----------
+    root : Path
+        What the paths of photographs are relative to.
+    copy : bool
+        Copies with their times instead of links; a photograph of two people is copied twice.
+
     Returns
     -------
-    int
-        The number of links.
+    int, list of str
+        The number of photographs, and those that can't be copied, with the reason.
 
     Raises
     ------
     OutputError
         If they can't be written.
     """
-    count = 0
+    count, problems = 0, []
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}.", dir=folder.parent))
@@ -55,7 +63,13 @@ def write_folders(folder: Path, clustering: Clustering, root: Path) -> int:
                 there: set[str] = set()
                 for path in dict.fromkeys(face.path for face in faces):
                     photograph = Path(os.path.abspath(root / path))  # noqa: PTH100  (links stay)
-                    (place / _free(photograph.name, there)).symlink_to(photograph)
+                    if not copy:
+                        (place / _free(photograph.name, there)).symlink_to(photograph)
+                    elif problem := _unreadable(photograph):
+                        problems.append(problem)
+                        continue
+                    else:
+                        shutil.copy2(photograph, place / _free(photograph.name, there))
                     count += 1
             if folder.is_dir():
                 folder.rmdir()
@@ -65,7 +79,15 @@ def write_folders(folder: Path, clustering: Clustering, root: Path) -> int:
             raise
     except OSError as error:
         raise OutputError(f"{folder}: can't be written ({error.strerror or error}); choose another place") from error
-    return count
+    return count, list(dict.fromkeys(problems))
+
+
+def _unreadable(photograph: Path) -> str | None:
+    try:
+        check_photograph(photograph)
+    except ImageError as error:
+        return str(error)
+    return None
 
 
 def file_name(name: str) -> str:
@@ -79,15 +101,24 @@ def file_name(name: str) -> str:
     found = "".join(
         "_" if c in '/\\:*?"<>|' or unicodedata.category(c).startswith("C") else c for c in name.strip()
     ).strip(". ")
-    return found[:LONGEST] or "_"
+    return _cut(found).rstrip(". ") or "_"
 
 
 def _free(name: str, used: set[str]) -> str:
-    """A name that no other has, whatever the case."""
+    """A name that no other has, whatever the case, and however its accents are encoded."""
     stem, suffix = os.path.splitext(name)  # noqa: PTH122  (a name of a person isn't a path)
     found, number = name, 1
-    while found.casefold() in used:
+    while _same(found) in used:
         number += 1
-        found = f"{stem} {number}{suffix}"
-    used.add(found.casefold())
+        found = f"{_cut(stem)} {number}{suffix}"
+    used.add(_same(found))
     return found
+
+
+def _same(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _cut(name: str) -> str:
+    """So much of a name that a number and a suffix still go behind it."""
+    return name.encode("utf-8", "surrogateescape")[:LONGEST].decode("utf-8", "ignore")

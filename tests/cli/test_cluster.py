@@ -229,3 +229,29 @@ def test_folders_of_links_by_name(tmp_path: Path, faces: tuple[Path, np.ndarray]
     assert [link.name for link in links] == sorted(f"{i}.jpg" for i in range(8, 14))
     assert links[0].readlink() == tmp_path / links[0].name
     assert "holds files already" in grouped(tmp_path, source, "--folders", by)[0].err
+
+
+def test_folders_of_copies(tmp_path: Path, faces: tuple[Path, np.ndarray]) -> None:
+    source, _ = faces
+    _, rows = grouped(tmp_path, source)
+    for i in range(20):
+        (tmp_path / f"{i}.jpg").write_bytes(b"photograph %d" % i)
+    (tmp_path / "8.jpg").unlink()
+    (tmp_path / "9.jpg").unlink()
+    (tmp_path / "9.jpg").mkdir()
+    for row in rows:
+        row["name"] = {"p1": "Ann/Bo", "p2": "Ann_BO", "p3": "\U0001f600" * 100}.get(row["person"], "")
+    by = tmp_path / "by"
+    named = write(tmp_path / "b.csv", rows)
+    outcome, _ = grouped(tmp_path, source, "--people", named, "--folders", by, "--copy")
+    assert outcome.code == 0
+    assert "8.jpg: no such file" in outcome.err
+    assert "9.jpg: a folder, not a file" in outcome.err
+    assert f"folders: 18 copies below {by}" in outcome.err
+    assert sorted(each.name for each in by.iterdir()) == sorted(["Ann_Bo", "Ann_BO 2", "\U0001f600" * 50, "p4"])
+    copy = by / "Ann_Bo" / "3.jpg"
+    assert (copy.is_symlink(), copy.read_bytes()) == (False, b"photograph 3")
+    assert copy.stat().st_mtime == (tmp_path / "3.jpg").stat().st_mtime
+    assert by.stat().st_mode & 0o077 == 0
+    outcome = facever("cluster", source, "--copy")
+    assert (outcome.code, "--copy copies into --folders" in outcome.err) == (2, True)

@@ -61,3 +61,32 @@ def test_another_table_and_no_table_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no table")
     with pytest.raises(DataError, match=r"broken.parquet: can't be read"):
         People.read(tmp_path / "broken.parquet")
+
+
+def test_names_from_elsewhere_are_decisions_and_give_way_to_those_before(tmp_path: Path) -> None:
+    before = read(
+        tmp_path,
+        "a,p1,Ann,",
+        "b,p2,,",  # nobody's name yet
+        "c,p2,,",
+        "d,p3,Bo,same",
+        "e,,,not a face",
+        "f,p1,,not same",
+    )
+    names = {"a": "Ann", "b": "Cleo", "d": "Ann", "e": "Ann", "f": "Ann", "g": "Dan", "h": "Dan", "i": "Bo"}
+    found, contradicted = before.named(names)
+    assert contradicted == ["d", "e", "f"]
+    assert found.names == {"p1": "Ann", "p2": "Cleo", "p3": "Bo", "p4": "Dan"}
+    assert found.faces["a"] == Earlier("p1", True, decision="name")
+    assert found.faces["b"] == Earlier("p2", True, decision="name")
+    assert found.faces["c"] == Earlier("p2")
+    assert found.faces["g"] == found.faces["h"] == Earlier("p4", True, decision="name")
+    assert found.faces["i"] == Earlier("p3", True, decision="name")
+    assert {face: found.faces[face] for face in "def"} == {face: before.faces[face] for face in "def"}
+
+
+def test_two_names_of_a_person_who_had_none_are_two_people(tmp_path: Path) -> None:
+    found, contradicted = read(tmp_path, *(f"{face},p1,," for face in "abc")).named({"a": "Bo", "b": "Ann", "c": "Ann"})
+    assert contradicted == []
+    assert found.names == {"p1": "Ann", "p2": "Bo"}
+    assert [found.faces[face].person for face in "abc"] == ["p2", "p1", "p1"]

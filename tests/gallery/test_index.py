@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from gallery_samples import dataset, random_faces, table, unit
 
 from facever.errors import DataError, SettingError
-from facever.gallery import Gallery
+from facever.gallery import Gallery, index_files
 from facever.gallery import index as module
 from facever.gallery.faces import FaceTable
 from facever.gallery.index import open_index
+from facever.gallery.nearest import nearest
 
 pytest.importorskip("usearch")
 
@@ -67,7 +69,7 @@ def test_one_of_other_weights_or_damaged_is_refused_with_what_to_do(folder: Path
     with pytest.raises(DataError, match="remove it, and it is built anew"):
         Gallery(FaceTable.open(folder), index=True)
     made.write_text(json.dumps(was))
-    (made.parent / "vectors.usearch").write_bytes(b"")
+    (made.parent / "graph.usearch").write_bytes(b"")
     with pytest.raises(DataError, match="remove it, and it is built anew"):
         Gallery(FaceTable.open(folder), index=True)
 
@@ -75,7 +77,7 @@ def test_one_of_other_weights_or_damaged_is_refused_with_what_to_do(folder: Path
 def test_a_damaged_graph_never_reaches_usearch(folder: Path) -> None:
     """It would follow a broken link out of its memory, and take the process with it."""
     Gallery(FaceTable.open(folder), index=True)
-    for name in ("vectors.usearch", "keys.npy"):
+    for name in ("graph.usearch", "vectors.npy", "keys.npy"):
         file = folder.with_name("faces.parquet.index") / name
         whole = file.read_bytes()
         for at in (len(whole) // 2, len(whole) - 1):
@@ -84,6 +86,60 @@ def test_a_damaged_graph_never_reaches_usearch(folder: Path) -> None:
                 Gallery(FaceTable.open(folder), index=True)
         file.write_bytes(whole)
     assert Gallery(FaceTable.open(folder), index=True).index_note is None
+
+
+def test_files_that_nobody_changed_are_not_summed_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = folder.with_name("faces.parquet.index")
+    monkeypatch.setattr(index_files, "TICK", 1 << 62)
+    Gallery(FaceTable.open(folder), index=True)
+    Gallery(FaceTable.open(folder), index=True)
+    assert not (place / "checked.json").exists()  # a change within the clock's tick could not be told
+    monkeypatch.setattr(index_files, "TICK", 0)
+    Gallery(FaceTable.open(folder), index=True)
+    assert (place / "checked.json").stat().st_mode & 0o077 == 0
+
+    def refuse(_: Path) -> str:
+        raise AssertionError("summed again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_files, "sha256_of", refuse)
+        assert Gallery(FaceTable.open(folder), index=True).index_note is None
+    for name in ("graph.usearch", "vectors.npy", "keys.npy"):
+        file = place / name
+        whole, status = file.read_bytes(), file.stat()
+        file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))  # as a copy that keeps times
+        with pytest.raises(DataError, match="damaged; remove it, and it is built anew"):
+            Gallery(FaceTable.open(folder), index=True)
+        file.write_bytes(whole)
+        Gallery(FaceTable.open(folder), index=True)
+    for content in ("", "{", "[" * 100_000, '{"graph.usearch": 1}'):
+        (place / "checked.json").write_text(content)
+        assert Gallery(FaceTable.open(folder), index=True).index_note is None
+
+
+def test_more_matches_than_faces_and_many_queries(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, exact = open_index(FaceTable.open(folder))[0], FaceTable.open(folder)
+    asked = random_faces(7, 3, 16)
+    out = {0: np.arange(300), 5: np.arange(298)}
+    rows, cosines = index.nearest(asked, 310, out)
+    expected, alike = nearest(asked, exact.blocks(), 310, out)
+    assert (rows == expected).all()
+    assert cosines == pytest.approx(alike, abs=1e-6)
+    monkeypatch.setattr(module, "CELLS", 1)  # a query at a time
+    again, _ = index.nearest(asked, 310, out)
+    assert (again == expected).all()
+
+
+def test_rows_without_a_face_have_no_place_in_it(tmp_path: Path) -> None:
+    vectors: list = list(random_faces(6))
+    vectors[1] = vectors[4] = None
+    faces = FaceTable.open(dataset(tmp_path / "faces.parquet", table([f"{i}.jpg" for i in range(6)], vectors)))
+    index = open_index(faces)[0]
+    assert len(index) == 4
+    rows, cosines = index.nearest(np.stack([vectors[5], vectors[2]]), 2)
+    assert rows[:, 0].tolist() == [5, 2]
+    assert cosines[:, 0] == pytest.approx([1, 1])
 
 
 def test_what_can_not_be_indexed_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
