@@ -37,6 +37,10 @@ class Options:
         Processes for detecting faces.
     cache : Path, optional
         Folder of crop caches; by default the user's.
+    weights : str
+        Those that robustness and attacks test: shipped ones by name, or a file.
+    full : bool
+        For these two: all of LFW's pairs instead of a part.
     """
 
     out: Path
@@ -49,6 +53,8 @@ class Options:
     device: str = "auto"
     workers: int | None = None
     cache: Path | None = None
+    weights: str = "default"
+    full: bool = False
 
     def seed_list(self, count: int) -> list[int]:
         """0, 1, …: as many as asked for, or `count`. Raises DataError."""
