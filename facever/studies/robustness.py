@@ -135,4 +135,5 @@ def _outcome(options: Options, look: Looker, sample: Sample, measured: dict[str,
             "strangers": strangers,
             "conditions": measured,
         },
+        paper=False,
     )
