@@ -199,8 +199,9 @@ def robustness_table() -> str:
         return f"{100 * sum(rate['value'] for rate in rates):.1f}"
 
     rows = [
-        "| degraded | no face found, % | accuracy, % | FAR, of 1,000 | FRR, % | one person: same, different, no answer, % "
-        "| strangers: no answer, % | FAR of decided, of 1,000 | the same, one degraded |",
+        "| degraded | no face found, % | accuracy, % | FAR, of 1,000 | FRR, % "
+        "| one person: same, different, no answer, % | strangers: no answer, % "
+        "| FAR of decided, of 1,000 | the same, one degraded |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, record in result["conditions"].items():
@@ -233,16 +234,16 @@ def attacks_table() -> str:
 
     names = [own, *(name for name in result["patterns"]["0"] if name != own)]
     rows = [
-        f"| adversarial pattern | {' | '.join(f'`{name}`' for name in names)} |",
+        f"| adversarial pattern | `{own}`, attacked | {' | '.join(f'`{name}`' for name in names[1:])} |",
         f"| --- |{' --- |' * len(names)}",
     ]
     for bound, by in result["patterns"].items():
-        what = "none" if bound == "0" else f"up to {bound} of 255 gray levels"
+        what = "none" if bound == "0" else f"up to {bound} gray level{'s' if int(bound) > 1 else ''} of 255"
         rows.append(f"| {what} | {' | '.join(percent(by[name]['another one of the target']) for name in names)} |")
     rows += ["", "| morph with | passes for the one | for the other | for both |", "| --- | --- | --- | --- |"]
     for name, of in result["morphs"].items():
         cells = (percent(of[part]) if part in of else "–" for part in ("the one", "the other", "both"))
-        rows.append(f"| {name} | {' | '.join(cells)} |")
+        rows.append(f"| {'nobody' if name == 'no morph' else name} | {' | '.join(cells)} |")
     return "\n".join([*rows, ""])
 
 

@@ -21,7 +21,7 @@ from facever.verifier import Verifier
 
 UNTOUCHED = "untouched"
 SIDES = {"both": "on both photographs", "one": "on one photograph"}
-HOW = "bootstrap over identities of LFW"
+HOW = "bootstrap over identities of LFW, at least Wilson's"
 
 
 def run(options: Options, callback: Callback) -> Outcome:
@@ -96,7 +96,7 @@ def _outcome(options: Options, look: Looker, sample: Sample, measured: dict[str,
         for what, each in (("accuracy", record["both"]["accuracy"]), ("TAR", record["both"]["genuine"]["accepted"])):
             if each is not None and each["value"] is not None:
                 figures.append(Figure(f"{name}: {what}", each["value"], each["ci95"] and tuple(each["ci95"]), HOW))
-    strangers = measured[UNTOUCHED]["both"]["strangers"]["pairs"] // 2
+    strangers = measured[UNTOUCHED]["both"]["strangers"]["pairs"]
     return Outcome(
         study="robustness",
         title="Degraded photographs",

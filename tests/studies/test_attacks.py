@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from facever.errors import WeightsError
+from facever.faces.alignment import align
+from facever.faces.detection import Detector
 from facever.faces.embedder import Embedder
+from facever.faces.images import load_image
 from facever.studies import attacks, run_study
 from facever.studies import sample as samples
 from facever.studies.page import write_study
@@ -46,10 +49,6 @@ def test_wide_crops_hold_the_weights_own_in_their_middle() -> None:
 
 @pytest.mark.slow
 def test_every_weights_file_cuts_its_own_crop_from_the_wide_one(portrait: Path) -> None:
-    from facever.faces.alignment import align
-    from facever.faces.detection import Detector
-    from facever.faces.images import load_image
-
     image = load_image(portrait)
     landmarks = Detector("cpu").detect(image)[0].landmarks
     wide = FACE_112X112.padded(37)
@@ -62,9 +61,12 @@ def test_every_weights_file_cuts_its_own_crop_from_the_wide_one(portrait: Path) 
 
 
 @pytest.mark.slow
-def test_a_pattern_keeps_to_its_bound_and_approaches_the_target(embedder: Embedder) -> None:
-    crops = RNG.integers(0, 256, (3, 112, 112, 3), np.uint8)
-    targets = embedder(RNG.integers(0, 256, (3, 112, 112, 3), np.uint8))[0]
+def test_a_pattern_keeps_to_its_bound_and_approaches_the_target(embedder: Embedder, portrait: Path) -> None:
+    image = load_image(portrait)
+    crop = align(image, Detector("cpu").detect(image)[0].landmarks, FACE_112X112)
+    crops = np.stack([crop, crop[:, :, ::-1], np.full_like(crop, 255)])
+    targets = RNG.normal(size=(3, embedder.network.embedding_size)).astype(np.float32)
+    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     before = (embedder(crops)[0] * targets).sum(axis=1)
     gained = []
     for bound in (1, 4):

@@ -68,7 +68,7 @@ def test_rates_of_both_kinds_of_pairs_are_those_counted_by_hand() -> None:
     assert genuine["pairs"] == 2
     assert value(genuine["accepted"]) == value(genuine["same"]) == 0.5
     assert value(genuine["undecided"]) == 0.5 and value(genuine["different"]) == 0
-    assert strangers["pairs"] == 16  # each of the eight both ways
+    assert strangers["pairs"] == 8
     assert value(strangers["same"]) == 2 / 8  # 0-3 and 1-3
     assert value(strangers["undecided"]) == 1 / 8  # 1-2, cos 61° = 0.48
     assert value(strangers["different"]) == 5 / 8
@@ -101,6 +101,14 @@ def test_nothing_found_gives_no_rates_but_shares_without_a_face() -> None:
     assert found["accuracy"] is None
     assert found["strangers"]["accepted"] == {"value": None, "ci95": None}
     assert value(found["strangers"]["no_face"]) == value(found["genuine"]["no_face"]) == 1
+
+
+def test_without_any_false_accept_the_interval_is_wilsons() -> None:
+    apart = seen([0, 0, 90, 90, 180])
+    rate = rates(SAMPLE, apart, apart, QUESTION, replicates=20)["strangers"]["accepted"]
+    z = 1.959964
+    assert rate["value"] == 0
+    assert rate["ci95"] == pytest.approx([0, z**2 / (8 + z**2)], abs=1e-6)
 
 
 def test_intervals_are_those_of_a_bootstrap_over_people() -> None:
