@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facever.reports.plots import INK, SERIES, new_axes
 from facever.studies.outcome import Outcome
 from facever.studies.plots import Drawing, drawn
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Shares of pairs, from the right answer to the wrong one.
 GENUINE = {"same": SERIES[0], "undecided": "#adb5bd", "no_face": "#ced4da", "different": SERIES[4]}
@@ -24,13 +28,16 @@ def drawings(outcome: Outcome) -> list[Drawing]:
 
 def _far(outcome: Outcome) -> Drawing:
     conditions, promised = outcome.data["conditions"], outcome.data["promised_far"]
-    figure, axes = new_axes("false accepts among decided pairs of strangers (log scale)", "")
+    figure, axes = new_axes("false accepts among decided strangers (log scale)", "")
     figure.set_size_inches(6.4, 7.6)
     told = []
     for row, record in enumerate(conditions.values()):
         for side, color, down in (("both", SERIES[1], -0.15), ("one", SERIES[0], 0.15)):
             far = record[side]["strangers"]["same_of_decided"]
             if far["value"] is None:
+                axes.text(
+                    1, row + 1.4 * down, "none decided", ha="right", va="center", color=color, fontsize="xx-small"
+                )
                 continue
             if far["ci95"] is not None:
                 ends = [max(end, LEAST) for end in far["ci95"]]
@@ -43,7 +50,7 @@ def _far(outcome: Outcome) -> Drawing:
     axes.axvline(promised, color=INK, linewidth=1, linestyle="--", label=f"promised: {promised:g}")
     axes.set_xscale("log")
     _rows(axes, list(conditions))
-    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    _legend(figure, axes)
     text = f"False accept rate of decided pairs, both photographs degraded, with 95 % intervals: {', '.join(told)}."
     return drawn(figure, "far", "False accepts among decided pairs", text)
 
@@ -64,15 +71,19 @@ def _answers(conditions: dict[str, Any], kind: str, colors: dict[str, str], titl
             left += share(record, key)
     _rows(axes, list(conditions))
     axes.set_xlim(0, 1)
-    figure.legend(
-        *axes.get_legend_handles_labels(), frameon=False, fontsize="small", loc="outside lower center", ncols=4
-    )
+    axes.set_axisbelow(True)
+    _legend(figure, axes)
     right = next(iter(colors))
     told = ", ".join(f"{name} {share(record, right):.3f}" for name, record in conditions.items())
     text = f"Answers to {title}, both photographs degraded. Share of the right one: {told}."
     return drawn(figure, f"answers-{kind}", f"Answers to {title}", text)
 
 
-def _rows(axes: Any, names: list[str]) -> None:
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize="small", loc="outside lower center", ncols=4, labelcolor=INK)
+
+
+def _rows(axes: Axes, names: list[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
