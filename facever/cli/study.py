@@ -43,7 +43,7 @@ def study(
         ),
     ] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="robustness and attacks: all of LFW's pairs, instead of 1,200.")
+        bool, typer.Option("--full", help="robustness and attacks: all of LFW's pairs instead of a part.")
     ] = False,
     weights: Weights = "default",
     seeds: Annotated[

@@ -31,6 +31,7 @@ from facever.weights.alignment import Alignment
 from facever.weights.shipped import shipped_weights
 
 BOUNDS, QUICK_BOUNDS = (1, 2, 4, 8), (2, 8)  # gray levels of 255
+PAIRS = 60  # genuine ones of each fold, for as many people
 ATTACKED = 200  # people; all with --full
 REPLICATES = 500
 HOW = "bootstrap over identities of LFW"
@@ -77,7 +78,7 @@ class Faces:
 def run(options: Options, callback: Callback) -> Outcome:
     """As `facever.studies.run_study`."""
     runs = Runs(options.out, callback.say)
-    sample = lfw_sample(options)
+    sample = lfw_sample(options, PAIRS)
     verifier = Verifier.load(options.weights, options.device, precision="fp32")
     embedder = Embedder.load(verifier.path, options.device, "fp32")
     bounds = QUICK_BOUNDS if options.quick else BOUNDS

@@ -19,6 +19,7 @@ from facever.studies.seen import Seen
 from facever.training.callbacks import Callback
 from facever.verifier import Verifier
 
+PAIRS = 30  # genuine ones of each fold, and as many of strangers
 UNTOUCHED = "untouched"
 SIDES = {"both": "on both photographs", "one": "on one photograph"}
 HOW = "bootstrap over identities of LFW, at least Wilson's"
@@ -27,7 +28,7 @@ HOW = "bootstrap over identities of LFW, at least Wilson's"
 def run(options: Options, callback: Callback) -> Outcome:
     """As `facever.studies.run_study`."""
     runs = Runs(options.out, callback.say)
-    sample = lfw_sample(options)
+    sample = lfw_sample(options, PAIRS)
     verifier = Verifier.load(options.weights, options.device)
     look = Looker(options, callback, runs, verifier)
     runs.planned = len(conditions())
@@ -41,7 +42,7 @@ def run(options: Options, callback: Callback) -> Outcome:
         callback.say(f"{name}: a face in {seen.found.sum()} of {len(seen)}")
         measured[name] = dict(runs.done[file_name(name)])
         for side, other in (("both", seen), ("one", clear)):
-            measured[name][side] = rates(sample, seen, other, look.question)
+            measured[name][side] = rates(sample, seen, other, look.question, REPLICATES)
     return _outcome(options, look, sample, measured)
 
 

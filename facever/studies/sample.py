@@ -14,7 +14,7 @@ from facever.datasets.pairs import Pair, photographs
 from facever.errors import DataError
 from facever.studies.runs import Options
 
-QUICK, DEFAULT = 4, 60  # genuine pairs of each fold, and as many of strangers
+QUICK = 4  # genuine pairs of each fold, and as many of strangers
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,15 @@ class Sample:
         return Sample(paths, people, number[self.a[both]], number[self.b[both]], self.same[both], self.folds[both])
 
 
-def lfw_sample(options: Options) -> Sample:
-    """The pairs that the options ask for. Raises DataError if no folder is given, or LFW's files do not match."""
+def lfw_sample(options: Options, count: int) -> Sample:
+    """The pairs that the options ask for; by default so many of each kind of each fold.
+
+    Raises DataError if no folder is given, or LFW's files do not match.
+    """
     if options.lfw is None:
         raise DataError("this study tests on LFW; name its folder by --lfw")
     listed = read_lfw_pairs(options.pairs or find_pairs_file(options.lfw), options.lfw)
-    a_fold = None if options.full else QUICK if options.quick else DEFAULT
-    return Sample.of(listed if a_fold is None else part_of(listed, a_fold))
+    return Sample.of(listed if options.full else part_of(listed, QUICK if options.quick else count))
 
 
 def part_of(pairs: Sequence[Pair], count: int, seed: int = 0) -> list[Pair]:

@@ -243,7 +243,7 @@ def test_the_study_decides_as_verify_does(data_folder: Path, few: None, tmp_path
     options = Options(
         tmp_path, lfw=data_folder / "lfw", pairs=data_folder / "pairs.txt", quick=True, device="cpu", workers=1
     )
-    sample = samples.lfw_sample(options)
+    sample = samples.lfw_sample(options, study.PAIRS)
     outcome = run_study("robustness", options, Callback())
     verifier = Verifier.load("default", "cpu")
     pairs = [(sample.paths[a], sample.paths[b]) for a, b in zip(sample.a, sample.b, strict=True)]
