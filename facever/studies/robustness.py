@@ -40,7 +40,8 @@ def run(options: Options, callback: Callback) -> Outcome:
     for name in conditions():
         seen = clear if name == UNTOUCHED else look(name, sample.paths, clear)
         callback.say(f"{name}: a face in {seen.found.sum()} of {len(seen)}")
-        measured[name] = dict(runs.done[file_name(name)])
+        about = runs.done[file_name(name)]
+        measured[name] = {key: about[key] for key in ("photographs", "without_face", "too_poor", "covered")}
         for side, other in (("both", seen), ("one", clear)):
             measured[name][side] = rates(sample, seen, other, look.question, REPLICATES)
     return _outcome(options, look, sample, measured)
