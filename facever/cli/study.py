@@ -39,7 +39,7 @@ def study(
         typer.Option(
             "--quick",
             help="Fewer, shorter trainings; the page says so. digits: 4 of 10 epochs. Of one epoch of your people: "
-            "norm 2, alpha 5, losses 5. robustness and attacks: 80 of LFW's pairs.",
+            "norm 2, alpha 5, losses 5. robustness and attacks: 160 of LFW's pairs.",
         ),
     ] = False,
     full: Annotated[

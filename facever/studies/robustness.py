@@ -19,7 +19,7 @@ from facever.studies.seen import Seen
 from facever.training.callbacks import Callback
 from facever.verifier import Verifier
 
-PAIRS = 15  # genuine ones of each fold, and as many of strangers
+PAIRS = 30  # genuine ones of each fold, and as many of strangers
 UNTOUCHED = "untouched"
 SIDES = {"both": "on both photographs", "one": "on one photograph"}
 HOW = "bootstrap over identities of LFW, at least Wilson's"

@@ -14,7 +14,7 @@ from facever.datasets.pairs import Pair, photographs
 from facever.errors import DataError
 from facever.studies.runs import Options
 
-QUICK = 4  # genuine pairs of each fold, and as many of strangers
+QUICK = 8  # genuine pairs of each fold, and as many of strangers
 
 
 @dataclass(frozen=True, slots=True)
