@@ -21,7 +21,7 @@ from facever.faces.parallel import process_files
 from facever.files import atomic_write
 from facever.metrics.bootstrap import People
 from facever.scoring import cosine, decide
-from facever.studies.intervals import Bootstrapped
+from facever.studies.intervals import Bootstrapped, no_narrower_than_wilson
 from facever.studies.outcome import Check, Figure, Outcome
 from facever.studies.perturbation import STEPS, perturbed
 from facever.studies.runs import Options, Runs
@@ -35,7 +35,7 @@ BOUNDS, QUICK_BOUNDS = (2, 4, 8), (8,)  # gray levels of 255
 PAIRS = 60  # genuine ones of each fold, for as many people
 ATTACKED = 60  # people; all with --full
 REPLICATES = 500
-HOW = "bootstrap over identities of LFW"
+HOW = "bootstrap over identities of LFW, at least Wilson's"
 RANDOM, ALIKE = "a random stranger", "the most alike stranger"
 SHOWN, OTHER = "the photograph attacked", "another one of the target"
 Crops = NDArray[np.uint8]
@@ -192,7 +192,8 @@ def _share(hits: NDArray[np.bool_], a: NDArray[np.int64], b: NDArray[np.int64]) 
         return float(np.average(hits, weights=weights)) if weights is None or weights.any() else np.nan
 
     drawn = Bootstrapped.of(people, mean, REPLICATES)
-    return {"value": drawn.number, "ci95": list(drawn.ci95)}
+    ends = no_narrower_than_wilson(drawn.ci95, int(hits.sum()), len(hits))
+    return {"value": drawn.number, "ci95": list(ends)}
 
 
 def _outcome(

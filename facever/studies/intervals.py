@@ -51,6 +51,17 @@ def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, 
     return float(np.mean(pairs)), t_interval(pairs)
 
 
+def no_narrower_than_wilson(ends: Interval, hits: int, trials: int) -> Interval:
+    """A bootstrapped interval of a share, widened to Wilson's for as many independent trials.
+
+    Where all or no trials are hits, a bootstrap knows no doubt.
+    """
+    from scipy.stats import binomtest
+
+    wilson = binomtest(hits, trials).proportion_ci(method="wilson")
+    return float(np.fmin(ends[0], wilson.low)), float(np.fmax(ends[1], wilson.high))
+
+
 @dataclass(frozen=True, slots=True)
 class Bootstrapped:
     """A figure, or an array of them, with its bootstrap replicates over identities.

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from facever.errors import DataError
 from facever.metrics.bootstrap import correct_decisions, interval, resampled_people
 from facever.metrics.folds import cross_validated_accuracy
 from facever.question import Question
 from facever.scoring import decide
+from facever.studies.intervals import no_narrower_than_wilson
 from facever.studies.sample import Sample
 from facever.studies.seen import Seen, answerable, answerable_grid
 
@@ -113,9 +113,7 @@ def _figure(value: float, drawn: Floats, hits: int, pairs: int) -> dict[str, Any
     """A rate, its replicates, and the counts behind it."""
     if not pairs:
         return {"value": None, "ci95": None}
-    wilson = binomtest(hits, pairs).proportion_ci(method="wilson")
-    low, high = interval(drawn)
-    return {"value": value, "ci95": [float(np.fmin(low, wilson.low)), float(np.fmax(high, wilson.high))]}
+    return {"value": value, "ci95": list(no_narrower_than_wilson(interval(drawn), hits, pairs))}
 
 
 def _accuracy(sample: Sample, a: Seen, b: Seen, draws: Floats) -> dict[str, Any] | None:
