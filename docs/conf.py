@@ -19,7 +19,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "nu
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 # Records and cards lie outside docs/; a link to one is a download.
-exclude_patterns = ["model-table.md", "scale-table.md", "torture-table.md", "kills-table.md"]
+exclude_patterns = ["*-table.md"]
 
 # Formulas are MathML, which browsers render without a script from elsewhere.
 html_math_renderer = "mathml"

@@ -3,7 +3,8 @@
 - `command-line.md`, from the help of every command;
 - `model-table.md`, from the weights files and the records of their evaluations;
 - `scale-table.md`, from `scale.toml` and `benchmarks/results/scale.json`;
-- `torture-table.md` and `kills-table.md`, from `benchmarks/results/torture.json` and `kills.json`.
+- `torture-table.md` and `kills-table.md`, from `benchmarks/results/torture.json` and `kills.json`;
+- `robustness-table.md` and `attacks-table.md`, from the studies of these names in `records/studies`.
 
 `tests/test_docs.py` makes them again and compares.
 """
@@ -190,12 +191,87 @@ def kills_table() -> str:
     return "\n".join([head, "| --- | --- | --- | --- | --- |", *rows, ""])
 
 
+def robustness_table() -> str:
+    """What degraded photographs do to answers; the promise is broken, in bold, where an interval lies above it."""
+    result = _study("robustness")
+    promised = 1000 * result["promised_far"]
+
+    def thousandth(rate: dict[str, Any]) -> str:
+        if rate["value"] is None:
+            return "none decided"
+        text = f"{1000 * rate['value']:.2g}"
+        if rate["ci95"] is not None:
+            low, high = (1000 * end for end in rate["ci95"])
+            text += f" ({low:.2g} to {high:.2g})"
+            text = f"**{text}**" if low > promised else text
+        return text
+
+    def percent(*rates: dict[str, Any]) -> str:
+        return f"{100 * sum(rate['value'] for rate in rates):.1f}"
+
+    rows = [
+        "| degraded | no face found, % | accuracy, % | FAR, of 1,000 | FRR, % "
+        "| one person: same, different, no answer, % | strangers: no answer, % "
+        "| FAR of decided, of 1,000 | the same, one degraded |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, record in result["conditions"].items():
+        genuine, strangers, accuracy = (record["both"][key] for key in ("genuine", "strangers", "accuracy"))
+        seen = record["photographs"] + record["without_face"]
+        cells = [
+            name,
+            f"{100 * record['without_face'] / seen:.1f}",
+            "–" if accuracy is None else percent(accuracy),
+            "–" if strangers["accepted"]["value"] is None else f"{1000 * strangers['accepted']['value']:.2g}",
+            "–" if genuine["accepted"]["value"] is None else f"{100 * (1 - genuine['accepted']['value']):.1f}",
+            f"{percent(genuine['same'])}, {percent(genuine['different'])}, "
+            f"{percent(genuine['undecided'], genuine['no_face'])}",
+            percent(strangers["undecided"], strangers["no_face"]),
+            thousandth(strangers["same_of_decided"]),
+            thousandth(record["one"]["strangers"]["same_of_decided"]),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*rows, ""])
+
+
+def attacks_table() -> str:
+    """The share of attacks that pass."""
+    result = _study("attacks")
+    own = result["settings"]["weights"]
+
+    def percent(rate: dict[str, Any]) -> str:
+        low, high = (100 * end for end in rate["ci95"])
+        return f"{100 * rate['value']:.0f} ({low:.0f} to {high:.0f})"
+
+    names = [own, *(name for name in result["patterns"]["0"] if name != own)]
+    rows = [
+        f"| adversarial pattern | `{own}`, attacked | {' | '.join(f'`{name}`' for name in names[1:])} |",
+        f"| --- |{' --- |' * len(names)}",
+    ]
+    for bound, by in result["patterns"].items():
+        what = "none" if bound == "0" else f"up to {bound} gray level{'s' if int(bound) > 1 else ''} of 255"
+        rows.append(f"| {what} | {' | '.join(percent(by[name]['another one of the target']) for name in names)} |")
+    rows += ["", "| morph with | passes for the one | for the other | for both |", "| --- | --- | --- | --- |"]
+    for name, of in result["morphs"].items():
+        cells = (percent(of[part]) if part in of else "–" for part in ("the one", "the other", "both"))
+        rows.append(f"| {'nobody' if name == 'no morph' else name} | {' | '.join(cells)} |")
+    return "\n".join([*rows, ""])
+
+
+def _study(name: str) -> dict[str, Any]:
+    path = ROOT / "records" / "studies" / name / "results.json"
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
 PAGES = {
     "command-line.md": command_line,
     "model-table.md": model_table,
     "scale-table.md": scale_table,
     "torture-table.md": torture_table,
     "kills-table.md": kills_table,
+    "robustness-table.md": robustness_table,
+    "attacks-table.md": attacks_table,
 }
 
 

@@ -49,9 +49,18 @@ def options_of(command: Any) -> set[str]:
     return own | {"--help", "-h"}
 
 
-@pytest.mark.parametrize(
-    "page", ["command-line.md", "model-table.md", "scale-table.md", "torture-table.md", "kills-table.md"]
+GENERATED = (
+    "command-line",
+    "model-table",
+    "scale-table",
+    "torture-table",
+    "kills-table",
+    "robustness-table",
+    "attacks-table",
 )
+
+
+@pytest.mark.parametrize("page", [f"{name}.md" for name in GENERATED])
 def test_generated_pages_are_current(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")  # whatever the terminal is
     made = runpy.run_path(str(DOCS / "generate.py"))["PAGES"][page]()

@@ -47,6 +47,9 @@ class TrainingBars(Callback):
             say(f"detecting and aligning: {done} of {total}, {left:.1f} minutes left")
         self._show("detecting and aligning", done, total, "")
 
+    def detecting(self, done: int, total: int) -> None:
+        self._show("detecting and embedding", done, total, "")
+
     def distillation(self, done: int, total: int) -> None:
         if self._bars.disable and done == total:
             say(f"embedded {total} photographs to learn from")

@@ -115,6 +115,8 @@ def verify(
     photograph's quality: the percentile of its feature norm among the people of the calibration. --min-quality is
     refused where a low norm was not shown to mean a poor photograph.
 
+    There is no liveness detection: a printed photograph, a screen, a morph or an adversarial pattern passes for a face.
+
     Exit codes: 0 same person, 1 different people, 2 usage error or bad input, 3 no face found, 4 undecided. With more
     than one pair: a row per pair, with its error where there is no answer, and 0; or 3 if there is no answer at all.
     """

@@ -6,6 +6,8 @@ distances of the eyes and of the mouth.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -37,21 +39,25 @@ class Occlusion:
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Float (N, 3, H, W) in [0, 255] -> the same, some faces covered."""
-        if self.mask_share:
-            x = self._drawn(x, *self._lower(x, generator), self.mask_share, generator)
-        if self.glasses_share:
-            x = self._drawn(x, *self._glasses(len(x), generator), self.glasses_share, generator)
+        for shape, filled in self.covers(x, generator):
+            x = torch.where(shape[:, None].to(x.device), filled.to(x.device), x)
         return x
 
-    def _drawn(self, x: Tensor, shape: Tensor, color: Tensor, share: float, generator: torch.Generator) -> Tensor:
-        """Fill the shapes (N, H, W) of a share of the crops with their colors (N, 3, 1, 1), lit a little unevenly."""
-        n = len(x)
+    def covers(self, x: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """What covers the faces: shapes, bool (N, H, W), and the pixels within them, (N, 3, H, W) in [0, 255]."""
+        if self.mask_share:
+            yield self._filled(*self._lower(x, generator), self.mask_share, generator)
+        if self.glasses_share:
+            yield self._filled(*self._glasses(len(x), generator), self.glasses_share, generator)
+
+    def _filled(self, shape: Tensor, color: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The shapes (N, H, W) of a share of the crops, and their colors (N, 3, 1, 1), lit a little unevenly."""
+        n = len(shape)
         chosen = torch.rand(n, 1, 1, generator=generator) < share
         slope = (torch.rand(n, 2, 1, 1, generator=generator) - 0.5) * 0.4
         shade = 1 + slope[:, 0] * self.u + slope[:, 1] * self.v / 2  # (N, H, W)
         noise = torch.randn(n, 1, *shade.shape[1:], generator=generator) * 6
-        filled = (color * shade[:, None] + noise).clamp(0, 255)
-        return torch.where((shape & chosen)[:, None].to(x.device), filled.to(x.device), x)
+        return shape & chosen, (color * shade[:, None] + noise).clamp(0, 255)
 
     def _lower(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Shapes and colors of masks, and of hands in some crops."""

@@ -1,7 +1,7 @@
-"""The claims of the L2-softmax paper as reproducible studies, a module each, on top of facever's own training and
-evaluation.
+"""Reproducible studies, a module each, on top of facever's own training and evaluation.
 
-R. Ranjan, C. D. Castillo, R. Chellappa, *L2-constrained Softmax Loss for Discriminative Face Verification*, 2017.
+digits, losses, alpha and norm test the claims of R. Ranjan, C. D. Castillo, R. Chellappa, *L2-constrained Softmax Loss
+for Discriminative Face Verification*, 2017; robustness and attacks test what weights promise.
 
 A study returns an `Outcome`: figures with intervals, and a verdict that follows from them by a stated rule.
 `facever.studies.page` plots it and writes its page.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facever.studies.runs import Options
     from facever.training.callbacks import Callback
 
-STUDIES = ("digits", "losses", "alpha", "norm")
+STUDIES = ("digits", "losses", "alpha", "norm", "robustness", "attacks")
 
 
 def run_study(name: str, options: Options, callback: Callback) -> Outcome:

@@ -97,6 +97,15 @@ def share_interval(hits: int, count: int) -> Interval:
     return float(found.low), float(found.high)
 
 
+def no_narrower_than_wilson(ends: Interval, hits: int, trials: int) -> Interval:
+    """A bootstrapped interval of a share, widened to Wilson's for as many independent trials.
+
+    Where all or no trials are hits, a bootstrap knows no doubt.
+    """
+    low, high = share_interval(hits, trials)
+    return float(np.fmin(ends[0], low)), float(np.fmax(ends[1], high))
+
+
 @dataclass(frozen=True, slots=True)
 class Bootstrapped:
     """A figure, or an array of them, with its bootstrap replicates over identities.

@@ -76,7 +76,7 @@ class Outcome:
     Attributes
     ----------
     study, title, claim : str
-        The claim in the paper's sense, with its section.
+        The claim in the paper's sense, with its section; or what facever's weights promise.
     method : list of str
         The procedure, a sentence or two each.
     settings : mapping
@@ -89,6 +89,8 @@ class Outcome:
         Total of all runs, interrupted or not.
     arrays : mapping
         What is plotted but not written: features, photographs.
+    paper : bool
+        Whether the claim is the paper's.
     """
 
     study: str
@@ -105,6 +107,7 @@ class Outcome:
     comparisons: list[Comparison] = field(default_factory=list)
     data: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    paper: bool = True
 
     @property
     def verdict(self) -> str:

@@ -83,7 +83,7 @@ def points(
     axes.set_ylim(len(labels) - 0.5, -0.5)
     if zero:
         axes.axvline(0, color=INK, linewidth=1, linestyle="--", alpha=0.6)
-    return _drawn(figure, name, title, text)
+    return drawn(figure, name, title, text)
 
 
 def curves(
@@ -121,7 +121,7 @@ def curves(
     if log_y:
         axes.set_yscale("log")
     axes.legend(frameon=False, fontsize="small")
-    return _drawn(figure, name, title, text)
+    return drawn(figure, name, title, text)
 
 
 def grid(
@@ -139,7 +139,7 @@ def grid(
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     axes.grid(False)
-    return _drawn(figure, name, title, text)
+    return drawn(figure, name, title, text)
 
 
 def scatter(
@@ -154,7 +154,7 @@ def scatter(
     figure, axes = new_axes("first component", "second component")
     figure.set_size_inches(4.4, 4.4)
     scatter_on(axes, features, labels, directions, reach_of(features))
-    return _drawn(figure, name, title, text)
+    return drawn(figure, name, title, text)
 
 
 def reach_of(features: NDArray[np.float32]) -> float:
@@ -184,7 +184,7 @@ def scatter_on(
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
 
 
-def _drawn(figure: Figure, name: str, title: str, text: str) -> Drawing:
+def drawn(figure: Figure, name: str, title: str, text: str) -> Drawing:
     svg = svg_text(figure)
     # Each drawing of a page has its own ids, even where two have the same axes.
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)

@@ -30,7 +30,7 @@ class Options:
     quick : bool
         A shorter version.
     full : bool
-        With the paper's own network besides, in the study of losses.
+        losses: with the paper's own network besides; robustness and attacks: all of LFW's pairs instead of a part.
     seeds : int, optional
         How many seeds; by default the study's own number.
     device : str
@@ -39,6 +39,8 @@ class Options:
         Processes for detecting faces.
     cache : Path, optional
         Folder of crop caches; by default the user's.
+    weights : str
+        Those that robustness and attacks test: shipped ones by name, or a file.
     """
 
     out: Path
@@ -52,6 +54,7 @@ class Options:
     device: str = "auto"
     workers: int | None = None
     cache: Path | None = None
+    weights: str = "default"
 
     def seed_list(self, count: int) -> list[int]:
         """0, 1, …: as many as asked for, or `count`. Raises DataError."""

@@ -36,6 +36,9 @@ class Callback:
     def cropping(self, done: int, total: int) -> None:
         """`done` of the `total` photographs missing from the cache are detected and aligned."""
 
+    def detecting(self, done: int, total: int) -> None:
+        """`done` of `total` photographs of a study are detected and embedded."""
+
     def distillation(self, done: int, total: int) -> None:
         """`done` of `total` crops are embedded by the teacher, or by the initial weights for the anchor."""
 

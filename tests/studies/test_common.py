@@ -127,7 +127,7 @@ def test_the_verdict_follows_from_the_intervals(intervals: Sequence[Interval | N
 
 
 def test_an_unknown_study_or_no_data_or_no_seeds_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="digits, losses, alpha, norm"):
+    with pytest.raises(DataError, match="digits, losses, alpha, norm, robustness, attacks"):
         run_study("beta", Options(tmp_path), Callback())
     for name in ("losses", "alpha", "norm"):
         with pytest.raises(DataError, match="--data"):
@@ -272,6 +272,8 @@ def test_the_command_hands_its_options_on_and_prints_the_verdict(
         Path("pairs.txt"),
         None,
         True,
+        False,
+        "dlib",
         5,
         Path("c"),
         "cpu",
@@ -279,13 +281,15 @@ def test_the_command_hands_its_options_on_and_prints_the_verdict(
         True,
     )
     expected = Options(
-        tmp_path / "out", Path("train"), Path("lfw"), Path("pairs.txt"), None, True, 5, "cpu", 2, Path("c")
+        tmp_path / "out", Path("train"), Path("lfw"), Path("pairs.txt"), None, True, 5, "cpu", 2, Path("c"), "dlib"
     )
     assert given == [("losses", expected)]
     printed = capsys.readouterr()
     assert json.loads(printed.out) == json.loads((tmp_path / "out" / "results.json").read_text())
     assert "index.html" in printed.err
-    study_command("losses", tmp_path / "out", None, None, None, None, False, None, None, "cpu", None, False)
+    study_command(
+        "losses", tmp_path / "out", None, None, None, None, False, False, "default", None, None, "cpu", None, False
+    )
     told = capsys.readouterr().out
     assert "verdict\tholds in part (a quick run)" in told
     assert "better\t+0.1 (0.05 to 0.15): for" in told
