@@ -20,7 +20,7 @@ from facever.errors import DataError
 from facever.studies import losses_plots as study_losses
 from facever.studies import run_study
 from facever.studies.intervals import difference, t_interval
-from facever.studies.losses import JOINED, LOSSES, SOFTMAX
+from facever.studies.losses_plan import JOINED, LOSSES, SOFTMAX
 from facever.studies.outcome import Check, Comparison, Figure, Interval, Outcome, verdict_of
 from facever.studies.page import write_study
 from facever.studies.runs import Options, Runs
@@ -136,6 +136,7 @@ def test_an_unknown_study_or_no_data_or_no_seeds_is_refused(tmp_path: Path) -> N
         run_study("digits", Options(tmp_path, seeds=0), Callback())
 
 
+RATES = ("0.1", "0.3")
 HOSTILE = '<script>alert(1)</script>&"'
 
 
@@ -150,12 +151,31 @@ def outcome(quick: bool) -> Outcome:
         quick=quick,
         seeds=[0, 1],
         settings={"losses": {loss: {"loss": HOSTILE} for loss in LOSSES}},
-        figures=[Figure(f"{loss}: {metric}", 0.9, (0.8, 0.95), "two seeds") for loss in LOSSES],
+        figures=[
+            *(Figure(f"{loss}: {metric}", 0.9, (0.8, 0.95), "two seeds") for loss in LOSSES),
+            *(
+                Figure(f"{SOFTMAX} at a rate of {rate}: share of seeds that fail", 0.5, (0.1, 0.9), "")
+                for rate in RATES
+            ),
+        ],
         checks=[Check("better", 0.1, (0.05, 0.15), "paired"), Check("faster", float("nan"), None, "none")],
         comparisons=[Comparison(JOINED, SOFTMAX, metric, 0.01, (-0.01, 0.03), "paired")],
         runs={"a": {"value": float("nan")}},
         minutes=1.5,
-        data={"sweep": {loss: {"0.1": 0.5, "0.3": 0.6} for loss in LOSSES}, "without_feature_norm": {}},
+        data={
+            "sweep": {loss: {"0.1": 0.5, "0.3": 0.6} for loss in LOSSES},
+            "strata": {"LFW": {"tar": {SOFTMAX: 0.5}, "gain": 0.1, "ci95": (0.0, 0.2)}},
+            "interactions": [
+                {"kind": "degraded", "hard": "LFW, blur", "easy": "LFW", "difference": 0.1, "ci95": (-0.1, 0.3)}
+            ],
+            "failed": {SOFTMAX: dict.fromkeys(RATES, 1)},
+            "borne_seeds": 2,
+            "hard_shares": [
+                {"share": share, "stratum": "held-out families", "gain": 0.1, "ci95": (0.0, 0.2)}
+                for share in (0.0, 0.5)
+            ],
+            "gradient_shares": {SOFTMAX: {"mean": [0.5, 0.6], "ci95": [(0.4, 0.6), (0.5, 0.7)]}},
+        },
         arrays={"photographs: Lowest": np.full((2, 8, 6, 3), 99, np.uint8)},
     )
 
@@ -219,13 +239,14 @@ def test_the_page_of_a_quick_look_says_so(tmp_path: Path) -> None:
 def test_every_plot_is_a_file_too_and_no_ids_are_shared(tmp_path: Path) -> None:
     text = write_study(tmp_path, outcome(quick=False)).read_text()
     names = {drawing.name for drawing in study_losses.drawings(outcome(quick=False))}
-    assert len(names) == 3  # the metric, its difference to softmax, the sweep
+    # Strata, interactions, hard shares, gradients, rates; the metric, its difference to softmax; the sweep.
+    assert len(names) == 8
     for name in names:
         assert (tmp_path / f"{name}.svg").read_text().startswith("<svg")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     drawings = re.findall(r"<svg.*?</svg>", text, flags=re.S)
     ids = [set(re.findall(r'<(?:path|clipPath) id="([^"]+)"', drawing)) for drawing in drawings]
-    assert len(drawings) == 3 and all(ids)
+    assert len(drawings) == 8 and all(ids)
     assert sum(map(len, ids)) == len(set().union(*ids))
     for drawing, own in zip(drawings, ids, strict=True):
         used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', drawing))
@@ -281,7 +302,18 @@ def test_the_command_hands_its_options_on_and_prints_the_verdict(
         True,
     )
     expected = Options(
-        tmp_path / "out", Path("train"), Path("lfw"), Path("pairs.txt"), None, True, 5, "cpu", 2, Path("c"), "dlib"
+        tmp_path / "out",
+        Path("train"),
+        Path("lfw"),
+        Path("pairs.txt"),
+        None,
+        True,
+        False,
+        5,
+        "cpu",
+        2,
+        Path("c"),
+        "dlib",
     )
     assert given == [("losses", expected)]
     printed = capsys.readouterr()
