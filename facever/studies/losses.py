@@ -109,7 +109,7 @@ def by_rank(found: Mapping[float, float]) -> list[float]:
     return sorted((rate for rate in found if found[rate] > 0), key=lambda rate: (-found[rate], rate))
 
 
-def beyond(found: dict[float, float], step: float = plan.STEP) -> float | None:
+def beyond(found: dict[float, float], step: float) -> float | None:
     """The rate to try next: a step beyond the end at which the best one is; None if it is inside."""
     best = next(iter(by_rank(found)), min(found))
     if best == max(found):

@@ -178,9 +178,9 @@ def test_drawn_pairs_are_distinct_of_both_kinds_alike_and_fill_the_folds() -> No
 
 
 def test_the_sweep_goes_on_beyond_an_end_and_stops_inside() -> None:
-    assert beyond({0.03: 0.1, 0.1: 0.2, 0.3: 0.3}) == 0.9
-    assert beyond({0.03: 0.3, 0.1: 0.2, 0.3: 0.1}) == 0.01
-    assert beyond({0.03: 0.1, 0.1: 0.3, 0.3: 0.2}) is None
+    assert beyond({0.03: 0.1, 0.1: 0.2, 0.3: 0.3}, 3.0) == 0.9
+    assert beyond({0.03: 0.3, 0.1: 0.2, 0.3: 0.1}, 3.0) == 0.01
+    assert beyond({0.03: 0.1, 0.1: 0.3, 0.3: 0.2}, 3.0) is None
     assert by_rank({0.3: 0.5, 0.1: 0.5, 0.03: 0.2, 0.9: 0.0}) == [0.1, 0.3, 0.03]
 
 
