@@ -39,6 +39,7 @@ torture: $(VENV)/dev.stamp
 	FACEVER_MOMENTS=$${FACEVER_MOMENTS:-10} $(BIN)/python -m pytest tests/faults
 	$(BIN)/python benchmarks/torture.py
 	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/long_run.py
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

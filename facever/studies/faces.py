@@ -162,10 +162,10 @@ class Faces:
     def strata(
         self, settings: TrainingSettings, lfw: bool = True
     ) -> list[tuple[TestSet, list[Stratum], list[Contrast]]]:
-        """Test sets with their strata, and which are the harder ones of which."""
+        """Test sets with their strata, and which are the harder ones of which; in a quick study without LFW."""
         people = self.held_out(settings)
         sets = [(people, f"people-seed-{settings.seed}", strata_of_people)]
-        if self.lfw is not None and lfw:
+        if self.lfw is not None and lfw and not self.options.quick:
             sets.insert(0, (self.lfw, "lfw", strata_of_lfw))
         return [(test, *make(test, self._looks(test, name))) for test, name, make in sets]
 

@@ -84,7 +84,7 @@ FULL = Group(
 QUICK_RATE = 0.05
 # Which rates a loss bears: short trainings, with as many steps of warm-up as the long ones have.
 BORNE_LOSSES = (SOFTMAX, FIXED, LEARNED)
-BORNE_RATES, QUICK_BORNE_RATES = (0.05, 0.075, 0.11, 0.17, 0.25, 0.38, 0.57), (0.05, 0.17, 0.57)
+BORNE_RATES, QUICK_BORNE_RATES = (0.05, 0.075, 0.11, 0.17, 0.25, 0.38, 0.57), (0.05, 0.57)
 BORNE_SEEDS, BORNE_EPOCHS = 5, 2
 # A training that ends with a TAR at FAR 1e-2 of at most twice what guessing gives has failed, too.
 GUESSED = 0.02
