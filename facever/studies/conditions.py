@@ -18,6 +18,7 @@ from facever.datasets.occlusion import Occlusion
 from facever.faces.alignment import align, similarity_transform
 from facever.faces.face import Face
 from facever.faces.images import ImageArray
+from facever.studies.degradations import through_jpeg
 from facever.weights.alignment import FACE_112X112
 
 Change = Callable[[ImageArray, Face, np.random.Generator], ImageArray]
@@ -52,8 +53,7 @@ def compressed(quality: int) -> Change:
     """JPEG of a quality from 0 to 100, as libjpeg counts."""
 
     def change(image: ImageArray, face: Face, generator: np.random.Generator) -> ImageArray:
-        encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        return np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
+        return through_jpeg(image, quality)
 
     return change
 

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facever.faces.images import ImageArray
+
 Floats = NDArray[np.float64]
 Crops = NDArray[np.uint8]
 
@@ -45,11 +47,15 @@ def dimmed(crops: Crops, share: float) -> Crops:
     return np.asarray(np.round(crops * share), np.uint8)
 
 
-def recompressed(crops: Crops, quality: float) -> Crops:
-    """Through a JPEG of this quality, 1 to 100."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, round(quality)]
-    files = (cv2.imencode(".jpg", crop[..., ::-1], options)[1] for crop in crops)
-    return np.stack([np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8)[..., ::-1] for file in files])
+def through_jpeg(image: ImageArray, quality: int) -> ImageArray:
+    """An RGB image (H, W, 3) after JPEG of a quality from 0 to 100, as libjpeg counts."""
+    encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
+
+
+def recompressed(crops: Crops, quality: int) -> Crops:
+    """Each crop through a JPEG."""
+    return np.stack([through_jpeg(crop, quality) for crop in crops])
 
 
 @dataclass(frozen=True, slots=True)

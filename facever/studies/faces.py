@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from facever.errors import DataError, reading
 from facever.faces.device import choose_device
 from facever.faces.embedder import Embedder
-from facever.files import atomic_write
 from facever.studies.gradients import GradientShares, read_shares
-from facever.studies.runs import Options, Runs
+from facever.studies.runs import Options, Runs, save_arrays
 from facever.studies.strata import (
     Contrast,
     Floats,
@@ -139,8 +138,7 @@ class Faces:
         correct: dict[str, Any] = {}
         for test in (*sets, self.held_out(settings)):
             result[test.name], correct[test.name] = tested(embedder, test)
-        with atomic_write(folder / "correct.npz", private=True) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **correct)
+        save_arrays(folder / "correct.npz", correct, private=True)
         if strata:
             result["strata"] = self._strata(embedder, settings, folder, lfw)
             result["gradient_shares"] = [share for _, share in sorted(read_shares(shares).items())]
@@ -155,8 +153,7 @@ class Faces:
             for name, figures in figures_of(lambda crops: embedder(crops)[0], test, strata).items():
                 replicates[name] = np.array(figures.replicates, np.float32)
                 found[name] = {"tar": figures.tar, "genuine": figures.genuine}
-        with atomic_write(folder / "replicates.npz") as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **replicates)
+        save_arrays(folder / "replicates.npz", replicates)
         return found
 
     def strata(
@@ -178,8 +175,7 @@ class Faces:
             with reading(path, "delete it"), np.load(path) as file:
                 return Looks(**{key: np.asarray(file[key], np.float64) for key in file.files})
         looks = looks_of(test, ALIGNMENTS[self.alignment], self.options, self.callback)
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **asdict(looks))
+        save_arrays(path, asdict(looks))
         return looks
 
     def replicates(self, name: str) -> dict[str, Floats]:

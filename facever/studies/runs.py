@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from facever.errors import DataError, reading
-from facever.files import check_output, check_output_folder, write_json
+from facever.files import atomic_write, check_output, check_output_folder, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,12 @@ class Runs:
             minutes = sum(self._computed) / len(self._computed) * (planned - number + 1)
             left = f", about {minutes:.0f} minutes left" if minutes >= 1 else ", less than a minute left"
         return f"run {number} of {planned}: {name}{left}"
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any], private: bool = False) -> None:
+    """Write arrays by name, whole or not at all."""
+    with atomic_write(path, private=private) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def run_name(name: str, seed: int, rate: float | None = None) -> str:

@@ -102,10 +102,9 @@ class TrainingSettings:
         Weights whose embeddings supervise the network, besides the labels.
     teacher_weight, similarity_weight, softmax_weight : float
         Weights of the distillation loss, of the similarities within it, and of the loss over identities beside it.
-    mixup : float
-        Fraction of each batch that is mixup of two faces, supervised only by the teacher.
-    mixup_pairs : int
-        How many such pairs are drawn for each photograph. Each costs the teacher one pass, once.
+    mixup, mixup_pairs : float, int
+        Fraction of each batch that is mixup of two faces, supervised only by the teacher, and how many such pairs are
+        drawn for each photograph; each costs the teacher one pass, once.
     progressive_resizing : float
         Initial fraction of training on crops of half the height and width.
     export_arguments : dict
