@@ -34,7 +34,7 @@ class ComparedFace:
     size : float
         Square root of the box's area, in pixels.
     sharpness : float or None
-        Variance of the Laplacian of the crop's central half, in gray levels.
+        In percent; see `facever.faces.looks.Looks`.
     norm : float
         Of the feature: its length before normalization.
     quality : float or None

@@ -206,23 +206,29 @@ class Question:
             landmarks=[_rounded(point) for point in face.face.landmarks],
             score=face.face.score,
             size=face.face.size,
-            sharpness=face.sharpness,
+            sharpness=None if face.looks is None else face.looks.sharpness,
             norm=face.norm,
             quality=self._quality(face),
-            covered=list(face.covered),
+            covered=list(_covered(face)),
             faces_found=result.found,
         )
+
+
+def _covered(face: EmbeddedFace) -> tuple[str, ...]:
+    return () if face.looks is None else face.looks.covered
 
 
 def _both_covered(a: PhotoResult, b: PhotoResult, face_a: EmbeddedFace, face_b: EmbeddedFace) -> list[str]:
     """Two strangers behind masks, or sunglasses, look alike."""
     return [
-        f"{a.source} and {b.source}: the {part} is covered in both" for part in face_a.covered if part in face_b.covered
+        f"{a.source} and {b.source}: the {part} is covered in both"
+        for part in _covered(face_a)
+        if part in _covered(face_b)
     ]
 
 
 def _about_face(result: PhotoResult, face: EmbeddedFace) -> list[str]:
-    notes = [f"{result.source}: the {part} is covered" for part in face.covered]
+    notes = [f"{result.source}: the {part} is covered" for part in _covered(face)]
     eyes, mouth = face.face.landmarks[:2].mean(axis=0), face.face.landmarks[3:].mean(axis=0)
     right, down = mouth - eyes
     quarters = round(math.degrees(math.atan2(right, down)) / 90) % 4

@@ -11,6 +11,7 @@ from samples import CHECK, RECORD
 
 from facever.errors import SettingError, WeightsError
 from facever.faces.face import Face
+from facever.faces.looks import Looks
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.question import Question
 from facever.weights.file import read_info
@@ -32,6 +33,9 @@ def weights(**changes: Any) -> WeightsInfo:
     return replace(info, **changes)
 
 
+CLEAR = {"sharpness": 2.0, "noise": 1.0, "contrast": 40.0, "covered": (), "upside_down": False}
+
+
 def face(cosine: float = 1.0, size: float = 100, x: float = 200, **changes: Any) -> EmbeddedFace:
     """A face whose embedding has this cosine with (1, 0), its middle at (x, 150)."""
     box = np.array([x - size / 2, 150 - size / 2, x + size / 2, 150 + size / 2], np.float32)
@@ -39,7 +43,8 @@ def face(cosine: float = 1.0, size: float = 100, x: float = 200, **changes: Any)
     embedding = np.array([cosine, (1 - cosine**2) ** 0.5], np.float32)
     of_face = {name: changes.pop(name) for name in ("score", "landmarks") if name in changes}
     found = Face(box, of_face.get("landmarks", landmarks), of_face.get("score", 1.0))
-    return EmbeddedFace(found, None, embedding, **{"norm": 10.0, "sharpness": 100.0, **changes})
+    of_looks = {name: changes.pop(name) for name in CLEAR if name in changes}
+    return EmbeddedFace(found, None, embedding, **{"norm": 10.0, "looks": Looks(**{**CLEAR, **of_looks}), **changes})
 
 
 def photograph(name: str, *faces: EmbeddedFace) -> PhotoResult:
@@ -72,7 +77,7 @@ def test_the_reason_names_both_thresholds_and_their_rates() -> None:
 
 def test_two_answers_are_decided_by_the_one_threshold_however_poor_the_face() -> None:
     for settings in ({"two_answers": True}, {"threshold": 0.5}):
-        poor = face(0.4, sharpness=1.0, score=0.8, covered=("eye region",))
+        poor = face(0.4, sharpness=0.1, score=0.8, covered=("eye region",))
         answer = asked(face(covered=("eye region",)), poor, **settings)
         assert (answer.decision, answer.lower_threshold, answer.frr) == ("different", 0.5, None)
         assert answer.why == []
@@ -100,7 +105,10 @@ def test_without_a_stored_lower_threshold_there_are_two_answers() -> None:
 @pytest.mark.parametrize(
     ("poor", "why"),
     [
-        ({"sharpness": 9.9}, "the face is blurred (sharpness 9.9, where 10 is needed)"),
+        ({"sharpness": 0.39}, "the face is blurred (sharpness 0.39 %, where 0.4 % is needed)"),
+        ({"noise": 2.4}, "the face is noisy (2.4 gray levels, where 2.3 are allowed)"),
+        ({"contrast": 11.0}, "the face is too dark or dull (contrast 11, where 12 is needed)"),
+        ({"upside_down": True}, "the face seems upside down; turn the photograph upright"),
         ({"score": 0.98}, "the detector is unsure of the face (score 0.98, where 0.99 is needed)"),
         ({"size": 20.0}, "the face is small (20 pixels, where 24 are needed)"),
         ({"landmarks": UPRIGHT + np.array([10, 150], np.float32)}, "2 of its five landmarks lie outside"),
@@ -116,7 +124,7 @@ def test_a_poor_face_keeps_either_answer_undecided_and_its_photograph_is_named(p
         assert why in there.why[0]
 
 
-@pytest.mark.parametrize("good", [{"sharpness": 10.0}, {"score": 0.99}, {"size": 24.0}, {"sharpness": None}])
+@pytest.mark.parametrize("good", [{"sharpness": 0.4}, {"noise": 2.3}, {"contrast": 12.0}, {"score": 0.99}, {"size": 24.0}, {"looks": None}])
 def test_a_face_at_the_limit_is_answered_for(good: dict[str, Any]) -> None:
     assert asked(face(), face(**good)).decision == "same"
 
@@ -133,9 +141,9 @@ def test_a_norm_below_all_of_the_calibration_counts_where_it_was_shown_to_matter
 
 
 def test_the_same_picture_is_the_same_person_however_poor_it_is() -> None:
-    poor = face(sharpness=1.0, covered=("lower face",))
+    poor = face(sharpness=0.1, covered=("lower face",))
     assert asked(poor, poor).decision == "same"
-    assert asked(poor, face(0.999, sharpness=1.0)).decision == "undecided"
+    assert asked(poor, face(0.999, sharpness=0.1)).decision == "undecided"
 
 
 def test_what_is_covered_in_both_keeps_it_undecided_and_in_one_is_noted() -> None:

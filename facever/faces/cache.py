@@ -23,7 +23,7 @@ from facever.faces.sources import Source, content_sha256
 from facever.weights.records import WeightsId
 
 # Changes whenever the same photograph and weights would give another row.
-VERSION = 6
+VERSION = 7
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,10 +7,13 @@ accepts and false rejects, and whom they decline.
 from __future__ import annotations
 
 from facever.faces.detection import CERTAIN
+from facever.faces.looks import Looks
 from facever.faces.pipeline import EmbeddedFace
 from facever.weights.metadata import WeightsInfo
 
-LEAST_SHARPNESS = 10.0
+LEAST_SHARPNESS = 0.4  # percent
+MOST_NOISE = 2.3  # gray levels
+LEAST_CONTRAST = 12.0  # gray levels
 LEAST_SIZE = 24.0  # pixels
 LEAST_QUALITY = 1.0  # percentile: below nearly all photographs of the calibration
 MOST_OUTSIDE = 1  # of five landmarks
@@ -45,10 +48,25 @@ def doubts_of_face(face: EmbeddedFace, size: tuple[int, int] | None) -> list[str
         )
     if face.face.size < LEAST_SIZE:
         doubts.append(f"the face is small ({face.face.size:.0f} pixels, where {LEAST_SIZE:.0f} are needed)")
-    if face.sharpness is not None and face.sharpness < LEAST_SHARPNESS:
-        doubts.append(f"the face is blurred (sharpness {face.sharpness:.1f}, where {LEAST_SHARPNESS:.0f} is needed)")
+    if face.looks is not None:
+        doubts += _doubts_of_looks(face.looks)
     if (outside := _outside(face, size)) > MOST_OUTSIDE:
         doubts.append(f"the face is cut off ({outside} of its five landmarks lie outside the photograph)")
+    return doubts
+
+
+def _doubts_of_looks(looks: Looks) -> list[str]:
+    doubts = []
+    if looks.contrast < LEAST_CONTRAST:
+        doubts.append(
+            f"the face is too dark or dull (contrast {looks.contrast:.0f}, where {LEAST_CONTRAST:.0f} is needed)"
+        )
+    if looks.noise > MOST_NOISE:
+        doubts.append(f"the face is noisy ({looks.noise:.1f} gray levels, where {MOST_NOISE:g} are allowed)")
+    if looks.sharpness < LEAST_SHARPNESS:
+        doubts.append(f"the face is blurred (sharpness {looks.sharpness:.2f} %, where {LEAST_SHARPNESS:g} % is needed)")
+    if looks.upside_down:
+        doubts.append("the face seems upside down; turn the photograph upright")
     return doubts
 
 

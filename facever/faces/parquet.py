@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -42,8 +42,11 @@ COLUMNS = [
     ),
     ("score", _REAL, "the detector's probability of a face, in [0, 1]"),
     ("face_size", _REAL, "square root of the box's area, in pixels"),
-    ("sharpness", _REAL, "least variance of second differences over four directions, in gray levels, at 112 pixels"),
+    ("sharpness", _REAL, "variance of second differences without noise, in percent of the gray levels'"),
+    ("noise", _REAL, "standard deviation of noise, in gray levels, in a crop of 56 pixels"),
+    ("contrast", _REAL, "standard deviation of the face's gray levels"),
     ("covered", pa.list_(pa.string()), "what something covers: lower face, eye region"),
+    ("upside_down", pa.bool_(), "whether the face seems to stand on its head"),
     ("norm", _REAL, "length of the feature before normalization"),
     ("quality", _REAL, "percentile of the norm, in [0, 100]; null without a calibration"),
 ]
@@ -170,8 +173,7 @@ def photograph_rows(
             "landmarks": found.face.landmarks.reshape(-1),
             "score": found.face.score,
             "face_size": found.face.size,
-            "sharpness": found.sharpness,
-            "covered": list(found.covered),
+            **({} if found.looks is None else asdict(found.looks)),
             "norm": found.norm,
             "quality": None if quality is None or found.norm is None else quality.percentile(found.norm),
             "embedding": found.embedding,

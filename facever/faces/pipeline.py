@@ -23,7 +23,7 @@ from facever.faces.device import Precision
 from facever.faces.embedder import Embedder
 from facever.faces.face import Face
 from facever.faces.images import ImageArray
-from facever.faces.looks import covered_parts, sharpness, standard_crop
+from facever.faces.looks import Looks
 from facever.faces.pixels import share_missing
 from facever.faces.sources import Decoded, read
 from facever.weights.alignment import Alignment
@@ -40,7 +40,7 @@ STAGES = ("decode", "detect", "align", "embed")
 class EmbeddedFace:
     """A face; its crop (uint8, RGB), if the job keeps crops.
 
-    If the job embeds: unit embedding (d,), norm, sharpness, and the covered parts (see `facever.faces.looks`).
+    If the job embeds: unit embedding (d,), norm, and what can be seen of the face.
     `quality`: percentile of the norm, as in `facever.answer.ComparedFace`; from `Verifier.faces` only.
     """
 
@@ -48,8 +48,7 @@ class EmbeddedFace:
     crop: ImageArray | None = None
     embedding: NDArray[np.float32] | None = None
     norm: float | None = None
-    sharpness: float | None = None
-    covered: tuple[str, ...] = ()
+    looks: Looks | None = None
     quality: float | None = None
 
 
@@ -242,14 +241,12 @@ class Pipeline:
 
         def embedded(face: EmbeddedFace) -> EmbeddedFace:
             embedding, norm = next(values)
-            seen = None if face.crop is None else standard_crop(face.crop, self.alignment)
             return EmbeddedFace(
                 face.face,
                 face.crop if self.job.keep_crops else None,
                 embedding,
                 float(norm),
-                None if seen is None else sharpness(seen),
-                () if seen is None else covered_parts(seen),
+                None if face.crop is None else Looks.of(face.crop, self.alignment),
             )
 
         done = []

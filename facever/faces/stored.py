@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from facever.errors import DataError, reading
 from facever.faces.face import Face
+from facever.faces.looks import Looks
 from facever.faces.names import name_below
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.records import WeightsId
@@ -26,7 +27,10 @@ _COLUMNS = [
     "score",
     "norm",
     "sharpness",
+    "noise",
+    "contrast",
     "covered",
+    "upside_down",
     "embedding",
     "error",
     "warning",
@@ -99,6 +103,7 @@ def _result(photograph: Path, rows: list[dict[str, Any]]) -> PhotoResult:
 def _face(row: dict[str, Any]) -> EmbeddedFace:
     landmarks = np.array(row["landmarks"], np.float32).reshape(5, 2)
     face = Face(np.array(row["box"], np.float32), landmarks, row["score"])
-    return EmbeddedFace(
-        face, None, np.array(row["embedding"], np.float32), row["norm"], row["sharpness"], tuple(row["covered"] or ())
-    )
+    looks = None
+    if row["sharpness"] is not None:
+        looks = Looks(row["sharpness"], row["noise"], row["contrast"], tuple(row["covered"]), row["upside_down"])
+    return EmbeddedFace(face, None, np.array(row["embedding"], np.float32), row["norm"], looks)

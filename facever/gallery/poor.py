@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from facever.faces.detection import CERTAIN
-from facever.faces.doubts import LEAST_SHARPNESS, LEAST_SIZE, MOST_OUTSIDE
+from facever.faces.doubts import LEAST_CONTRAST, LEAST_SHARPNESS, LEAST_SIZE, MOST_NOISE, MOST_OUTSIDE
 from facever.gallery.faces import FaceTable, RowNumbers
 
 
@@ -29,6 +29,9 @@ def poor_faces(faces: FaceTable, rows: RowNumbers) -> NDArray[np.bool_]:
     poor = column_of(faces, "score", rows) < CERTAIN
     poor |= column_of(faces, "face_size", rows) < LEAST_SIZE
     poor |= column_of(faces, "sharpness", rows) < LEAST_SHARPNESS
+    poor |= column_of(faces, "noise", rows) > MOST_NOISE
+    poor |= column_of(faces, "contrast", rows) < LEAST_CONTRAST
+    poor |= column_of(faces, "upside_down", rows) == 1
     if {"landmarks", "width", "height"} <= faces.columns:
         there = faces.column("landmarks").take(rows)
         points = np.full((len(rows), 10), np.nan)

@@ -61,7 +61,7 @@ class Seen:
                 quality = None if info.quality is None else info.quality.percentile(face.norm or 0.0)
                 doubts[i] = doubts_of(face, result.size, info, quality)
                 embeddings[i], boxes[i], landmarks[i] = face.embedding, face.face.box, face.face.landmarks
-                covered[i] = [part in face.covered for part in PARTS]
+                covered[i] = [face.looks is not None and part in face.looks.covered for part in PARTS]
         found = np.array([bool(result.faces) for result in results], bool)
         good = found & np.array([not each for each in doubts], bool)
         return cls(embeddings, boxes, landmarks, found, good, covered, doubts)

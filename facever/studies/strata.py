@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facever.datasets.identities import group_of, labels_of
 from facever.faces.device import choose_device
-from facever.faces.looks import sharpness, standard_crop
+from facever.faces.looks import bend, standard_crop
 from facever.faces.parallel import process_files
 from facever.faces.pipeline import Job
 from facever.metrics.bootstrap import People, WeightedRates, resampled_weights
@@ -49,7 +49,7 @@ class Looks:
     ----------
     score : the detector's probability of a face, in [0, 1]
     size : square root of the box's area, in pixels of the photograph
-    sharpness : see `facever.faces.looks.sharpness`
+    sharpness : see `facever.faces.looks.bend`
     frontal : 1 where the nose lies midway between the eyes, less as the head turns
     """
 
@@ -81,7 +81,7 @@ def looks_of(test: TestSet, alignment: Alignment, options: Options, callback: Ca
     """What is seen of each face of a test set; photographs are detected once more for it."""
     job = Job(output=alignment, device=str(choose_device(options.device)), rule="center")
     score, size, frontal = (np.full(len(test.paths), np.nan) for _ in range(3))
-    sharp = np.array([sharpness(standard_crop(crop, alignment)) for crop in test.crops])
+    sharp = np.array([bend(standard_crop(crop, alignment)) for crop in test.crops])
     for i, photograph in enumerate(process_files(test.paths, job, options.workers)):
         callback.cropping(i + 1, len(test.paths))
         if photograph.faces:

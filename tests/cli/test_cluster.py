@@ -143,7 +143,7 @@ def test_a_person_twice_in_a_photograph_is_told(tmp_path: Path) -> None:
 
 def test_small_and_blurred_faces_join_and_found_nobody(tmp_path: Path) -> None:
     vectors, who = crowd([4, 1])
-    source = embedded(tmp_path, list("abcde"), vectors, face_size=[10.0, 80, 80, 80, 80], sharpness=[50.0] * 4 + [1])
+    source = embedded(tmp_path, list("abcde"), vectors, face_size=[10.0, 80, 80, 80, 80], sharpness=[2.0] * 4 + [0.1])
     outcome, rows = grouped(tmp_path, source)
     assert [row["person"] for row in rows] == ["p1", "p1", "p1", "p1", ""]
     assert "1 faces are nobody's" in outcome.err

@@ -182,8 +182,8 @@ def test_a_large_jpeg_gives_the_face_of_the_whole_photograph(
     np.testing.assert_allclose(face.face.box, other.face.box, atol=12)  # of 180
     np.testing.assert_allclose(face.face.landmarks, other.face.landmarks, atol=4)
     assert cosine_of(embedding_of(reduced), embedding_of(whole)) > 0.97
-    assert face.sharpness is not None and other.sharpness is not None
-    assert face.sharpness > 0.7 * other.sharpness
+    assert face.looks is not None and other.looks is not None
+    assert face.looks.sharpness > 0.7 * other.looks.sharpness
 
 
 @pytest.mark.parametrize(("rule", "places"), [("all", list(PASTED)), ("largest", ["left"]), ("center", ["middle"])])

@@ -23,7 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reas
 MOMENTS = int(os.environ.get("FACEVER_MOMENTS", "2"))
 KILLS = int(os.environ.get("FACEVER_KILLS", "3"))
 LONGEST = 60.0
-REAL = ["box", "landmarks", "x0", "y0", "x1", "y1", "score", "face_size", "sharpness", "norm", "quality"]
+REAL = ["box", "landmarks", "x0", "y0", "x1", "y1", "score", "face_size", "norm", "quality"]
+REAL += ["sharpness", "noise", "contrast"]
 
 
 # Many small parts, so that a kill often meets one that is being written, or several that are being merged.
