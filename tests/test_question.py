@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from facever.faces.face import Face
 from facever.faces.looks import Looks
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.question import Question
+from facever.verifier import Verifier
 from facever.weights.file import read_info
 from facever.weights.metadata import WeightsInfo
 from facever.weights.records import WeightsId
@@ -54,6 +56,12 @@ def photograph(name: str, *faces: EmbeddedFace) -> PhotoResult:
 def asked(a: EmbeddedFace, b: EmbeddedFace, info: WeightsInfo | None = None, **settings: Any) -> Any:
     question = Question(info or weights(), ID, **settings)
     return question.answer(photograph("a.jpg", a), photograph("b.jpg", b))
+
+
+def test_two_photographs_and_many_pairs_are_asked_about_alike() -> None:
+    """`Verifier.verify` and `Question`, which `verify_pairs` takes, have the same settings, order and defaults."""
+    of_verify, of_question = (list(inspect.signature(each).parameters.values()) for each in (Verifier.verify, Question))
+    assert of_verify[3:] == of_question[2:]
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,9 @@ def bench(
     from contextlib import nullcontext
     from dataclasses import asdict
 
-    from facever.errors import DataError
     from facever.evaluation.speed import measure, sample_photographs
     from facever.faces.detector_settings import DetectorSettings
-    from facever.faces.folders import find_all
+    from facever.faces.folders import find_all, no_photographs
     from facever.reports.speed import speed_rows
     from facever.reports.tables import print_table
     from facever.verifier import Verifier
@@ -46,7 +45,7 @@ def bench(
 
     named = find_all(photographs)[1].paths if photographs else None
     if photographs and not named:
-        raise DataError(f"{photographs[0]}: no photographs in it; name a folder that holds some")
+        raise no_photographs(photographs[0])
     verifier = Verifier.load(weights, device, detector=DetectorSettings.parse(min_face), precision=precision)  # type: ignore[arg-type]
     with nullcontext(named) if named else sample_photographs() as paths:
         speed = measure(verifier.job(), paths, say)

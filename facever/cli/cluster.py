@@ -97,11 +97,9 @@ def cluster(
 
     Exit codes: 0 grouped, 2 usage error or bad input, or side-cars that can't be written.
     """
-    from facever.cli.evaluating import through
+    from facever.cli.evaluating import open_gallery
     from facever.errors import OutputError, SettingError
-    from facever.faces.detector_settings import DetectorSettings
     from facever.files import check_output, check_output_folder
-    from facever.gallery import Gallery
     from facever.gallery.clustering import check_settings, cluster_faces, listed_faces
     from facever.gallery.decisions import People
     from facever.gallery.sidecars import check_places, names_in_xmp
@@ -123,15 +121,7 @@ def cluster(
     if folders is not None:
         check_folders(folders, inputs)
     before = People() if people is None else People.read(people)
-    gallery = Gallery.open(
-        faces,
-        weights=weights,
-        calibration=thresholds,
-        device=device,
-        detector=DetectorSettings.parse(min_face),
-        workers=workers,
-        through=through,
-    )
+    gallery = open_gallery(faces, weights, thresholds, min_face, device, workers)
     if read_xmp or xmp:
         check_places(gallery.faces)
     if read_xmp:

@@ -105,7 +105,7 @@ def embed(
     cluster.
     """
     from facever.errors import OutputError, SettingError
-    from facever.faces.folders import find_all, ignored_note, listed_paths
+    from facever.faces.folders import find_all, ignored_note, listed_paths, no_photographs
     from facever.faces.workers import FEW, warm_up
     from facever.files import check_output
 
@@ -137,7 +137,7 @@ def embed(
     from itertools import chain
 
     from facever.engines.choice import check_engine
-    from facever.errors import DataError, NoFaceError
+    from facever.errors import NoFaceError
     from facever.faces.dataset import Update, open_dataset
     from facever.faces.detector_settings import DetectorSettings
     from facever.faces.formats import HEIC_REMEDY
@@ -154,7 +154,7 @@ def embed(
     verifier = Verifier.load(weights, here, detector=settings, strict=strict)
     start = time.monotonic()
     if not (found.paths or found.uris or found.all_errors()):  # a disk that isn't mounted: nothing to prune by
-        raise DataError(f"{folder}: no photographs in it; name a folder that holds some")
+        raise no_photographs(folder)
     hashed = None if path_key is None else HashedNames(read_key(path_key))
     naming = hashed or name_below
     job = replace(verifier.job(faces, hashes=True), mirrored=mirror)  # type: ignore[arg-type]

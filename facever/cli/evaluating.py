@@ -1,4 +1,4 @@
-"""What the commands that evaluate pairs share: calls, tables, notes."""
+"""What the commands share that embed photographs and evaluate pairs: calls, tables, notes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from facever.datasets.pairs import PairList
     from facever.evaluation import ModelOptions
     from facever.faces.pipeline import PhotoResult
+    from facever.gallery import Gallery
 
 
 def through(results: Iterable[PhotoResult], total: int) -> Iterator[PhotoResult]:
@@ -44,6 +45,34 @@ def model_options(
         device=device,
         precision=precision,  # type: ignore[arg-type]
         workers=workers,
+    )
+
+
+def open_gallery(
+    faces: Path,
+    weights: str | None,
+    thresholds: Path | None,
+    min_face: str,
+    device: str,
+    workers: int | None,
+    *,
+    people: Path | None = None,
+    index: bool = False,
+) -> Gallery:
+    """The dataset FACES of a command, as its options say. Raises as `Gallery.open`, and SettingError."""
+    from facever.faces.detector_settings import DetectorSettings
+    from facever.gallery import Gallery
+
+    return Gallery.open(
+        faces,
+        weights=weights,
+        people=people,
+        index=index,
+        calibration=thresholds,
+        device=device,
+        detector=DetectorSettings.parse(min_face),
+        workers=workers,
+        through=through,
     )
 
 

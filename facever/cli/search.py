@@ -97,12 +97,10 @@ def search(
 
     Exit codes: 0 searched, 2 usage error or bad input, 3 no face in any photograph.
     """
-    from facever.cli.evaluating import through
+    from facever.cli.evaluating import open_gallery, through
     from facever.errors import NoFaceError
-    from facever.faces.detector_settings import DetectorSettings
     from facever.faces.folders import find_all
     from facever.files import check_output
-    from facever.gallery import Gallery
     from facever.gallery.rates import check_settings
     from facever.reports.matches import check_matches_file, matches_text, search_summary, write_matches
     from facever.reports.matches_page import write_matches_page
@@ -114,17 +112,7 @@ def search(
         check_matches_file(out, inputs, force)
     if report is not None:
         check_output(report, "page", inputs, force)
-    gallery = Gallery.open(
-        faces,
-        weights=weights,
-        people=people,
-        index=index,
-        calibration=thresholds,
-        device=device,
-        detector=DetectorSettings.parse(min_face),
-        workers=workers,
-        through=through,
-    )
+    gallery = open_gallery(faces, weights, thresholds, min_face, device, workers, people=people, index=index)
     result = gallery.search_photographs(
         found.paths,
         k,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -141,7 +141,15 @@ def verify(
             raise SettingError("is for the answers to many pairs, or goes with --faces all", "out")
         check_answers_file(out, [*([] if pairs is None else [pairs]), *dict.fromkeys(sum(asked, ()))], force)
     verifier = Verifier.load(weights, device, detector=detector, calibration=thresholds, strict=strict)
-    settings = (faces, threshold, far, frr, prior, min_quality, decide)
+    settings: dict[str, Any] = {
+        "faces": faces,
+        "threshold": threshold,
+        "far": far,
+        "frr": frr,
+        "prior": prior,
+        "min_quality": min_quality,
+        "two_answers": decide,
+    }
     if not quiet:
         license_notice(verifier.info)
     if far is None and threshold is None and (note := verifier.info.default_rate_note()):
@@ -150,7 +158,7 @@ def verify(
         from facever.faces.stored import StoredFaces
         from facever.reports.answers import write_answers
 
-        question = Question(verifier.info, verifier.weights, *settings)  # type: ignore[arg-type]
+        question = Question(verifier.info, verifier.weights, **settings)
         stored = None if gallery is None else StoredFaces(gallery, verifier.weights)
         answers = verifier.verify_pairs(asked, question, workers, through, stored)
         counts = write_answers(out, asked, answers, as_json=json_)
@@ -160,7 +168,7 @@ def verify(
             raise NoFaceError("no pair has an answer; the column error says why")
         return
     ((a, b),) = asked
-    answer = verifier.verify(a, b, *settings)  # type: ignore[arg-type]
+    answer = verifier.verify(a, b, **settings)
     if out is not None and answer.all_faces is not None:
         from facever.reports.answers import write_all_faces
 

@@ -77,7 +77,8 @@ def default_cache_file() -> Path:
 
 def keys_of(photographs: Iterable[Source], job: Job, weights: WeightsId, precision: str) -> Iterator[str | None]:
     """The key of each photograph: its bytes, the weights, and what the job does; None where it can't be read."""
-    settings = f"{VERSION} {weights.sha256} {precision} {job.rule} {job.center_fallback} {job.detector}"
+    own = f"{job.rule} {job.center_fallback} {job.mirrored} {job.strict} {job.detector}"
+    settings = f"{VERSION} {weights.sha256} {precision} {own}"
     for photograph in photographs:
         sha256 = content_sha256(photograph)
         yield None if sha256 is None else hashlib.sha256(f"{settings} {sha256}".encode()).hexdigest()

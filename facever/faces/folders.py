@@ -81,6 +81,11 @@ def find_all(paths: Sequence[Path], follow_symlinks: bool = False) -> tuple[Path
     return root, Folder(sorted(whole), errors, sorted(passed_over), ignored=ignored)
 
 
+def no_photographs(where: Path) -> DataError:
+    """What to raise where photographs are wanted and there are none."""
+    return DataError(f"{where}: no photographs in it; name a folder that holds some")
+
+
 def listed_paths(file: Path) -> list[Path]:
     """The paths in a text file, one a line; "-" is stdin. Raises DataError if it can't be read, or is empty."""
     if file == Path("-"):

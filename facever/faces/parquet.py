@@ -13,8 +13,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facever.errors import DataError
-from facever.faces.folders import is_undecodable
+from facever.faces.folders import is_undecodable, no_photographs
 from facever.faces.lines import WRITERS
 from facever.faces.names import Naming, name_below
 from facever.faces.pipeline import PhotoResult
@@ -115,7 +114,7 @@ def write_embeddings(
     photographs = iter(photographs)
     first = next(photographs, None)
     if first is None:
-        raise DataError(f"{root}: no photographs in it; name a folder that holds some")
+        raise no_photographs(root)
     counts = EmbeddingCounts()
     columns = schema(embedding_size, made_with(info, weights))
     writer_of: Callable[[BinaryIO, pa.Schema], Any] = WRITERS.get(path.suffix.lower(), _parquet)

@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facever.files import atomic_write
 from facever.losses import CenterLoss, Softmax
 from facever.networks import EmbeddingNetwork
 from facever.studies.idx import read_mnist
+from facever.studies.runs import save_arrays
 from facever.training.crops import CropSet
 from facever.training.settings import TrainingSettings
 from facever.training.trainer import Trainer
@@ -129,14 +129,13 @@ def train_digits(settings: TrainingSettings, digits: Digits, folder: Path, devic
     labels = np.array([int(name) for name in digits.test.identities])
     with torch.inference_mode():
         logits = loss_of(trainer).classifier(torch.from_numpy(final.features).to(device)).argmax(1).cpu().numpy()
-    with atomic_write(folder / "looks.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            features=np.array([each.features for each in looks], np.float32),  # (frames, m, 2)
-            directions=np.array([each.directions for each in looks], np.float32),  # (frames, 10, 2)
-            labels=labels[drawn],
-            steps=frames,
-        )
+    seen = {
+        "features": np.array([each.features for each in looks], np.float32),  # (frames, m, 2)
+        "directions": np.array([each.directions for each in looks], np.float32),  # (frames, 10, 2)
+        "labels": labels[drawn],
+        "steps": frames,
+    }
+    save_arrays(folder / "looks.npz", seen)
     return {"accuracy": float(np.mean(logits == labels)), **spread(features, labels)}
 
 

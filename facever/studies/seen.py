@@ -16,8 +16,8 @@ from facever.faces.doubts import doubts_of
 from facever.faces.face import Face
 from facever.faces.looks import PARTS
 from facever.faces.pipeline import PhotoResult
-from facever.files import atomic_write
 from facever.question import Question
+from facever.studies.runs import save_arrays
 
 Bools = NDArray[np.bool_]
 
@@ -90,8 +90,7 @@ class Seen:
         }
 
     def save(self, path: Path) -> None:
-        with atomic_write(path, private=True) as temporary, temporary.open("wb") as file:
-            np.savez(file, **{name: getattr(self, name) for name in _ARRAYS})
+        save_arrays(path, {name: getattr(self, name) for name in _ARRAYS}, private=True)
 
     @classmethod
     def load(cls, path: Path) -> Seen:

@@ -20,7 +20,7 @@ from facever.faces.pipeline import Job
 from facever.metrics.bootstrap import People, WeightedRates, resampled_weights
 from facever.studies.degradations import blurred, dimmed, recompressed, shrunk
 from facever.studies.runs import Options
-from facever.studies.testing import TestSet
+from facever.studies.testing import TestSet, genuine_pairs
 from facever.training.callbacks import Callback
 from facever.weights.alignment import Alignment
 
@@ -182,10 +182,7 @@ def stratum_pairs(identities: Sequence[str], seed: int = 0) -> StratumPairs | No
 
 def _drawn(labels: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All genuine pairs of many photographs, and random others."""
-    of: dict[int, list[int]] = {}
-    for i, label in enumerate(labels.tolist()):
-        of.setdefault(label, []).append(i)
-    genuine = [(a, b) for own in of.values() for k, a in enumerate(own) for b in own[k + 1 :]]
+    genuine = genuine_pairs(labels.tolist())
     drawn = np.random.default_rng(seed).integers(0, len(labels), (2, 2 * IMPOSTORS))
     drawn = np.sort(drawn, axis=0)
     drawn = np.unique(drawn[:, labels[drawn[0]] != labels[drawn[1]]], axis=1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,20 @@ def _crop(path: Path, root: Path, found: CropSet, rows: dict[str, int], alignmen
     return center_crop(load_image(path), alignment) if row is None else found.crops[found.rows[row]]
 
 
+def genuine_pairs(people: Iterable[Hashable]) -> list[tuple[int, int]]:
+    """The places of each two photographs of one person.
+
+    Examples
+    --------
+    >>> genuine_pairs(["Ann", "Eve", "Ann", "Ann", "Eve"])
+    [(0, 2), (0, 3), (2, 3), (1, 4)]
+    """
+    of: dict[Hashable, list[int]] = {}
+    for i, person in enumerate(people):
+        of.setdefault(person, []).append(i)
+    return [pair for own in of.values() for pair in combinations(own, 2)]
+
+
 def drawn_pairs(paths: Sequence[Path], identities: Sequence[str], seed: int, count: int = PAIRS) -> list[Pair]:
     """Random pairs of people: `count` genuine and as many impostor ones, or all there are, in folds.
 
@@ -90,13 +105,11 @@ def drawn_pairs(paths: Sequence[Path], identities: Sequence[str], seed: int, cou
         If there are too few of either kind to fill the folds.
     """
     generator = np.random.default_rng(seed)
-    of: dict[str, list[int]] = {}
-    for i, name in enumerate(identities):
-        of.setdefault(name, []).append(i)
-    genuine = [(a, b) for own in of.values() for k, a in enumerate(own) for b in own[k + 1 :]]
+    genuine = genuine_pairs(identities)
     count = min(count, len(genuine), (len(identities) * (len(identities) - 1)) // 2 - len(genuine))
     if count < FOLDS:
-        raise DataError(f"{len(of)} held-out people give too few pairs to test on; train on a folder of more people")
+        people = len(set(identities))
+        raise DataError(f"{people} held-out people give too few pairs to test on; train on a folder of more people")
     chosen = [genuine[k] for k in generator.choice(len(genuine), count, replace=False)]
     impostor: dict[tuple[int, int], None] = {}
     while len(impostor) < count:

@@ -212,8 +212,7 @@ class TrainingSettings:
         """
         check_keys(values, cls)
         augmentation = values.get("augmentation", {})
-        if not isinstance(augmentation, Mapping):
-            raise ValueError(f"augmentation is a table of settings, not {augmentation!r}")
+        require(isinstance(augmentation, Mapping), f"augmentation is a table of settings, not {augmentation!r}")
         check_keys(augmentation, Augmentation, "augmentation.")
         return cls(**{**values, "augmentation": Augmentation(**augmentation)})
 

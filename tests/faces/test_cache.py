@@ -109,10 +109,12 @@ def test_the_key_follows_content_weights_precision_and_settings_but_no_name(tmp_
         key(precision="bf16"),
         key(job=replace(JOB, rule="largest")),
         key(job=replace(JOB, center_fallback=True)),
+        key(job=replace(JOB, mirrored=False)),
+        key(job=replace(JOB, strict=True)),
         key(job=replace(JOB, detector=DetectorSettings(min_face=20))),
         key(job=replace(JOB, detector=DetectorSettings(thresholds=(0.5, 0.7, 0.7)))),
     ]
-    assert len({key(), *others}) == 8
+    assert len({key(), *others}) == 10
     assert next(keys_of([tmp_path / "none.jpg"], JOB, WEIGHTS, "fp32")) is None
 
 
