@@ -24,7 +24,7 @@ from facever.faces.pipeline import PhotoResult, Pipeline
 from facever.faces.sources import Decoded
 from facever.metrics.all_pairs import blocks
 from facever.question import Question
-from facever.studies.conditions import Change, blurred, compressed, either_half, lit, shaken, shrunk, untouched
+from facever.studies.conditions import Change, blurred, compressed, either_half, lit, noisy, shaken, shrunk, untouched
 from facever.studies.seen import Seen, answerable_grid
 from facever.training import TrainingSettings
 from facever.verifier import Verifier
@@ -163,6 +163,9 @@ DEGRADATIONS: dict[str, Change] = {
     "upside down": lambda image, *_: np.ascontiguousarray(image[::-1, ::-1]),
     "on its side": lambda image, *_: np.ascontiguousarray(np.rot90(image)),
     "half a face": either_half,
+    **{f"noise, {levels} gray levels": noisy(levels) for levels in (10, 20, 40)},
+    "half the light": lit(0.5),
+    "a quarter of the light": lit(0.25),
     "a tenth of the light": lit(0.1),
     "JPEG of quality 8": compressed(8),
 }

@@ -367,7 +367,12 @@ def make_files(folder: Path) -> None:
     pq.write_table(pa.table({"path": ["people/a/a_0001.jpg", "s3://b/c.jpg"]}), folder / "list.parquet")
 
     names = ["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg", "b/none.jpg"]
-    seen = {"landmarks": [[float(i) for i in range(10)]] * 5, "score": [0.9] * 5, "sharpness": [9.0] * 5, "noise": [1.0] * 5}
+    seen = {
+        "landmarks": [[float(i) for i in range(10)]] * 5,
+        "score": [0.9] * 5,
+        "sharpness": [9.0] * 5,
+        "noise": [1.0] * 5,
+    }
     faces = table(names, [*random_faces(4), None], **seen)
     dataset(folder / "faces.parquet", faces)
     (folder / "made.json").write_bytes((folder / "faces.parquet/.facever.json").read_bytes())

@@ -12,7 +12,8 @@ from facever.faces.pipeline import EmbeddedFace
 from facever.weights.metadata import WeightsInfo
 
 LEAST_SHARPNESS = 0.4  # percent
-MOST_NOISE = 2.3  # gray levels
+# Gray levels, and the share of what looks sharp that they make up. Both: fine skin is no noise.
+MOST_NOISE, MOST_NOISE_SHARE = 2.2, 0.2
 LEAST_CONTRAST = 12.0  # gray levels
 LEAST_SIZE = 24.0  # pixels
 LEAST_QUALITY = 1.0  # percentile: below nearly all photographs of the calibration
@@ -61,7 +62,7 @@ def _doubts_of_looks(looks: Looks) -> list[str]:
         doubts.append(
             f"the face is too dark or dull (contrast {looks.contrast:.0f}, where {LEAST_CONTRAST:.0f} is needed)"
         )
-    if looks.noise > MOST_NOISE:
+    if looks.noise > MOST_NOISE and looks.noise_share > MOST_NOISE_SHARE:
         doubts.append(f"the face is noisy ({looks.noise:.1f} gray levels, where {MOST_NOISE:g} are allowed)")
     if looks.sharpness < LEAST_SHARPNESS:
         doubts.append(f"the face is blurred (sharpness {looks.sharpness:.2f} %, where {LEAST_SHARPNESS:g} % is needed)")

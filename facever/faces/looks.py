@@ -64,6 +64,11 @@ class Looks:
     covered: tuple[str, ...] = ()
     upside_down: bool = False
 
+    @property
+    def noise_share(self) -> float:
+        """The part of `bend`, in [0, 1], that noise makes up: low for the skin of a sharp face, however fine."""
+        return float(noise_share(np.array(self.sharpness), np.array(self.noise), np.array(self.contrast)))
+
     @classmethod
     def of(cls, crop: ImageArray, alignment: Alignment) -> Looks:
         """Of a crop that was cut by an alignment: RGB uint8 (H, W, 3)."""
@@ -118,6 +123,12 @@ def sharpness(crop: ImageArray) -> float:
 
 def _sharpness(crop: ImageArray, noise: float, contrast: float) -> float:
     return 100 * max(bend(crop) - _NOISE_IN_BEND * noise**2, 0.0) / contrast**2 if contrast else 0.0
+
+
+def noise_share(sharpness: NDArray[Any], noise: NDArray[Any], contrast: NDArray[Any]) -> NDArray[Any]:
+    """The same for arrays."""
+    of_noise, rest = _NOISE_IN_BEND * noise**2, sharpness / 100 * contrast**2
+    return np.asarray(of_noise / np.maximum(of_noise + rest, 1e-9))
 
 
 def _central(crop: ImageArray) -> Floats:

@@ -9,7 +9,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from facever.faces.detection import CERTAIN
-from facever.faces.doubts import LEAST_CONTRAST, LEAST_SHARPNESS, LEAST_SIZE, MOST_NOISE, MOST_OUTSIDE
+from facever.faces.doubts import (
+    LEAST_CONTRAST,
+    LEAST_SHARPNESS,
+    LEAST_SIZE,
+    MOST_NOISE,
+    MOST_NOISE_SHARE,
+    MOST_OUTSIDE,
+)
+from facever.faces.looks import noise_share
 from facever.gallery.faces import FaceTable, RowNumbers
 
 
@@ -28,9 +36,9 @@ def poor_faces(faces: FaceTable, rows: RowNumbers) -> NDArray[np.bool_]:
     """
     poor = column_of(faces, "score", rows) < CERTAIN
     poor |= column_of(faces, "face_size", rows) < LEAST_SIZE
-    poor |= column_of(faces, "sharpness", rows) < LEAST_SHARPNESS
-    poor |= column_of(faces, "noise", rows) > MOST_NOISE
-    poor |= column_of(faces, "contrast", rows) < LEAST_CONTRAST
+    sharpness, noise, contrast = (column_of(faces, name, rows) for name in ("sharpness", "noise", "contrast"))
+    poor |= (sharpness < LEAST_SHARPNESS) | (contrast < LEAST_CONTRAST)
+    poor |= (noise > MOST_NOISE) & (noise_share(sharpness, noise, contrast) > MOST_NOISE_SHARE)
     poor |= column_of(faces, "upside_down", rows) == 1
     if {"landmarks", "width", "height"} <= faces.columns:
         there = faces.column("landmarks").take(rows)

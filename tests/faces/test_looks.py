@@ -51,11 +51,11 @@ def test_noise_is_measured_in_gray_levels_of_a_crop_halved() -> None:
     ramp = np.linspace(60, 190, 112)[None] + np.linspace(-30, 30, 112)[:, None]
     assert noise(as_crop(ramp)) < 0.5
     for deviation in (5, 10, 20):
-        # The mean of four pixels has half the deviation.
+        # The mean of four pixels has half the deviation. An estimate from a fifth of the pixels is rough.
         noisy = as_crop(ramp + generator.normal(0, deviation, (112, 112)))
-        assert noise(noisy) == pytest.approx(deviation / 2, rel=0.1)
+        assert noise(noisy) == pytest.approx(deviation / 2, rel=0.2)
         # White noise alone is not sharp.
-        assert sharpness(noisy) < 100 * bend(noisy) / contrast(noisy) ** 2 / 2
+        assert Looks.of(noisy, FACE_112X112).noise_share > 0.5
 
 
 def test_blur_and_motion_in_any_direction_lower_it(crops: dict[str, ImageArray]) -> None:
@@ -83,7 +83,7 @@ def test_nothing_speaks_against_a_clear_face(crops: dict[str, ImageArray]) -> No
     for alignment in (FACE_112X112, DLIB_150, NEAR_80):
         looks = Looks.of(crops[alignment.name], alignment)
         assert (looks.covered, looks.upside_down) == ((), False)
-        assert looks.noise < 2
+        assert looks.noise_share < 0.2  # fine skin and film grain in a sharp face
         assert looks.contrast > 30
         assert looks.sharpness > 1
 

@@ -20,6 +20,7 @@ import pytest
 from facever.errors import DataError, OutputError
 from facever.faces import parquet as embeddings_file
 from facever.faces.face import Face
+from facever.faces.looks import Looks
 from facever.faces.parquet import photograph_rows, write_embeddings
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.alignment import FACE_112X96
@@ -43,12 +44,15 @@ INFO = WeightsInfo(
 WEIGHTS = WeightsId("made up", "1" * 64)
 
 
+LOOKS = Looks(1.5, 0.5, 40.0, ("eye region",))
+
+
 def embedded(start: float, score: float = 0.75, norm: float = 2.5) -> EmbeddedFace:
     """A face whose box is start … start + 3, its landmarks start … start + 9, its embedding of 4 components one-hot."""
     box = np.arange(start, start + 4, dtype=np.float32)
     landmarks = np.arange(start, start + 10, dtype=np.float32).reshape(5, 2)
     embedding = np.eye(4, dtype=np.float32)[int(start) % 4]
-    return EmbeddedFace(Face(box, landmarks, score), np.zeros((112, 96, 3), np.uint8), embedding, norm, 31.5)
+    return EmbeddedFace(Face(box, landmarks, score), np.zeros((112, 96, 3), np.uint8), embedding, norm, LOOKS)
 
 
 def some(root: Path) -> list[PhotoResult]:
@@ -90,7 +94,8 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
             "score": 0.75,
             "norm": 2.5,
             "quality": None,
-            **{"face_size": 2, "sharpness": 31.5, "noise": 0.5, "contrast": 40, "covered": [], "upside_down": False},
+            "face_size": 2,
+            **{"sharpness": 1.5, "noise": 0.5, "contrast": 40, "covered": ["eye region"], "upside_down": False},
             "embedding": [1, 0, 0, 0],
             **{"error": None, **of_group},
         },
@@ -103,7 +108,8 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
             "score": 0.5,
             "norm": 1.5,
             "quality": None,
-            **{"face_size": 2, "sharpness": 31.5, "noise": 0.5, "contrast": 40, "covered": [], "upside_down": False},
+            "face_size": 2,
+            **{"sharpness": 1.5, "noise": 0.5, "contrast": 40, "covered": ["eye region"], "upside_down": False},
             "embedding": [0, 0, 1, 0],
             **{"error": None, **of_group},
         },
@@ -116,7 +122,8 @@ def test_each_face_is_a_row_and_so_is_each_photograph_without_one(tmp_path: Path
             "score": 0.75,
             "norm": 2.5,
             "quality": None,
-            **{"face_size": 2, "sharpness": 31.5, "noise": 0.5, "contrast": 40, "covered": [], "upside_down": False},
+            "face_size": 2,
+            **{"sharpness": 1.5, "noise": 0.5, "contrast": 40, "covered": ["eye region"], "upside_down": False},
             "embedding": [1, 0, 0, 0],
             **not_told,
         },
