@@ -18,7 +18,7 @@ from facever.datasets.occlusion import Occlusion
 from facever.faces.alignment import align, similarity_transform
 from facever.faces.face import Face
 from facever.faces.images import ImageArray
-from facever.studies.degradations import through_jpeg
+from facever.studies.degradations import dimmed, through_jpeg, with_noise
 from facever.weights.alignment import FACE_112X112
 
 Change = Callable[[ImageArray, Face, np.random.Generator], ImageArray]
@@ -88,8 +88,7 @@ def noisy(deviation: float) -> Change:
     """White noise of this standard deviation in gray levels."""
 
     def change(image: ImageArray, face: Face, generator: np.random.Generator) -> ImageArray:
-        noise = generator.normal(0, deviation, image.shape)
-        return np.asarray(np.clip(np.round(image + noise), 0, 255), np.uint8)
+        return with_noise(image, deviation, generator)
 
     return change
 
@@ -115,10 +114,10 @@ def shrunk(size: float) -> Change:
 
 
 def lit(share: float) -> Change:
-    """So many times the light, rounded to whole gray levels and clipped as by a camera."""
+    """So many times the light."""
 
     def change(image: ImageArray, face: Face, generator: np.random.Generator) -> ImageArray:
-        return np.asarray(np.clip(np.round(image * share), 0, 255), np.uint8)
+        return dimmed(image, share)
 
     return change
 

@@ -22,10 +22,14 @@ def blurred(crops: Crops, sigma: float) -> Crops:
     return np.stack([np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma), np.uint8) for crop in crops])
 
 
+def with_noise(pixels: Crops, deviation: float, generator: np.random.Generator) -> Crops:
+    """White noise of this standard deviation in gray levels, on one image or many."""
+    return np.asarray(np.clip(np.round(pixels + generator.normal(0, deviation, pixels.shape)), 0, 255), np.uint8)
+
+
 def noisy(crops: Crops, deviation: float) -> Crops:
-    """White noise with this standard deviation in gray levels, the same for every call."""
-    noise = np.random.default_rng(0).normal(0, deviation, crops.shape)
-    return np.asarray(np.clip(np.round(crops + noise), 0, 255), np.uint8)
+    """The same noise for every call."""
+    return with_noise(crops, deviation, np.random.default_rng(0))
 
 
 def shrunk(crops: Crops, share: float) -> Crops:
@@ -42,9 +46,9 @@ def shrunk(crops: Crops, share: float) -> Crops:
     )
 
 
-def dimmed(crops: Crops, share: float) -> Crops:
-    """This fraction of the light, rounded to whole gray levels as by a camera."""
-    return np.asarray(np.round(crops * share), np.uint8)
+def dimmed(pixels: Crops, share: float) -> Crops:
+    """One image or many in this share of the light, rounded to whole gray levels and clipped as by a camera."""
+    return np.asarray(np.clip(np.round(pixels * share), 0, 255), np.uint8)
 
 
 def through_jpeg(image: ImageArray, quality: int) -> ImageArray:
