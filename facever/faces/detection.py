@@ -91,17 +91,18 @@ class Detector:
         A photograph without a face is tried again with a mirrored border, which helps with tight crops. With
         `rotations`, one without a certain face is tried in three more directions; the one with the best face counts.
         """
-        found = self._upright(images)
+        found = self.detect_as_they_are(images)
         if self.settings.rotations:
             unsure = [i for i, faces in enumerate(found) if not faces or faces[0].score < CERTAIN]
             for quarters in (1, 2, 3):
-                turned = self._upright([np.ascontiguousarray(np.rot90(images[i], quarters)) for i in unsure])
+                turned = self.detect_as_they_are([np.ascontiguousarray(np.rot90(images[i], quarters)) for i in unsure])
                 for i, faces in zip(unsure, turned, strict=True):
                     if faces and (not found[i] or faces[0].score > found[i][0].score):
                         found[i] = [face.turned_back(quarters, images[i].shape) for face in faces]
         return found
 
-    def _upright(self, images: Sequence[ImageArray]) -> list[list[Face]]:
+    def detect_as_they_are(self, images: Sequence[ImageArray]) -> list[list[Face]]:
+        """The same, without turning any photograph."""
         found = self._enlarged(images)
         again = [i for i, faces in enumerate(found) if not faces and min(images[i].shape[:2]) > 1]
         if again:

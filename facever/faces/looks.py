@@ -55,7 +55,7 @@ class Looks:
     covered : tuple of str
         Those of `PARTS` that something covers.
     upside_down : bool
-        Whether the face seems to stand on its head.
+        Whether the face may stand on its head: one in a hundred upright ones seems to.
     """
 
     sharpness: float

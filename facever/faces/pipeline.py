@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facever.errors import AlignmentError, ImageError, SettingError
 from facever.faces.alignment import align, center_crop, enlargement
-from facever.faces.detection import Detector
+from facever.faces.detection import CERTAIN, Detector
 from facever.faces.detector_settings import DetectorSettings
 from facever.faces.device import Precision
 from facever.faces.embedder import Embedder
@@ -230,6 +230,14 @@ class Pipeline:
         except AlignmentError:
             return False
 
+    def looks(self, crop: ImageArray) -> Looks:
+        """What can be seen of a face in its crop; upside down only if the detector is sure of the turned crop, too."""
+        seen = Looks.of(crop, self.alignment)
+        if seen.upside_down:
+            (faces,) = self.detector.detect_as_they_are([np.ascontiguousarray(crop[::-1, ::-1])])
+            seen = replace(seen, upside_down=any(face.score >= CERTAIN for face in faces))
+        return seen
+
     def _embed(self, results: list[PhotoResult], embedder: Embedder) -> list[PhotoResult]:
         crops = [face.crop for result in results for face in _faces(result) if face.crop is not None]
         if not crops:
@@ -246,7 +254,7 @@ class Pipeline:
                 face.crop if self.job.keep_crops else None,
                 embedding,
                 float(norm),
-                None if face.crop is None else Looks.of(face.crop, self.alignment),
+                None if face.crop is None else self.looks(face.crop),
             )
 
         done = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,14 @@ from facever.faces.names import name_below
 from facever.faces.pipeline import EmbeddedFace, PhotoResult
 from facever.weights.records import WeightsId
 
+_LOOKS = [field.name for field in fields(Looks)]
 _COLUMNS = [
     "path",
     "box",
     "landmarks",
     "score",
     "norm",
-    "sharpness",
-    "noise",
-    "contrast",
-    "covered",
-    "upside_down",
+    *_LOOKS,
     "embedding",
     "error",
     "warning",
@@ -103,7 +101,6 @@ def _result(photograph: Path, rows: list[dict[str, Any]]) -> PhotoResult:
 def _face(row: dict[str, Any]) -> EmbeddedFace:
     landmarks = np.array(row["landmarks"], np.float32).reshape(5, 2)
     face = Face(np.array(row["box"], np.float32), landmarks, row["score"])
-    looks = None
-    if row["sharpness"] is not None:
-        looks = Looks(row["sharpness"], row["noise"], row["contrast"], tuple(row["covered"]), row["upside_down"])
+    seen = {name: row[name] for name in _LOOKS}
+    looks = None if None in seen.values() else Looks(**seen | {"covered": tuple(row["covered"])})
     return EmbeddedFace(face, None, np.array(row["embedding"], np.float32), row["norm"], looks)
