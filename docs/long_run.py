@@ -1,4 +1,4 @@
-"""Draw `pictures/long-run.svg`: memory over one long embed, from benchmarks/results/long_run.json."""
+"""Draw `pictures/long-run.svg`: memory over a long embed and a long train, from benchmarks/results/long_run.json."""
 
 from __future__ import annotations
 
@@ -17,20 +17,26 @@ DOCS = Path(__file__).resolve().parent
 RESULT = DOCS.parent / "benchmarks" / "results" / "long_run.json"
 
 
+RUNS = {
+    "embed": (("long", "#0a7cff", "{photographs:,} photographs"), ("short", "#e8590c", "{photographs:,} photographs")),
+    "train": (("train", "#0a7cff", "{epochs} epochs"),),
+}
+
+
 def draw(file: Path) -> None:
     result: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))
     with matplotlib.rc_context(STYLE):
-        figure = Figure((7.5, 3.2))
-        axes = figure.add_subplot()
-        for run, color in (("long", "#0a7cff"), ("short", "#e8590c")):
-            own = result[run]
-            minutes = [sample["seconds"] / 60 for sample in own["samples"]]
-            memory = [sample["memory"] for sample in own["samples"]]
-            axes.plot(minutes, memory, color=color, label=f"{own['photographs']:,} photographs")
-        axes.set(ylim=(0, None), xlabel="minutes", ylabel="memory, MB")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="lower right")
+        figure = Figure((7.5, 3.2), layout="constrained")
+        for axes, (command, runs) in zip(figure.subplots(1, 2), RUNS.items(), strict=True):
+            for run, color, name in runs:
+                own = result[run]
+                minutes = [sample["seconds"] / 60 for sample in own["samples"]]
+                memory = [sample["memory"] for sample in own["samples"]]
+                axes.plot(minutes, memory, color=color, label=name.format(**own))
+            axes.set(ylim=(0, None), xlabel="minutes", ylabel="memory, MB", title=command)
+            axes.grid(alpha=0.25)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(frameon=False, loc="lower right")
         figure.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
 
 

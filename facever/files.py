@@ -32,6 +32,14 @@ def is_url(path: object) -> bool:
     return re.match(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/", str(path)) is not None
 
 
+def path_is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """`Path.is_file` or the like, of a path that a file names: False where the system can't tell."""
+    try:
+        return kind(path)
+    except OSError:  # a name too long for the file system, a folder that may not be entered
+        return False
+
+
 def as_text(name: str) -> str:
     r"""Write bytes that are not UTF-8, which file names may hold, as \udcXX: two names stay two."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -22,7 +22,6 @@ import os
 import re
 import tarfile
 import warnings
-from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -30,6 +29,7 @@ from typing import NamedTuple, NoReturn
 from facever.datasets.pairs import Pair
 from facever.errors import DataError, check_regular, reason_of
 from facever.faces.formats import photograph_suffixes
+from facever.files import path_is
 
 # Kaggle's header.
 _TABLE = re.compile(r"name,\s*imagenum1,", re.IGNORECASE)
@@ -195,7 +195,7 @@ def _parse_pair(fields: list[str], same: bool, file: Path, number: int) -> tuple
 
 def _find_photographs(lines: list[_Line], file: Path, root: Path) -> dict[_Picture, Path]:
     """Return the file of every picture, or raise one error for all that are absent."""
-    if not _is(Path.is_dir, root):
+    if not path_is(Path.is_dir, root):
         raise DataError(f"{root}: this is not a folder; give the one that holds NAME/NAME_0001.jpg")
     pictures = dict.fromkeys(picture for line in lines for picture in (line.picture_a, line.picture_b))
     root = _people_below(root, next(iter(pictures), None))
@@ -218,7 +218,7 @@ def _people_below(root: Path, picture: _Picture | None) -> Path:
     levels = [[root]]
     for _ in range(2):
         levels.append([each / name for each in levels[-1] for name in _FOLDERS])
-    candidates = [each for level in levels for each in level if picture and _is(Path.is_dir, each / picture.name)]
+    candidates = [each for level in levels for each in level if picture and path_is(Path.is_dir, each / picture.name)]
     return candidates[0] if candidates else root
 
 
@@ -230,16 +230,9 @@ def _find(root: Path, picture: _Picture) -> Path | None:
     stem = _stem(root, picture)
     for suffix in (".jpg", *sorted(photograph_suffixes() - {".jpg"})):
         path = stem.with_name(stem.name + suffix)  # with_suffix() would cut a name such as "J._Doe"
-        if _is(Path.is_file, path):
+        if path_is(Path.is_file, path):
             return path
     return None
-
-
-def _is(kind: Callable[[Path], bool], path: Path) -> bool:
-    try:
-        return kind(path)
-    except OSError:  # a name too long for the file system, a folder that may not be entered
-        return False
 
 
 def find_pairs_file(lfw: Path) -> Path:

@@ -21,6 +21,7 @@ import pyarrow.parquet
 from facever.datasets.lfw import is_lfw_table, read_lfw_pairs
 from facever.datasets.pairs import Pair, PairList, noted, with_people_of_genuine_pairs
 from facever.errors import DataError, reading
+from facever.files import path_is
 
 FOLDS = 10
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -153,7 +154,7 @@ def _fold(text: str | None, where: str) -> int:
 
 def _check_present(pairs: Sequence[Pair], file: Path) -> None:
     paths = dict.fromkeys(path for pair in pairs for path in (pair.path_a, pair.path_b) if isinstance(path, Path))
-    absent = [path for path in paths if not path.is_file()]
+    absent = [path for path in paths if not path_is(Path.is_file, path)]
     if absent:
         lines = [i for i, pair in enumerate(pairs, 2) if absent[0] in (pair.path_a, pair.path_b)]
         raise DataError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from facever.datasets.identities import read_dropped
-from facever.errors import DataError, SettingError, reading
+from facever.errors import DataError, SettingError, reading, reason_of
 from facever.training.settings import TrainingSettings
 
 DROP_LIST = "drop_list"
@@ -118,8 +118,8 @@ def make_settings(recipe: str | None = None, *changes: Mapping[str, Any]) -> Tra
     try:
         settings = TrainingSettings.from_json(values)
         settings.build(3)  # what the network refuses is better known now than after the crops are cut
-    except (ValueError, TypeError) as error:
-        raise SettingError(f"these settings don't work: {error}") from error
+    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a layer that memory does not hold
+        raise SettingError(f"these settings don't work: {reason_of(error)}") from error
     return settings
 
 

@@ -94,6 +94,7 @@ def test_without_folds_pairs_are_dealt_so_that_each_fold_has_both_kinds(root: Pa
         ({"fold": "x"}, "line 3: fold is 'x'"),
         ({"path_b": ""}, "line 3: a path is empty"),
         ({"path_b": "cid/1.jpg"}, "line 3: there is no photograph .*cid/1.jpg; missing in total: 1 of 3"),
+        ({"path_b": "x" * 300}, "line 3: there is no photograph .*xxx; missing in total: 1 of 3"),
     ],
 )
 def test_a_broken_line_is_named_by_its_number(root: Path, row: dict[str, str], says: str) -> None:

@@ -219,6 +219,8 @@ def test_an_unknown_setting_names_the_nearest_known_one(text: str, told: str) ->
         ("augmentation.shift=far", r"augmentation\.shift is a number, not 'far'"),
         ("augmentation.mirror=0", r"augmentation\.mirror is true or false, not 0"),
         ("network_arguments.embedding_size=big", "these settings don't work"),
+        (f"network_arguments.embedding_size={10**13}", "these settings don't work: .*memory"),
+        (f"network_arguments.embedding_size={10**20}", "these settings don't work: [^\n]{1,120}$"),
         ("alignment=nowhere", "alignment is one of .*, tight-64x56, not 'nowhere'"),
         ("network=resnet50", "no network 'resnet50'"),
         ("held_out=2", r"held_out is in \[0, 1\), not 2"),
