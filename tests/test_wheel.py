@@ -52,7 +52,7 @@ def test_the_wheel_holds_code_weights_cards_and_recipes_only(wheel: Path) -> Non
     expected |= {f"facever/recipes/{path.name}" for path in (ROOT / "recipes").iterdir()}
     expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "facever").rglob("*.py")}
     expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "facever/reports/templates").iterdir()}
-    expected |= {"facever/faces/covered.json"}
+    expected |= {"facever/faces/looks.json"}
     assert {name for name in names if ".dist-info/" not in name} == expected | {"facever/py.typed"}
     assert {Path(name).suffix for name in expected if "/models/" in name} == {".safetensors", ".md", ".svg", ""}
     for weights in ("default", "dlib", "face-resnet", "mobilefacenet", "scratch"):

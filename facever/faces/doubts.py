@@ -13,7 +13,7 @@ from facever.weights.metadata import WeightsInfo
 
 LEAST_SHARPNESS = 0.4  # percent
 # Gray levels, and the share of what looks sharp that they make up. Both: fine skin is no noise.
-MOST_NOISE, MOST_NOISE_SHARE = 2.2, 0.3
+MOST_NOISE, MOST_NOISE_SHARE = 2.4, 0.4
 LEAST_CONTRAST = 12.0  # gray levels
 LEAST_SIZE = 24.0  # pixels
 LEAST_QUALITY = 1.0  # percentile: below nearly all photographs of the calibration
