@@ -191,7 +191,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, _terminate)
     keep_freed_memory()
     try:
-        with _quiet_libraries():
+        with _quiet_libraries(), _plain_errors():  # here too, for help that can't be printed
             app()
     except Exception as error:
         # Python would exit with 1, which is an answer of verify.

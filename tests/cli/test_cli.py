@@ -934,11 +934,24 @@ def test_a_closed_pipe_ends_quietly_and_not_with_an_answer_of_verify(unbuffered:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_an_answer_that_cannot_be_written_is_told_in_a_line(unbuffered: str) -> None:
-    done = in_new_process(FULL_DISK + ANSWER, PYTHONUNBUFFERED=unbuffered)
+@pytest.mark.parametrize("program", [ANSWER, ANSWER.replace('"answer"]', '"--help"]')])
+def test_an_answer_that_cannot_be_written_is_told_in_a_line(program: str, unbuffered: str) -> None:
+    done = in_new_process(FULL_DISK + program, PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 2
     assert done.stderr.startswith("facever: No space left on device; ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_process_of_its_own_ends_with_what_it_registered_for_its_end_and_with_the_exit_code() -> None:
+    program = (
+        "import atexit, sys, threading, time\nfrom facever.__main__ import run\n"
+        "atexit.register(lambda: print('registered'))\n"
+        "sys.argv = ['facever', 'info', 'nowhere']\n"
+    )
+    late = "threading.Thread(target=lambda: (time.sleep(0.5), print('late'))).start()\n"
+    for code, expected in ((program, "registered"), (program + late, "late\nregistered")):
+        done = in_new_process(code + "run()")
+        assert (done.returncode, done.stdout.strip()) == (2, expected)
 
 
 # ---- the license of weights ----------------------------------------------------------------------
