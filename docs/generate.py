@@ -35,6 +35,9 @@ by the path of a weights file.
 This page is the output of `--help`, written by `python docs/generate.py`.
 """
 
+# Of fewer decided pairs the table tells how many there were.
+FEW_PAIRS = 10_000
+
 ENVIRONMENT = """\
 ## Environment
 
@@ -196,15 +199,21 @@ def robustness_table() -> str:
     result = _study("robustness")
     promised = 1000 * result["promised_far"]
 
-    def thousandth(rate: dict[str, Any]) -> str:
+    def two_digits(value: float) -> str:
+        return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+
+    def of_decided(strangers: dict[str, Any]) -> str:
+        rate = strangers["same_of_decided"]
         if rate["value"] is None:
             return "none decided"
-        text = f"{1000 * rate['value']:.2g}"
+        text = two_digits(1000 * rate["value"])
         if rate["ci95"] is not None:
             low, high = (1000 * end for end in rate["ci95"])
-            text += f" ({low:.2g} to {high:.2g})"
+            text += f" ({two_digits(low)} to {two_digits(high)})"
             text = f"**{text}**" if low > promised else text
-        return text
+        undecided = sum(strangers[kind]["value"] for kind in ("undecided", "no_face"))
+        decided = round(strangers["pairs"] * (1 - undecided))
+        return text if decided >= FEW_PAIRS else f"{text}; of {decided} pairs"
 
     def percent(*rates: dict[str, Any]) -> str:
         return f"{100 * sum(rate['value'] for rate in rates):.1f}"
@@ -222,13 +231,13 @@ def robustness_table() -> str:
             name,
             f"{100 * record['without_face'] / seen:.1f}",
             "–" if accuracy is None else percent(accuracy),
-            "–" if strangers["accepted"]["value"] is None else f"{1000 * strangers['accepted']['value']:.2g}",
+            "–" if strangers["accepted"]["value"] is None else two_digits(1000 * strangers["accepted"]["value"]),
             "–" if genuine["accepted"]["value"] is None else f"{100 * (1 - genuine['accepted']['value']):.1f}",
             f"{percent(genuine['same'])}, {percent(genuine['different'])}, "
             f"{percent(genuine['undecided'], genuine['no_face'])}",
             percent(strangers["undecided"], strangers["no_face"]),
-            thousandth(strangers["same_of_decided"]),
-            thousandth(record["one"]["strangers"]["same_of_decided"]),
+            of_decided(strangers),
+            of_decided(record["one"]["strangers"]),
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([*rows, ""])
