@@ -103,8 +103,8 @@ def main() -> None:
     before = json.loads(path.read_text(encoding="utf-8"))["commands"] if path.exists() else {}
     what = (
         "ends: runs that came to their end after any number of kills; lost: those with another result than undisturbed;"
-        " mended: those that passed over a photograph, as it was with each of three workers that were killed, and"
-        " embedded it when they were started again"
+        " left: those after which files, folders or processes remained; victims: what was killed; mended: runs"
+        " that passed over a photograph, whose worker was killed three times, and embedded it when started again"
     )
     write_json(path, {"what": what, "seed": seed, "versions": versions(), "commands": {**before, **tables}})
     for name, row in tables.items():
