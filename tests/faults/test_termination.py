@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 import pytest
+from processes import all_end, started
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
 
@@ -35,45 +34,6 @@ from facever.faces import dataset
 dataset.PHOTOGRAPHS_A_PART, dataset.SMALL_PARTS = 3, 3
 main()
 """
-
-
-@contextmanager
-def started(
-    folder: Path, *arguments: str | Path, program: tuple[str, ...] = ("-m", "facever")
-) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, in a process group of its own, with its cache in `folder`."""
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1", "FACEVER_QUIET": "1"}
-    process = subprocess.Popen(
-        [sys.executable, *program, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=folder,
-        env=environment,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        with_group(process, signal.SIGKILL)
-        process.wait()
-
-
-def with_group(process: subprocess.Popen[bytes], number: int) -> bool:
-    """Send a signal to all processes that the command started; False where there are none."""
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def all_end(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while with_group(process, 0):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def duration(folder: Path, *arguments: str | Path) -> float:
