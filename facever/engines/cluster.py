@@ -90,7 +90,8 @@ def _run(run: Run) -> None:
     here: dict[str, Any] = {}
     if run.address is None:
         here = {"num_cpus": (run.workers or cpu_count()) + OTHER_CORES, "object_store_memory": OBJECT_STORE}
-        here |= {"include_dashboard": False, "_temp_dir": str(run.temporary)}
+        # Below a folder that is for its owner only: Ray opens the one that it is given to everybody.
+        here |= {"include_dashboard": False, "_temp_dir": str(run.temporary / "ray")}
     ray.init(address=run.address or "local", log_to_driver=False, **here)
     try:
         _embed(run, ray.cluster_resources())

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -295,6 +296,9 @@ def test_a_job_that_was_killed_continues_and_its_cluster_is_gone(folder: Path) -
         started.kill()
     assert started.communicate() == (b"", b"")
     until(lambda: not of_its_cluster(out), "the cluster ended with its job")
+    # What it leaves is still its owner's only.
+    temporary = engine.temporary_path(out / ".ray")
+    assert stat.S_IMODE(temporary.stat().st_mode) == 0o700 and list(temporary.iterdir())
     blocks = [pq.read_table(each)["rows"].to_pylist() for each in committed(out / ".ray")]
     done = {row["path"] for block in blocks for rows in block for row in rows}
     assert len(done) == 4
@@ -304,4 +308,4 @@ def test_a_job_that_was_killed_continues_and_its_cluster_is_gone(folder: Path) -
     assert (ended.returncode, ended.stderr) == (0, "not readable: 1 of 17 photographs; the column error says why\n")
     assert set(embedded(folder)[before:]) == {each.name for each in folder.iterdir()} - done
     assert read_dataset(out)["path"].to_pylist() == sorted(each.name for each in folder.iterdir())
-    assert not of_its_cluster(out)
+    assert not of_its_cluster(out) and not temporary.exists()
