@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from facever.faces.alignment import similarity_transform
 from facever.faces.images import ImageArray
@@ -67,7 +67,7 @@ class Looks:
     @property
     def noise_share(self) -> float:
         """The part of `bend`, in [0, 1], that noise makes up: low for the skin of a sharp face, however fine."""
-        return float(noise_share(np.array(self.sharpness), np.array(self.noise), np.array(self.contrast)))
+        return float(noise_share(self.sharpness, self.noise, self.contrast))
 
     @classmethod
     def of(cls, crop: ImageArray, alignment: Alignment) -> Looks:
@@ -75,7 +75,7 @@ class Looks:
         seen = standard_crop(crop, alignment)
         grain, depth, told = noise(seen), contrast(seen), _told(seen)
         parts = tuple(part for part in PARTS if part in told)
-        return cls(_sharpness(seen, grain, depth), grain, depth, parts, UPSIDE_DOWN in told)
+        return cls(sharpness(seen, grain, depth), grain, depth, parts, UPSIDE_DOWN in told)
 
 
 def standard_crop(crop: ImageArray, alignment: Alignment) -> ImageArray:
@@ -116,17 +116,14 @@ def bend(crop: ImageArray) -> float:
     return min(float(cv2.filter2D(gray, cv2.CV_32F, kernel)[1:-1, 1:-1].var()) for kernel in _DIFFERENCES)
 
 
-def sharpness(crop: ImageArray) -> float:
+def sharpness(crop: ImageArray, noise: float, contrast: float) -> float:
     """`bend` without what noise adds to it, in percent of the variance of gray levels: the same in any light."""
-    return _sharpness(crop, noise(crop), contrast(crop))
-
-
-def _sharpness(crop: ImageArray, noise: float, contrast: float) -> float:
     return 100 * max(bend(crop) - _NOISE_IN_BEND * noise**2, 0.0) / contrast**2 if contrast else 0.0
 
 
-def noise_share(sharpness: NDArray[Any], noise: NDArray[Any], contrast: NDArray[Any]) -> NDArray[Any]:
-    """The same for arrays."""
+def noise_share(sharpness: ArrayLike, noise: ArrayLike, contrast: ArrayLike) -> NDArray[Any]:
+    """`Looks.noise_share` of many faces."""
+    sharpness, noise, contrast = map(np.asarray, (sharpness, noise, contrast))
     of_noise, rest = _NOISE_IN_BEND * noise**2, sharpness / 100 * contrast**2
     return np.asarray(of_noise / np.maximum(of_noise + rest, 1e-9))
 

@@ -15,7 +15,7 @@ from facever.datasets.occlusion import Occlusion
 from facever.faces.alignment import align
 from facever.faces.detection import Detector
 from facever.faces.images import ImageArray
-from facever.faces.looks import Looks, bend, contrast, noise, sharpness, standard_crop
+from facever.faces.looks import Looks, bend, contrast, noise, standard_crop
 from facever.faces.pipeline import Job, Pipeline
 from facever.faces.sources import Decoded
 from facever.weights.alignment import DLIB_150, FACE_112X112, NEAR_80
@@ -27,6 +27,10 @@ def crops(portrait: Path) -> dict[str, ImageArray]:
     image = np.asarray(Image.open(portrait).convert("RGB"))
     (face, *_) = Detector().detect(image)
     return {each.name: align(image, face.landmarks, each) for each in (FACE_112X112, DLIB_150, NEAR_80)}
+
+
+def sharpness(crop: ImageArray) -> float:
+    return Looks.of(crop, FACE_112X112).sharpness
 
 
 def as_crop(gray: Any) -> ImageArray:

@@ -285,37 +285,9 @@ def test_the_command_hands_its_options_on_and_prints_the_verdict(
         return outcome(quick=True)
 
     monkeypatch.setattr("facever.studies.run_study", remember)
-    study_command(
-        "losses",
-        tmp_path / "out",
-        Path("train"),
-        Path("lfw"),
-        Path("pairs.txt"),
-        None,
-        True,
-        False,
-        "dlib",
-        5,
-        Path("c"),
-        "cpu",
-        2,
-        True,
-    )
-    expected = Options(
-        tmp_path / "out",
-        Path("train"),
-        Path("lfw"),
-        Path("pairs.txt"),
-        None,
-        True,
-        False,
-        5,
-        "cpu",
-        2,
-        Path("c"),
-        "dlib",
-    )
-    assert given == [("losses", expected)]
+    asked = (tmp_path / "out", Path("train"), Path("lfw"), Path("pairs.txt"), None, True, False)
+    study_command("losses", *asked, "dlib", 5, Path("c"), "cpu", 2, True)
+    assert given == [("losses", Options(*asked, 5, "cpu", 2, Path("c"), "dlib"))]
     printed = capsys.readouterr()
     assert json.loads(printed.out) == json.loads((tmp_path / "out" / "results.json").read_text())
     assert "index.html" in printed.err
